@@ -1,0 +1,40 @@
+"""Shearloc: a lossless image codec whose probability model is a small neural network.
+
+This is the face: the functions most people need, and the errors. It is not where work is done, and importing
+it is cheap: NumPy, Numba and torch are imported by the first function that needs them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import CorruptError, FormatError, ShearlocError, UnknownModelError, UnsupportedImageError
+
+if TYPE_CHECKING:
+    from .codec.api import Info, decode, encode, info, read, write
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CorruptError",
+    "FormatError",
+    "Info",
+    "ShearlocError",
+    "UnknownModelError",
+    "UnsupportedImageError",
+    "__version__",
+    "decode",
+    "encode",
+    "info",
+    "read",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(".codec.api", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""How to code it: coders, integer CDFs, wavefront orders, the container and the functions people call."""

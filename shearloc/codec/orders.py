@@ -1,0 +1,38 @@
+"""Orders of coding: the shear, and which pixels one time step holds (thesis, section 5.5).
+
+With shear o, pixel (i, j) is coded at time t = j + i * o. Written into a *sheared* image, where row i starts
+o columns further right than row i - 1, one time step is one column, and a context's offset (dy, dx) always points
+`-(dx + dy * o)` columns back:
+
+    t       0  1  2  3  4  5  6  7            o = 2
+    row 0   a  b  c  d
+    row 1         e  f  g  h                  pixels of one column do not see each other
+    row 2               i  j  k  l
+
+The order says nothing of models or coders.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+
+def shear(offsets: NDArray[np.int32]) -> int:
+    """Smallest o >= 1 that puts every offset (dy, dx) of int32 [n, 2] into the past: dx + dy * o < 0.
+
+    For the thesis's horizon h, whose rows above reach h to the right, o = h + 1.
+    """
+    above = [dx // -dy + 1 for dy, dx in offsets.tolist() if dy < 0]
+    return max([1, *above])
+
+
+def step_count(height: int, width: int, o: int) -> int:
+    """Time steps of an image: W + (H - 1) o."""
+    return width + (height - 1) * o
+
+
+@njit(inline="always")
+def step_rows(t: int, height: int, width: int, o: int) -> tuple[int, int]:
+    """First and one past the last row that has a pixel at time t; its column is t - row * o."""
+    first = max(0, (t - width + o) // o)
+    return first, min(height, t // o + 1)

@@ -1,0 +1,374 @@
+"""A range coder: a queue of symbols, first in, first out, coded with integer probabilities, in Numba.
+
+It is not a stack: what is decoded cannot be put back, so it does not do for bits-back; `rans` does. Like
+`rans` it codes symbols whose intervals the caller gives and knows neither models nor files.
+
+A symbol of probability freq / 2^precision owns an interval of [0, 2^precision):
+
+    0 ......... start |<--------- freq --------->| start + freq ......... 2^precision
+
+The message is a number in [0, 1), written in words of 32 bits, most significant first. Encoding narrows an
+interval [low, low + width) around it: width is cut into 2^precision equal parts and the symbol keeps `freq`
+of them from the `start`-th on. When width falls below 2^32 the top word of low leaves; a later addition may
+still carry into words that have left, and then the carry is added to them.
+
+The end is one word: the smallest that, followed by zeros, lies in the interval. The decoder reads one zero
+word after it; needing more is an error. Cutting width into whole parts loses 0.0001 bits per symbol at
+precision 24, measured on a table of 64 symbols, and 0.03 at 32; the stack loses less than 0.000002 and 0.003.
+
+Source: G. N. N. Martin, "Range encoding: an algorithm for removing redundancy from a digitised message", in
+Video and Data Recording Conference, 1979.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..errors import CorruptError
+from .rans import (
+    EMPTY,
+    KERNEL,
+    LOWEST,
+    WORD_BITS,
+    WORD_MASK,
+    Counts,
+    Integers,
+    buckets,
+    check_count,
+    check_intervals,
+    check_symbols,
+    check_table,
+    find_in_bucket,
+    find_symbol,
+)
+
+WHOLE = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""Width before the first symbol."""
+
+
+# --- Primitives: one symbol, for use inside other kernels ---------------------------------------------------
+#
+# In the calling kernel `low`, `offset` and `width` must be uint64, `size` and `cursor` int64 from the first
+# assignment on: Numba makes the union of int64 and uint64 a float64, silently.
+
+
+@njit(**KERNEL)
+def encode_symbol(
+    low: np.uint64,
+    width: np.uint64,
+    words: NDArray[np.uint32],
+    size: int,
+    start: int,
+    freq: int,
+    precision: int,
+) -> tuple[np.uint64, np.uint64, int]:
+    """Append one symbol; returns the new (low, width, size). `words[size]` must exist, written or not.
+
+    Before the first symbol low is 0, width WHOLE, size 0. 1 <= freq, start + freq <= 2^precision,
+    1 <= precision <= 32. Nothing is checked.
+    """
+    part = width >> np.uint64(precision)
+    before = low
+    low += part * np.uint64(start)
+    if low < before:
+        _carry(words, size)
+    width = part * np.uint64(freq)
+    if width < LOWEST:
+        words[size] = np.uint32(low >> WORD_BITS)
+        size += 1
+        low <<= WORD_BITS
+        width <<= WORD_BITS
+    return low, width, size
+
+
+@njit(**KERNEL)
+def encode_end(low: np.uint64, words: NDArray[np.uint32], size: int) -> int:
+    """Write the last word, after one symbol or more, to `words[size]`, which must exist; the new size."""
+    rounded = low + WORD_MASK
+    if rounded < low:
+        _carry(words, size)
+    words[size] = np.uint32(rounded >> WORD_BITS)
+    return size + 1
+
+
+@njit(**KERNEL)
+def decode_target(offset: np.uint64, width: np.uint64, precision: int) -> np.int64:
+    """The number, int64, whose interval is the next symbol's; 2^precision or more in damaged data."""
+    return np.int64(offset // (width >> np.uint64(precision)))
+
+
+@njit(**KERNEL)
+def decode_advance(
+    offset: np.uint64,
+    width: np.uint64,
+    words: NDArray[np.uint32],
+    cursor: int,
+    start: int,
+    freq: int,
+    precision: int,
+) -> tuple[np.uint64, np.uint64, int]:
+    """Pass over the symbol whose interval holds `decode_target`; returns the new (offset, width, cursor).
+
+    `offset` is how far the message lies above the encoder's low. Before the first symbol it holds the first
+    two words (see `next_word`), width is WHOLE and cursor 2. Past the end of the message the cursor becomes
+    EMPTY and stays so, so it is enough to look at it once after many symbols.
+    """
+    part = width >> np.uint64(precision)
+    offset -= part * np.uint64(start)
+    width = part * np.uint64(freq)
+    if width < LOWEST:
+        word, cursor = next_word(words, cursor)
+        offset = offset << WORD_BITS | word
+        width <<= WORD_BITS
+    return offset, width, cursor
+
+
+@njit(**KERNEL)
+def next_word(words: NDArray[np.uint32], cursor: int) -> tuple[np.uint64, int]:
+    """(word, new cursor). After the last word comes one zero, which `encode_end` left out; then EMPTY."""
+    if 0 <= cursor < words.size:
+        return np.uint64(words[cursor]), cursor + 1
+    return np.uint64(0), cursor + 1 if cursor == words.size else EMPTY
+
+
+@njit(**KERNEL)
+def _carry(words: NDArray[np.uint32], size: int) -> None:
+    """Add one to the number in `words[:size]`. It stays below 1, so there always is a word that takes it."""
+    last = size - 1
+    while words[last] == WORD_MASK:
+        words[last] = 0
+        last -= 1
+    words[last] += np.uint32(1)
+
+
+# --- Encoder and decoder ------------------------------------------------------------------------------------
+
+
+def encode(starts: Integers, freqs: Integers, precision: int) -> NDArray[np.uint32]:
+    """The words of a message of symbols given by their intervals; no words for no symbols.
+
+    Arguments and errors as in `Encoder.encode`.
+    """
+    encoder = Encoder()
+    encoder.encode(starts, freqs, precision)
+    return encoder.finish()
+
+
+def to_bytes(words: NDArray[np.uint32]) -> bytes:
+    """Words as bytes, little-endian, 4 bytes each."""
+    return words.astype("<u4").tobytes()
+
+
+class Encoder:
+    """A message that grows at its end. Any precisions and tables may follow each other."""
+
+    def __init__(self) -> None:
+        self._state = np.array([0, WHOLE], np.uint64)
+        self._words = np.empty(0, np.uint32)
+        self._size = 0
+
+    def encode(self, starts: Integers, freqs: Integers, precision: int) -> None:
+        """Append symbols given by their intervals.
+
+        `starts`, `freqs`: integers [N] with freq >= 1, start + freq <= 2^precision; uint32 goes fastest.
+        `precision` 1..32. Raises ValueError for anything else.
+        """
+        first, width = check_intervals(starts, freqs, precision)
+        self._reserve(first.size)
+        self._size = _encode_intervals(self._state, self._words, self._size, first, width, precision)
+
+    def encode_table(self, symbols: Integers, cdf: Integers) -> None:
+        """Append symbols by tables of cumulative frequencies.
+
+        `symbols` integers [N] in [0, K). `cdf` integers, strictly increasing from 0 to 2^precision: [K+1],
+        shared by all symbols, or [N, K+1], a row for each. Raises ValueError for anything else.
+        """
+        table, precision = check_table(cdf)
+        values = check_symbols(symbols, table)
+        self._reserve(values.size)
+        rows = table.reshape(-1, table.shape[-1])
+        self._size = _encode_symbols(self._state, self._words, self._size, values, rows, precision)
+
+    def finish(self) -> NDArray[np.uint32]:
+        """The whole message, uint32 words: at most one more than the symbols so far have made, none if none.
+
+        The encoder stays as it is: more symbols may follow, for a longer message.
+        """
+        if self._state[1] == WHOLE and not self._size:
+            return np.empty(0, np.uint32)
+        words = np.append(self._words[: self._size], np.uint32(0))
+        encode_end(self._state[0], words, self._size)
+        return words
+
+    def _reserve(self, count: int) -> None:
+        """Make room for `count` more words; the capacity doubles, so that many small calls copy little."""
+        needed = self._size + count
+        if self._words.size < needed:
+            words = np.empty(max(needed, 2 * self._size), np.uint32)
+            words[: self._size] = self._words[: self._size]
+            self._words = words
+
+
+class Decoder:
+    """Reads a message from its beginning. A method that raises leaves the decoder where it was."""
+
+    def __init__(self, message: NDArray[np.uint32] | bytes) -> None:
+        """`message` is what `Encoder.finish` or `to_bytes` gave. Raises CorruptError for part of a word."""
+        if isinstance(message, bytes):
+            if len(message) % 4:
+                raise CorruptError(f"{len(message)} bytes are not whole words: cut short")
+            message = np.frombuffer(message, "<u4")
+        self._words = np.array(message, np.uint32)
+        upper, cursor = next_word(self._words, 0)
+        lower, cursor = next_word(self._words, cursor)
+        self._state = np.array([upper << 32 | lower, WHOLE], np.uint64)
+        self._cursor = cursor
+
+    def decode_table(self, cdf: Integers, count: int | None = None) -> NDArray[np.int32]:
+        """The next symbols, int32 [N], that were encoded with the same tables.
+
+        `cdf` as in `Encoder.encode_table`; `count` is N, and may be left out where there is a row for each.
+        Raises ValueError for anything else, CorruptError past the end of the message or where it is damaged.
+        """
+        table, precision = check_table(cdf)
+        symbols = np.empty(check_count(count, table), np.int32)
+        if not symbols.size:
+            return symbols
+        state = self._state.copy()
+        if table.ndim == 2:
+            cursor = _decode_rows(state, self._words, self._cursor, table, precision, symbols)
+        else:
+            first, shift = buckets(table, precision, symbols.size)
+            cursor = _decode_shared(state, self._words, self._cursor, table, first, shift, precision, symbols)
+        self._replace(state, cursor)
+        return symbols
+
+    def peek(self, precision: int) -> int:
+        """The number in [0, 2^precision) whose interval is the next symbol's; give the interval to `skip`.
+
+        Raises CorruptError past the end of the message or where it is damaged, ValueError for precisions
+        outside 1..32.
+        """
+        check_intervals([0], [1], precision)
+        target = int(decode_target(self._state[0], self._state[1], precision))
+        if self._cursor == EMPTY or target >= 1 << precision:
+            raise CorruptError(_DAMAGED)
+        return target
+
+    def skip(self, start: int, freq: int, precision: int) -> None:
+        """Pass over the next symbol, whose interval the caller found from `peek`.
+
+        Raises ValueError where it is no interval or not that of the next symbol, CorruptError as `peek` does
+        or where the message ends.
+        """
+        check_intervals([start], [freq], precision)
+        if not start <= self.peek(precision) < start + freq:
+            raise ValueError("this symbol is not the next one of the message")
+        offset, width, cursor = decode_advance(
+            *self._state, self._words, self._cursor, start, freq, precision
+        )
+        self._replace(np.array([offset, width], np.uint64), cursor)
+
+    def is_exhausted(self) -> bool:
+        """Whether the message ends here, as it does after the last symbol, unless data was damaged."""
+        if not self._words.size:
+            return True
+        # The last word is the smallest that fits, so less than one word lies above the encoder's low.
+        return self._cursor == self._words.size + 1 and bool(self._state[0] < LOWEST)
+
+    def _replace(self, state: NDArray[np.uint64], cursor: int) -> None:
+        """Take over what a kernel has left, or raise CorruptError."""
+        if cursor == EMPTY:
+            raise CorruptError(_DAMAGED)
+        self._state = state
+        self._cursor = cursor
+
+
+_DAMAGED = "the message ends too early or is damaged, or was not made with these tables"
+
+
+# --- Kernels ------------------------------------------------------------------------------------------------
+
+
+@njit(**KERNEL)
+def _encode_intervals(
+    state: NDArray[np.uint64],
+    words: NDArray[np.uint32],
+    size: int,
+    starts: Counts,
+    freqs: Counts,
+    precision: int,
+) -> int:
+    low, width = state[0], state[1]
+    for k in range(starts.size):
+        low, width, size = encode_symbol(low, width, words, size, starts[k], freqs[k], precision)
+    state[0], state[1] = low, width
+    return size
+
+
+@njit(**KERNEL)
+def _encode_symbols(
+    state: NDArray[np.uint64],
+    words: NDArray[np.uint32],
+    size: int,
+    symbols: NDArray[np.int32],
+    rows: Counts,
+    precision: int,
+) -> int:
+    """`rows` [N, K+1] or, shared, [1, K+1]."""
+    low, width = state[0], state[1]
+    step = 1 if len(rows) > 1 else 0
+    for k in range(symbols.size):
+        start = rows[k * step, symbols[k]]
+        freq = rows[k * step, symbols[k] + 1] - start
+        low, width, size = encode_symbol(low, width, words, size, start, freq, precision)
+    state[0], state[1] = low, width
+    return size
+
+
+@njit(**KERNEL)
+def _decode_shared(
+    state: NDArray[np.uint64],
+    words: NDArray[np.uint32],
+    cursor: int,
+    cdf: Counts,
+    first: NDArray[np.int32],
+    shift: int,
+    precision: int,
+    symbols: NDArray[np.int32],
+) -> int:
+    offset, width = state[0], state[1]
+    for k in range(symbols.size):
+        target = decode_target(offset, width, precision)
+        if cursor < 0 or target >= 1 << precision:
+            return EMPTY
+        symbol = find_in_bucket(cdf, first, shift, target)
+        start = cdf[symbol]
+        freq = cdf[symbol + 1] - start
+        offset, width, cursor = decode_advance(offset, width, words, cursor, start, freq, precision)
+        symbols[k] = symbol
+    state[0], state[1] = offset, width
+    return cursor
+
+
+@njit(**KERNEL)
+def _decode_rows(
+    state: NDArray[np.uint64],
+    words: NDArray[np.uint32],
+    cursor: int,
+    rows: Counts,
+    precision: int,
+    symbols: NDArray[np.int32],
+) -> int:
+    offset, width = state[0], state[1]
+    for k in range(symbols.size):
+        target = decode_target(offset, width, precision)
+        if cursor < 0 or target >= 1 << precision:
+            return EMPTY
+        symbol = find_symbol(rows[k], target)
+        start = rows[k, symbol]
+        freq = rows[k, symbol + 1] - start
+        offset, width, cursor = decode_advance(offset, width, words, cursor, start, freq, precision)
+        symbols[k] = symbol
+    state[0], state[1] = offset, width
+    return cursor

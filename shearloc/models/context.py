@@ -1,0 +1,96 @@
+"""What a local model sees of a pixel: causal neighbours as differences to a local predictor.
+
+This is the model's input, in integers (DESIGN section 3, "predictor-relative context"). It is not an
+order of coding: that is `codec/orders.py`.
+
+A context is a list of offsets (dy, dx) to earlier pixels. For every channel, the median edge detector of
+LOCO-I (Weinberger, Seroussi, Sapiro 2000) predicts the pixel from W, N and NW; the input is
+`compand(neighbour - prediction)`, and 0 for a neighbour outside the image.
+"""
+
+import numpy as np
+from numba import njit, prange
+from numpy.typing import NDArray
+
+OUTSIDE_PREDICTION = 128
+"""Prediction of a channel at the first pixel of an image, which has no neighbours."""
+
+
+def causal_offsets(horizon: int, reach: int) -> NDArray[np.int32]:
+    """Offsets (dy, dx) of a local context, nearest row first.
+
+    `horizon` h >= 1 bounds |dy| and |dx|; `reach` R >= 0 is how far right the row above is seen. The k-th
+    row above may be seen up to column k(R+1)-1 without delaying the wavefront (`codec/orders.py`), and is, up to h.
+    Returns int32 [n, 2]. Contains W, N and NW, which the predictor needs.
+    """
+    rows = [(-k, m) for k in range(horizon + 1) for m in range(-horizon, min(horizon, k * (reach + 1) - 1) + 1)]
+    return np.array(rows, np.int32)
+
+
+@njit(inline="always")
+def predict(west: int, north: int, northwest: int) -> int:
+    """Median edge detector: the median of W, N and W + N - NW (all of them inside the image)."""
+    low, high = min(west, north), max(west, north)
+    return max(low, min(high, west + north - northwest))
+
+
+@njit(inline="always")
+def predict_at_edge(west: int, north: int, northwest: int) -> int:
+    """`predict` where a neighbour may be outside the image (negative): W or N alone, or 128."""
+    if west >= 0 and north >= 0:
+        return predict(west, north, northwest)
+    if west >= 0:
+        return west
+    if north >= 0:
+        return north
+    return OUTSIDE_PREDICTION
+
+
+@njit(inline="always")
+def compand(difference: int) -> int:
+    """A difference in [-255, 255] as an int8: exact to 64, one third as steep beyond (range [-127, 127])."""
+    size = abs(difference)
+    if size > 64:
+        size = 64 + (size - 64) // 3
+    return size if difference >= 0 else -size
+
+
+@njit(parallel=True, cache=True)
+def sample_contexts(
+    pixels: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    heights: NDArray[np.int64],
+    widths: NDArray[np.int64],
+    picks: NDArray[np.int64],
+    offsets: NDArray[np.int32],
+    inputs: NDArray[np.float32],
+    predictions: NDArray[np.float32],
+    values: NDArray[np.float32],
+) -> None:
+    """Contexts of picked pixels of many images, for training.
+
+    `pixels`: the images' bytes one after another (row, column, channel); image k starts at byte `starts[k]`.
+    `picks` int64 [n, 4]: image, row, column, and 1 to mirror left and right (else 0).
+    Fills `inputs` [n, offsets x channels] with companded differences, `predictions` and `values` [n, channels].
+    """
+    channels = values.shape[1]
+    for q in prange(picks.shape[0]):
+        image, i, j, mirror = picks[q]
+        start, height, width = starts[image], heights[image], widths[image]
+        side = -1 if mirror else 1
+        for c in range(channels):
+            near = np.full(3, -1, np.int64)
+            for k in range(3):
+                y = i - (1 if k > 0 else 0)
+                x = j - (0 if k == 1 else side)
+                if 0 <= y < height and 0 <= x < width:
+                    near[k] = pixels[start + (y * width + x) * channels + c]
+            prediction = predict_at_edge(near[0], near[1], near[2])
+            predictions[q, c] = prediction
+            values[q, c] = pixels[start + (i * width + j) * channels + c]
+            for k in range(offsets.shape[0]):
+                y, x = i + offsets[k, 0], j + side * offsets[k, 1]
+                difference = 0
+                if 0 <= y < height and 0 <= x < width:
+                    difference = compand(pixels[start + (y * width + x) * channels + c] - prediction)
+                inputs[q, k * channels + c] = difference

@@ -1,0 +1,151 @@
+"""Engines: ways to run the exact layers of `layers.py`. They differ in speed only, never in a bit.
+
+    numpy   float32 matrix products of integers (BLAS), exact because no partial sum exceeds 2^24
+    torch   int8 products on the CPU by `torch._int_mm` (VNNI where the processor has it)
+    cuda    the same on a GPU's int8 tensor cores, requantisation on the device too
+    numba   plain loops, the reference
+
+A runner holds a network's weights in its engine's form and buffers for up to `rows` inputs.
+"""
+
+import importlib.util
+import sys
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .layers import Dense, multiply, requantize
+
+Engine = Literal["auto", "numpy", "torch", "cuda", "numba"]
+
+LARGE = 1 << 22
+"""Subpixels from which `auto` finds importing torch (about two seconds) worth its speed."""
+
+
+class Runner:
+    """Numpy engine, and what the engines share: write `inputs[:n]`, call `run(n)`."""
+
+    dtype: type = np.float32
+
+    def __init__(self, layers: tuple[Dense, ...], rows: int) -> None:
+        self.layers = layers
+        self.inputs: NDArray[Any] = np.zeros((rows, layers[0].weight.shape[0]), self.dtype)
+        self._prepare(rows)
+
+    def _prepare(self, rows: int) -> None:
+        self._weights = [layer.weight.astype(np.float32) for layer in self.layers]
+        self._sums = [np.empty((rows, layer.weight.shape[1]), np.float32) for layer in self.layers]
+        self._activations = [np.empty_like(sums) for sums in self._sums[:-1]]
+
+    def _product(self, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
+        return np.matmul(inputs, self._weights[k], out=self._sums[k][:n])
+
+    def run(self, n: int) -> NDArray[Any]:
+        """The last layer's products [n, out] (int32, or float32 holding integers), its bias not yet added.
+
+        The array is the runner's own and changes with the next call.
+        """
+        values = self.inputs[:n]
+        for k, layer in enumerate(self.layers[:-1]):
+            sums = self._product(k, values, n)
+            values = self._activations[k][:n]
+            requantize(sums, layer.bias, layer.multiplier, layer.shift, values)
+        return self._product(len(self.layers) - 1, values, n)
+
+
+class NumbaRunner(Runner):
+    """The reference: integer loops."""
+
+    dtype = np.int8
+
+    def _prepare(self, rows: int) -> None:
+        self._sums = [np.empty((rows, layer.weight.shape[1]), np.int32) for layer in self.layers]
+        self._activations = [np.empty(sums.shape, np.int8) for sums in self._sums[:-1]]
+
+    def _product(self, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
+        multiply(inputs, self.layers[k].weight, self._sums[k][:n])
+        return self._sums[k][:n]
+
+
+class TorchRunner(Runner):
+    """int8 products on the CPU."""
+
+    dtype = np.int8
+
+    def _prepare(self, rows: int) -> None:
+        import torch
+
+        self._torch = torch
+        self._weights = [torch.from_numpy(layer.weight) for layer in self.layers]
+        self._sums = [np.empty((rows, layer.weight.shape[1]), np.int32) for layer in self.layers]
+        self._activations = [np.empty(sums.shape, np.int8) for sums in self._sums[:-1]]
+        inputs = [self.inputs, *self._activations]
+        self._tensors = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(inputs, self._sums, strict=True)]
+
+    def _product(self, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
+        source, target = self._tensors[k]
+        self._torch._int_mm(source[:n], self._weights[k], out=target[:n])
+        return self._sums[k][:n]
+
+
+class DeviceRunner(Runner):
+    """The whole network in torch operations on one device; what CUDA uses, testable on the CPU.
+
+    CUDA's int8 product wants more than 16 rows and multiples of 8 columns, so everything is padded with zeros.
+    """
+
+    dtype = np.int8
+
+    def __init__(self, layers: tuple[Dense, ...], rows: int, device: str = "cuda") -> None:
+        self._device = device
+        super().__init__(layers, -(-rows // 32) * 32)
+
+    def _prepare(self, rows: int) -> None:
+        import torch
+
+        self._torch = torch
+        self._host = torch.from_numpy(self.inputs)
+        self._device_layers = [self._to_device(layer) for layer in self.layers]
+
+    def _to_device(self, layer: Dense) -> tuple[Any, Any, Any, Any]:
+        inputs, outputs = layer.weight.shape
+        weight = np.pad(layer.weight, ((0, -inputs % 8), (0, -outputs % 8)))
+        columns = [np.pad(v, (0, -outputs % 8), constant_values=1) for v in (layer.bias, layer.multiplier, layer.shift)]
+        bias, multiplier, shift = (self._torch.from_numpy(v).to(self._device) for v in columns)
+        return self._torch.from_numpy(weight).to(self._device), bias, multiplier, shift
+
+    def run(self, n: int) -> NDArray[Any]:
+        """As `Runner.run`; the result is copied back from the device."""
+        torch = self._torch
+        padded = -(-n // 32) * 32
+        features = self.layers[0].weight.shape[0]
+        values = torch.nn.functional.pad(self._host[:padded].to(self._device), (0, -features % 8))
+        for weight, bias, multiplier, shift in self._device_layers[:-1]:
+            sums = torch._int_mm(values, weight) + bias
+            scaled = (sums * multiplier + torch.bitwise_left_shift(torch.ones_like(shift), shift - 1)) >> shift
+            values = (scaled.clamp(0, 255) - 128).to(torch.int8)
+        sums = torch._int_mm(values, self._device_layers[-1][0])
+        return sums[:n, : self.layers[-1].weight.shape[1]].contiguous().cpu().numpy()
+
+
+def choose(engine: Engine, samples: int) -> Engine:
+    """What `auto` means for an image of so many subpixels: torch if it is loaded or worth loading, else numpy."""
+    if engine != "auto":
+        return engine
+    if "torch" in sys.modules or (samples >= LARGE and importlib.util.find_spec("torch")):
+        return "torch"
+    return "numpy"
+
+
+def runner(engine: Engine, layers: tuple[Dense, ...], rows: int) -> Runner:
+    """A runner for up to `rows` inputs at a time. ImportError where the engine is not installed."""
+    if engine == "numpy":
+        return Runner(layers, rows)
+    if engine == "numba":
+        return NumbaRunner(layers, rows)
+    if engine == "torch":
+        return TorchRunner(layers, rows)
+    if engine == "cuda":
+        return DeviceRunner(layers, rows)
+    raise ValueError(f"no engine is called {engine!r}")

@@ -1,0 +1,84 @@
+"""Training images: folders or arrays into one flat byte array that pixels are sampled from.
+
+It reads pictures for training only; what `shearloc encode` reads is `codec/planes.py`'s business.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .context import sample_contexts
+
+JPEG_REDUCTIONS = ((2.0, Image.Resampling.LANCZOS), (3.1, Image.Resampling.BICUBIC))
+"""A JPEG is only used reduced by these factors: at full size its block artefacts would be learnt."""
+
+Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+def load_folder(folder: Path, channels: int) -> list[NDArray[np.uint8]]:
+    """All images of a folder, by name, as uint8 [H, W, channels] (gray is Pillow's "L"). JPEGs come reduced."""
+    arrays = []
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in {".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".jpg", ".jpeg"}:
+            continue
+        with Image.open(path) as image:
+            picture = image.convert("RGB")
+            lossy = image.format == "JPEG"
+        for factor, resampling in JPEG_REDUCTIONS if lossy else [(1.0, Image.Resampling.BOX)]:
+            size = (max(1, int(picture.width / factor)), max(1, int(picture.height / factor)))
+            reduced = picture.resize(size, resampling) if lossy else picture
+            array = np.asarray(reduced if channels == 3 else reduced.convert("L"))
+            arrays.append(array.reshape(array.shape[0], array.shape[1], channels))
+    return arrays
+
+
+def split(images: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    """Training and held-out images: every 20th, from the 8th on, is held out."""
+    held_out = [image for k, image in enumerate(images) if k % 20 == 7]
+    return [image for k, image in enumerate(images) if k % 20 != 7], held_out
+
+
+@dataclass(frozen=True)
+class PixelSet:
+    """Many images of any sizes in one flat array; see `context.sample_contexts`."""
+
+    pixels: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    heights: NDArray[np.int64]
+    widths: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    channels: int
+
+    @classmethod
+    def of(cls, images: list[NDArray[np.uint8]]) -> "PixelSet":
+        """Joins uint8 [H, W, C] images that have the same C."""
+        heights = np.array([image.shape[0] for image in images], np.int64)
+        widths = np.array([image.shape[1] for image in images], np.int64)
+        ends = np.cumsum(heights * widths)
+        channels = images[0].shape[2]
+        starts = (ends - heights * widths) * channels
+        return cls(np.concatenate([image.ravel() for image in images]), starts, heights, widths, ends, channels)
+
+    def contexts(
+        self, index: NDArray[np.int64], mirror: NDArray[np.int64], offsets: NDArray[np.int32]
+    ) -> Batch:
+        """Inputs, predictions and values of the pixels with these indices (over all images, in order)."""
+        image = np.searchsorted(self.ends, index, side="right")
+        inside = index - (self.ends - self.heights * self.widths)[image]
+        row, column = inside // self.widths[image], inside % self.widths[image]
+        picks = np.stack([image, row, column, mirror], 1).astype(np.int64)
+        inputs = np.empty((len(index), len(offsets) * self.channels), np.float32)
+        predictions = np.empty((len(index), self.channels), np.float32)
+        values = np.empty_like(predictions)
+        sample_contexts(
+            self.pixels, self.starts, self.heights, self.widths, picks, offsets, inputs, predictions, values
+        )
+        return inputs, predictions, values
+
+    def sample(self, rng: np.random.Generator, count: int, offsets: NDArray[np.int32]) -> Batch:
+        """`count` pixels drawn evenly from all, half of them mirrored."""
+        index = rng.integers(0, int(self.ends[-1]), count)
+        return self.contexts(index, rng.integers(0, 2, count), offsets)

@@ -1,0 +1,77 @@
+"""Exact layers: int8 in, int8 weights, int32 accumulators, a rounding shift, saturation (DESIGN section 1).
+
+The engines (`engines.py`) differ in how they form the accumulators; the integers are the same.
+Hidden activations take 256 levels, stored minus 128 so that they fill an int8.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from .quantize import ACCUMULATOR_BOUND
+
+INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Dense:
+    """y = clamp(((x @ weight + bias) * multiplier + 2^(shift-1)) >> shift, 0, 255) - 128.
+
+    weight int8 [in, out]; bias, multiplier, shift int32 [out]. The last layer of a network is read as its
+    plain accumulators, x @ weight + bias; its reader applies multiplier and shift.
+    """
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    multiplier: NDArray[np.int32]
+    shift: NDArray[np.int32]
+
+
+def accumulator_bounds(layer: Dense) -> NDArray[np.int64]:
+    """Largest magnitude that each accumulator or partial sum of it can reach, whatever the int8 input. int64 [out]."""
+    return 128 * np.abs(layer.weight.astype(np.int64)).sum(0) + np.abs(layer.bias.astype(np.int64))
+
+
+def prove(layer: Dense) -> None:
+    """Checks from the weights alone that the layer is exact in every engine; ValueError says what is not.
+
+    Sums of integers below 2^24 are exact in float32 in any order; products with the multiplier and the
+    rounding term stay inside an int32.
+    """
+    bounds = accumulator_bounds(layer)
+    if (bounds > ACCUMULATOR_BOUND).any():
+        raise ValueError(f"an accumulator can reach {bounds.max()}, beyond {ACCUMULATOR_BOUND}: use smaller weights")
+    shift = layer.shift.astype(np.int64)
+    if (shift < 1).any() or (shift > 30).any():
+        raise ValueError("a shift is outside 1 .. 30")
+    if (layer.multiplier < 1).any():
+        raise ValueError("a multiplier is below 1")
+    largest = bounds * layer.multiplier + (np.int64(1) << (shift - 1))
+    if (largest > INT32_MAX).any():
+        raise ValueError(f"a product with the multiplier can reach {largest.max()}, beyond an int32")
+
+
+@njit(cache=True, nogil=True)
+def requantize(accumulators, bias, multiplier, shift, out) -> None:  # type: ignore[no-untyped-def]
+    """`Dense`'s second half for rows of accumulators (int32, or float32 holding integers) [n, out].
+
+    Writes int8 or float32 [n, out]. Everything fits an int32, as `prove` showed.
+    """
+    for i in range(accumulators.shape[0]):
+        for j in range(accumulators.shape[1]):
+            total = np.int32(np.int32(accumulators[i, j]) + bias[j])
+            scaled = np.int32(total * multiplier[j] + (np.int32(1) << (shift[j] - np.int32(1)))) >> shift[j]
+            out[i, j] = min(max(scaled, np.int32(0)), np.int32(255)) - np.int32(128)
+
+
+@njit(cache=True, nogil=True)
+def multiply(inputs, weight, out) -> None:  # type: ignore[no-untyped-def]
+    """The reference product: int8 [n, in] @ int8 [in, out] -> int32 [n, out], plain loops."""
+    for i in range(inputs.shape[0]):
+        for j in range(weight.shape[1]):
+            out[i, j] = 0
+        for k in range(weight.shape[0]):
+            for j in range(weight.shape[1]):
+                out[i, j] += np.int32(inputs[i, k]) * np.int32(weight[k, j])

@@ -1,0 +1,178 @@
+"""The integer local model: from contexts to distribution parameters, exact on every machine.
+
+It holds the weights, reads and writes them (.safetensors), and has the head that turns a pixel's
+accumulators into mixture parameters, channel by channel. It does not walk over an image or code anything.
+
+Outputs of the network for a pixel of C channels, K components and heads of U units:
+
+    channel 0: 3K | channel 1: 4K | ... | channel C-1: (2 + C)K | U units for channel 1 | ... | for channel C-1
+
+where a channel's parameters are K logits, K means, K log-scales, and K coefficients for each earlier channel.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ..errors import ShearlocError
+from .layers import INT32_MAX, Dense, accumulator_bounds, prove
+
+FORMAT = "shearloc-local-1"
+
+PARAMETER_LIMIT = 1 << 15
+"""Every parameter is clamped to this; it keeps a mean within 512 grey levels of the prediction (units of 1/64)."""
+COEFFICIENT_LIMIT = 1 << 11
+"""A coefficient stays within [-8, 8] (units of 1/256)."""
+
+
+class Head(NamedTuple):
+    """What the last step needs, as arrays (Numba takes a NamedTuple).
+
+    bias, multiplier, shift: int32 [outputs]. learn int32 [C-1, C-1, U]: weights of the pixel's earlier
+    channels; adjust int32 [C-1, U, (2 + C) K]: weights of the head's units. Both in units of the accumulators.
+    """
+
+    components: int
+    bias: NDArray[np.int32]
+    multiplier: NDArray[np.int32]
+    shift: NDArray[np.int32]
+    learn: NDArray[np.int32]
+    adjust: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class LocalModel:
+    """A local autoregressive model in integers. `layers`: hidden ones and the last; `offsets` int32 [n, 2]."""
+
+    name: str
+    channels: int
+    components: int
+    offsets: NDArray[np.int32]
+    layers: tuple[Dense, ...]
+    learn: NDArray[np.int32]
+    adjust: NDArray[np.int32]
+
+    @property
+    def head(self) -> Head:
+        """The head's arrays."""
+        last = self.layers[-1]
+        return Head(self.components, last.bias, last.multiplier, last.shift, self.learn, self.adjust)
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """8 bytes that change with any integer of the model: of SHA-256 over names, types, shapes and values."""
+        digest = hashlib.sha256(f"{FORMAT} {self.channels} {self.components}".encode())
+        for key, array in sorted(self.arrays().items()):
+            digest.update(f" {key} {array.dtype.str} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.digest()[:8]
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Every array of the model by its name in the file."""
+        named: dict[str, NDArray[np.generic]] = {"offsets": self.offsets, "learn": self.learn, "adjust": self.adjust}
+        for k, layer in enumerate(self.layers):
+            for field in ("weight", "bias", "multiplier", "shift"):
+                named[f"layer{k}.{field}"] = getattr(layer, field)
+        return named
+
+    def prove(self) -> None:
+        """Checks the bounds that make the model exact; ValueError says which fails."""
+        for layer in self.layers:
+            prove(layer)
+        bounds = int(accumulator_bounds(self.layers[-1]).max())
+        seen = 127 * int(np.abs(self.learn.astype(np.int64)).sum(1).max(initial=0))
+        adjusted = 255 * int(np.abs(self.adjust.astype(np.int64)).sum(1).max(initial=0))
+        if bounds + max(seen, adjusted) > INT32_MAX:
+            raise ValueError("the head's sums can leave an int32: use smaller weights there")
+
+    def save(self, path: Path) -> None:
+        """Writes the model as .safetensors, after `prove`."""
+        self.prove()
+        metadata = {"format": FORMAT, "channels": str(self.channels), "components": str(self.components)}
+        arrays = {key: np.ascontiguousarray(array) for key, array in self.arrays().items()}
+        save_file(arrays, path, metadata)
+        path.chmod(0o644)  # safetensors makes it private
+
+
+def load(path: Path, name: str) -> LocalModel:
+    """Reads a model and proves its bounds again. ShearlocError if the file is not one of ours."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise ShearlocError(f"{path} is not a local model of this version")
+            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        count = sum(key.endswith(".weight") for key in arrays)
+        fields = ("weight", "bias", "multiplier", "shift")
+        layers = tuple(Dense(*(arrays[f"layer{k}.{field}"] for field in fields)) for k in range(count))
+        sizes = int(metadata["channels"]), int(metadata["components"])
+        model = LocalModel(name, *sizes, arrays["offsets"], layers, arrays["learn"], arrays["adjust"])
+        model.prove()
+    except (SafetensorError, KeyError, ValueError) as error:
+        if isinstance(error, ShearlocError):
+            raise
+        raise ShearlocError(f"{path} is not a sound model: {error}") from error
+    return model
+
+
+@njit(inline="always")
+def _rescale(total, multiplier, shift):  # type: ignore[no-untyped-def]
+    """total * multiplier / 2^shift, rounded; int64, total an int32."""
+    return (np.int64(total) * multiplier + (np.int64(1) << np.int64(shift - 1))) >> np.int64(shift)
+
+
+@njit(inline="always")
+def _clamp(value, limit):  # type: ignore[no-untyped-def]
+    return np.int32(min(max(value, -limit), limit))
+
+
+@njit(cache=True, nogil=True)
+def channel_parameters(head, sums, channel, predictions, differences, seen, levels, params):  # type: ignore[no-untyped-def]
+    """Mixture parameters of one channel of n pixels, given the pixels' earlier channels.
+
+    `sums` [n, outputs]: the network's last products (int32, or float32 holding integers). `predictions`,
+    `differences`, `seen` int32 [C, n]: each channel's prediction (0 .. 255), and for the earlier channels the
+    value minus it, and that companded. `levels` int32 [n] is scratch. Fills params int32 [>= (3 + channel) K, n]:
+    logits (1/32 nat), means (1/64 grey level, absolute), log-scales (1/32 nat), then the coefficients.
+    """
+    # Pixels are the inner loop throughout, because they are many and contiguous.
+    components, n = head.components, sums.shape[0]
+    count = (3 + channel) * components
+    first = components * (3 * channel + channel * (channel - 1) // 2)
+    for i in range(n):
+        for j in range(count):
+            params[j, i] = np.int32(sums[i, first + j]) + head.bias[first + j]
+    units = head.adjust.shape[1]
+    base = sums.shape[1] - (head.adjust.shape[0] - channel + 1) * units
+    for u in range(base, base + units if channel > 0 else base):
+        for i in range(n):
+            levels[i] = np.int32(sums[i, u]) + head.bias[u]
+        for e in range(channel):
+            weight = head.learn[channel - 1, e, u - base]
+            for i in range(n):
+                levels[i] += np.int32(weight * seen[e, i])
+        for i in range(n):
+            levels[i] = min(max(_rescale(levels[i], head.multiplier[u], head.shift[u]), 0), 255)
+        for j in range(count):
+            weight = head.adjust[channel - 1, u - base, j]
+            for i in range(n):
+                params[j, i] += np.int32(weight * levels[i])
+    for j in range(count):
+        multiplier, shift = head.multiplier[first + j], head.shift[first + j]
+        for i in range(n):
+            params[j, i] = _clamp(_rescale(params[j, i], multiplier, shift), PARAMETER_LIMIT)
+    for k in range(components):
+        for e in range(channel):
+            for i in range(n):
+                coefficient = _clamp(params[(3 + e) * components + k, i], COEFFICIENT_LIMIT)
+                params[components + k, i] += np.int32(coefficient * differences[e, i] + 2) >> 2
+        for i in range(n):
+            params[components + k, i] += np.int32(64 * predictions[channel, i])

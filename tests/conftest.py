@@ -1,0 +1,104 @@
+"""What every test may use: the measuring data, small pictures and models, plain twins; Hypothesis without deadlines."""
+
+from collections.abc import Callable
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from shearloc.models.local import LocalModel
+    from shearloc.models.local_float import LocalNet
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+# The first example may compile a kernel, and the machine may be busy.
+settings.register_profile("shearloc", deadline=None, max_examples=60)
+settings.load_profile("shearloc")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if DATA.is_dir():
+        return
+    for item in items:
+        if item.get_closest_marker("data"):
+            item.add_marker(pytest.mark.skip(reason=f"needs {DATA}"))
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of images, for tests marked `data`."""
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., NDArray[np.uint8]]:
+    """picture(height, width, channels): smooth with a little noise, so that a model beats raw pixels."""
+
+    def make(height: int, width: int, channels: int) -> NDArray[np.uint8]:
+        y, x, c = np.mgrid[:height, :width, :channels]
+        noise = np.random.default_rng([height, width, channels]).integers(-2, 3, y.shape)
+        pixels = (96 + 64 * np.sin(x / 9 + c) + 64 * np.cos(y / 7) + noise).clip(0, 255).astype(np.uint8)
+        return pixels[:, :, 0] if channels == 1 else pixels
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def plain() -> ModuleType:
+    """The module tests/plain.py: the codec once more in plain Python."""
+    spec = spec_from_file_location("plain", Path(__file__).with_name("plain.py"))
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_net() -> "Callable[..., LocalNet]":
+    """tiny_net(channels, horizon=3, reach=1, spread=0.2): a small untrained float network, cached, weights on the grid.
+
+    `spread` is the deviation of the last layer's weights: 0.2 predicts about as well as an untrained network,
+    2 drives the distributions' parameters far beyond what training gives.
+    """
+    torch = pytest.importorskip("torch")
+    from shearloc.models.local_float import LocalNet, Shape, weight_scale
+    from shearloc.models.quantize import ACTIVATION_STEP, INPUT_STEP
+
+    @cache
+    def make(channels: int, horizon: int = 3, reach: int = 1, spread: float = 0.2) -> LocalNet:
+        shape = Shape(channels, horizon, reach, width=16, layers=1, head_width=8, components=3)
+        draw = torch.Generator().manual_seed(channels)
+        net = LocalNet(shape)
+        with torch.no_grad():
+            for parameter in net.parameters():
+                parameter.normal_(0, spread, generator=draw)
+            for step, layer in [(INPUT_STEP, net.first), *((ACTIVATION_STEP, layer) for layer in [*net.hidden, net.out])]:
+                if layer is not net.out:
+                    layer.weight.mul_(layer.in_features**-0.5 / spread)
+                scale = weight_scale(layer.weight)
+                units = torch.round(layer.weight / scale[:, None])
+                units.scatter_(1, units.abs().argmax(1, keepdim=True), 127.0)  # makes `scale` the scale of these, too
+                layer.weight.copy_(units * scale[:, None])
+                layer.bias.copy_(torch.round(layer.bias / (scale * step)) * (scale * step))
+        return net
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_net: "Callable[..., LocalNet]") -> "Callable[..., LocalModel]":
+    """The integer model, cached, of the `tiny_net` with these arguments."""
+    from shearloc.models.export import export
+
+    @cache
+    def make(*arguments: float) -> "LocalModel":
+        return export(tiny_net(*arguments), "tiny")
+
+    return make

@@ -1,0 +1,216 @@
+"""Every engine gives the reference's very integers, for any input, batch size and thread count.
+
+The proof that this must be so is tested in test_layers.py; coding with engines in codec/test_wavefront.py.
+CUDA itself is tested only where there is a device; its code also runs on the CPU.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from shearloc.models import engines
+from shearloc.models.engines import DeviceRunner, NumbaRunner, Runner, TorchRunner
+from shearloc.models.images import PixelSet
+from shearloc.models.layers import Dense, prove
+from shearloc.models.local import LocalModel
+
+Picture = Callable[..., NDArray[np.uint8]]
+Layers = tuple[Dense, ...]
+
+ROOT = Path(__file__).parents[2]
+SHAPES = [(66, 16, 16, 61), (66, 96, 64), (22, 13, 7, 5), (3, 1)]
+"""Widths from inputs to outputs; multiples of 8 and not, deep and shallow."""
+
+INPUTS: dict[str, Callable[[tuple[int, int]], NDArray[np.integer]]] = {
+    "random": lambda shape: np.random.default_rng(shape).integers(-128, 128, shape),
+    "lowest": lambda shape: np.full(shape, -128),
+    "highest": lambda shape: np.full(shape, 127),
+    "alternating": lambda shape: np.where(np.indices(shape).sum(0) % 2, 127, -128),
+    "zero": lambda shape: np.zeros(shape, np.int64),
+}
+
+
+def make(kind: str, layers: Layers, rows: int) -> Runner:
+    """A runner; skips the test where torch or a device is missing."""
+    if kind == "numpy":
+        return Runner(layers, rows)
+    if kind == "numba":
+        return NumbaRunner(layers, rows)
+    torch = pytest.importorskip("torch")
+    if kind == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return TorchRunner(layers, rows) if kind == "torch" else DeviceRunner(layers, rows, kind)
+
+
+every_engine = pytest.mark.parametrize("kind", ["numpy", "numba", "torch", "cpu", "cuda"])
+
+
+def random_layers(widths: tuple[int, ...], extreme: bool) -> Layers:
+    """Layers that `prove` accepts, whose activations neither die nor all saturate."""
+    rng = np.random.default_rng([*widths, extreme])
+    layers = []
+    for inputs, outputs in zip(widths, widths[1:], strict=False):
+        weight = rng.integers(-127, 128, (inputs, outputs))
+        if extreme:
+            weight = np.where(weight > 0, 127, -127)
+        bias = rng.integers(-200000, 200000, outputs)
+        multiplier = rng.integers(64, 128, outputs)
+        shift = rng.integers(15, 18, outputs)
+        layers.append(Dense(weight.astype(np.int8), *(v.astype(np.int32) for v in (bias, multiplier, shift))))
+        prove(layers[-1])
+    return tuple(layers)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Torch's idle threads spin, which takes seconds where the machine is busy."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 1
+    if torch:
+        torch.set_num_threads(1)
+    yield
+    if torch:
+        torch.set_num_threads(before)
+
+
+@every_engine
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("widths", SHAPES, ids=str)
+@pytest.mark.parametrize("inputs", INPUTS)
+def test_engines_give_the_reference(
+    plain: ModuleType, kind: str, widths: tuple[int, ...], extreme: bool, inputs: str
+) -> None:
+    layers = random_layers(widths, extreme)
+    run = make(kind, layers, 100)
+    values = INPUTS[inputs]((100, widths[0]))
+    run.inputs[:100] = values
+    assert np.array_equal(run.run(100), plain.network(layers, values))
+
+
+@every_engine
+@pytest.mark.parametrize("batch", [1, 7, 64, 200])
+def test_batch_size_changes_nothing(plain: ModuleType, kind: str, batch: int) -> None:
+    """Also that a small batch after a large one does not see what the large one left behind."""
+    layers = random_layers((66, 16, 16, 61), False)
+    values = INPUTS["random"]((200, 66))
+    expected = plain.network(layers, values)
+    run = make(kind, layers, 200)
+    run.inputs[:200] = 127
+    run.run(200)
+    for start in range(0, 200, batch):
+        part = values[start : start + batch]
+        run.inputs[: len(part)] = part
+        found = run.run(len(part))
+        assert found.shape == (len(part), 61)
+        assert np.array_equal(found, expected[start : start + batch])
+
+
+def model_inputs(model: LocalModel, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The contexts of all pixels."""
+    pixels = PixelSet.of([image.reshape(*image.shape[:2], -1)])
+    index = np.arange(pixels.ends[-1])
+    return pixels.contexts(index, np.zeros_like(index), model.offsets)[0]
+
+
+def check_real(plain: ModuleType, kind: str, model: LocalModel, image: NDArray[np.uint8]) -> None:
+    values = model_inputs(model, image)
+    run = make(kind, model.layers, len(values))
+    run.inputs[: len(values)] = values
+    assert np.array_equal(run.run(len(values)), plain.network(model.layers, values.astype(np.int64)))
+
+
+@every_engine
+@pytest.mark.parametrize("channels", [1, 3])
+def test_engines_agree_on_a_picture(
+    plain: ModuleType, tiny_model: Callable[..., LocalModel], picture: Picture, kind: str, channels: int
+) -> None:
+    check_real(plain, kind, tiny_model(channels), picture(40, 50, channels))
+
+
+@pytest.mark.data
+@every_engine
+def test_engines_agree_on_a_photo(
+    plain: ModuleType, tiny_model: Callable[..., LocalModel], data_folder: Path, kind: str
+) -> None:
+    from PIL import Image
+
+    with Image.open(sorted((data_folder / "kodak").iterdir())[0]) as photo:
+        crop = np.asarray(photo.convert("RGB"))[100:228, 100:228]
+    check_real(plain, kind, tiny_model(3), crop)
+
+
+THREADED = (256, 256, 256, 91)
+
+
+def threaded_hash(kind: str) -> str:
+    """Of what a large network gives for large batches, where BLAS and torch do use all their threads."""
+    run = make(kind, random_layers(THREADED, False), 2048)
+    run.inputs[:2048] = INPUTS["random"]((2048, 256))
+    return hashlib.sha256(run.run(2048).astype(np.int32).tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["torch", "cpu"])
+def test_torch_threads_change_nothing(kind: str, threads: int) -> None:
+    torch = pytest.importorskip("torch")
+    expected = threaded_hash("numba")
+    torch.set_num_threads(threads)
+    assert torch.get_num_threads() == threads
+    assert threaded_hash(kind) == expected
+
+
+def test_blas_threads_change_nothing() -> None:
+    """BLAS reads its thread count when it is loaded, so each count takes a process."""
+    code = f"""
+import runpy
+print(runpy.run_path({str(__file__)!r})["threaded_hash"]("numpy"))
+"""
+    hashes = {threaded_hash("numba")}
+    for threads in ("1", "2"):
+        names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+        run = [sys.executable, "-c", code]
+        done = subprocess.check_output(run, env=os.environ | dict.fromkeys(names, threads), cwd=ROOT, text=True)
+        hashes.add(done.strip())
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize(
+    ("loaded", "installed", "samples", "chosen"),
+    [
+        (True, True, 1, "torch"),
+        (False, True, engines.LARGE - 1, "numpy"),
+        (False, True, engines.LARGE, "torch"),
+        (False, False, engines.LARGE, "numpy"),
+    ],
+)
+def test_auto(monkeypatch: pytest.MonkeyPatch, loaded: bool, installed: bool, samples: int, chosen: str) -> None:
+    monkeypatch.setattr(engines, "sys", SimpleNamespace(modules={"torch": None} if loaded else {}))
+    find = SimpleNamespace(find_spec=lambda name: name if installed else None)
+    monkeypatch.setattr(engines, "importlib", SimpleNamespace(util=find))
+    assert engines.choose("auto", samples) == chosen
+    assert all(engines.choose(name, samples) == name for name in ("numpy", "torch", "cuda", "numba"))  # type: ignore[arg-type]
+
+
+def test_runner_by_name() -> None:
+    layers = random_layers((3, 1), False)
+    assert type(engines.runner("numpy", layers, 1)) is Runner
+    assert type(engines.runner("numba", layers, 1)) is NumbaRunner
+    with pytest.raises(ValueError, match="abacus"):
+        engines.runner("abacus", layers, 1)  # type: ignore[arg-type]
+
+
+def test_torch_by_name_or_import_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    layers = random_layers((3, 1), False)
+    assert type(engines.runner("torch", layers, 1)) is TorchRunner
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ImportError):
+        engines.runner("torch", layers, 1)

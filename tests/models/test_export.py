@@ -1,0 +1,150 @@
+"""Export: the integer model is the float network, rounded as training imitates it.
+
+What quantisation costs a trained network is measured, not tested; file bytes against code length are tested in
+codec/test_wavefront.py.
+"""
+
+from collections.abc import Callable
+from copy import deepcopy
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from shearloc.models.images import Batch, PixelSet
+from shearloc.models.local import LocalModel
+from shearloc.models.quantize import LOG_SCALE_STEP, LOGIT_STEP, MEAN_GAIN, MEAN_STEP, WEIGHT_MAX
+
+torch = pytest.importorskip("torch")
+
+from shearloc.models.export import COEFFICIENT_STEP, export  # noqa: E402
+from shearloc.models.local_float import LocalNet, compand, weight_scale  # noqa: E402
+
+Nets = Callable[..., LocalNet]
+Picture = Callable[..., NDArray[np.uint8]]
+
+
+def batch_of(image: NDArray[np.uint8], net: LocalNet, step: int) -> Batch:
+    """Contexts of every `step`-th pixel."""
+    from shearloc.models.context import causal_offsets
+
+    pixels = PixelSet.of([image.reshape(*image.shape[:2], -1)])
+    index = np.arange(0, pixels.ends[-1], step)
+    return pixels.contexts(index, np.zeros_like(index), causal_offsets(net.shape.horizon, net.shape.reach))
+
+
+def quantized(net: LocalNet) -> LocalNet:
+    """A copy that rounds as the integers do, in double precision, so that only the roundings are left."""
+    twin = deepcopy(net).double()
+    twin.quantized = True
+    return twin
+
+
+def float_units(net: LocalNet, batch: Batch) -> list[NDArray[np.float64]]:
+    """The fake-quantised network's parameters [n, 3 + c, K], in units of the integer ones, means not yet absolute."""
+    inputs, predictions, values = (torch.from_numpy(part).double() for part in batch)
+    with torch.no_grad():
+        found = quantized(net).outputs(inputs, compand(values - predictions))
+    steps = [LOGIT_STEP, MEAN_STEP / MEAN_GAIN, LOG_SCALE_STEP, COEFFICIENT_STEP, COEFFICIENT_STEP]
+    return [p.double().numpy() / np.array(steps[: p.shape[1]])[:, None] for p in found]
+
+
+def integer_units(plain: ModuleType, model: LocalModel, batch: Batch) -> list[NDArray[np.int64]]:
+    """The integer model's, with the means' shift by earlier channels and by the prediction taken off."""
+    inputs, predictions, values = (part.astype(np.int64) for part in batch)
+    differences = values - predictions
+    sums = plain.network(model.layers, inputs)
+    units = []
+    for c in range(model.channels):
+        rows = []
+        for row, difference in zip(sums.tolist(), differences.tolist(), strict=True):
+            seen = [plain.compand(d) for d in difference]
+            rows.append(plain.parameters(model.head, row, c, 0, [0] * model.channels, seen))
+        units.append(np.array(rows).reshape(len(rows), 3 + c, model.components))
+    return units
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_parameters_are_those_of_the_fake_quantised_network(
+    plain: ModuleType, tiny_net: Nets, tiny_model: Callable[..., LocalModel], picture: Picture, channels: int
+) -> None:
+    """Rounded to the nearest unit; one or two more where an activation fell on a half."""
+    net = tiny_net(channels)
+    batch = batch_of(picture(40, 50, channels), net, 7)
+    found = integer_units(plain, tiny_model(channels), batch)
+    for integers, floats in zip(found, float_units(net, batch), strict=True):
+        floats[:, 2] += 1 / LOG_SCALE_STEP  # the integers include LOG_SCALE_OFFSET
+        errors = np.abs(integers - floats)
+        assert errors.max() <= 2
+        assert (errors <= 0.52).mean() > 0.98
+        assert all(floats[:, k].std() > 3 for k in range(3))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_code_length_is_the_float_likelihood(
+    plain: ModuleType, tiny_net: Nets, tiny_model: Callable[..., LocalModel], picture: Picture, channels: int
+) -> None:
+    """Within 0.1%, over the pixels of a picture: sum of -log2(freq / 2^24) against training's own bits."""
+    net, model = deepcopy(tiny_net(channels)), tiny_model(channels)
+    net.quantized = True
+    image = picture(24, 28, channels).reshape(24, 28, channels)
+    with torch.no_grad():
+        expected = float(net(*map(torch.from_numpy, batch_of(image, net, 1))).double().sum())
+    freqs = [freq for pixel in plain.intervals(model, image).values() for _, freq in pixel]
+    bits = float((24 - np.log2(freqs)).sum())
+    assert bits == pytest.approx(expected, rel=1e-3)
+    assert bits < 8 * image.size
+
+
+@given(st.integers(0, 2**32), st.floats(1e-4, 20.0))
+def test_weight_scales_are_on_the_grid(seed: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    weight = torch.from_numpy(rng.normal(0, spread, (9, 5)).astype(np.float32))
+    scale = weight_scale(weight).double().numpy()
+    largest = weight.abs().amax(1).double().numpy()
+    mantissa, _ = np.frexp(scale)
+    multiplier = 128 * mantissa
+    assert (multiplier == multiplier.round()).all() and (multiplier >= 64).all() and (multiplier <= 127).all()
+    assert (scale >= largest / WEIGHT_MAX * (1 - 1e-6)).all()
+    assert (scale < largest / WEIGHT_MAX * (1 + 1 / 63)).all()
+    assert (np.round(largest / scale) <= WEIGHT_MAX).all()
+
+
+@pytest.mark.parametrize("exponent", [-9, -1, 0, 3])
+@pytest.mark.parametrize("nudge", [1 - 2**-24, 1.0, 1 + 2**-23])
+def test_weight_scales_at_powers_of_two(exponent: int, nudge: float) -> None:
+    weight = torch.tensor([[WEIGHT_MAX * 2.0**exponent * nudge]])
+    scale = float(weight_scale(weight)[0])
+    assert 128 * np.frexp(scale)[0] in range(64, 128)
+    assert round(float(weight[0, 0]) / scale) in (125, 127)
+
+
+def test_export_lands_on_the_same_integers_as_the_grid(tiny_net: Nets, tiny_model: Callable[..., LocalModel]) -> None:
+    """Weights of `tiny_net` are on the grid already, so nothing is lost."""
+    layers = [tiny_net(3).first, *tiny_net(3).hidden, tiny_net(3).out]
+    for layer, exact in zip(layers, tiny_model(3).layers, strict=True):
+        scale = weight_scale(layer.weight).double()
+        back = exact.weight.T * scale.numpy()[:, None]
+        assert np.array_equal(back, layer.weight.detach().double().numpy())
+        assert np.abs(exact.weight.T).max(1).tolist() == [127] * len(scale)
+
+
+def test_what_cannot_be_proved_is_not_exported(tiny_net: Nets) -> None:
+    net = deepcopy(tiny_net(1))
+    with torch.no_grad():
+        net.hidden[0].bias.fill_(1e5)
+    with pytest.raises(ValueError, match="accumulator"):
+        export(net, "t")
+
+
+def test_biases_beyond_an_int32_do_not_wrap_around(tiny_net: Nets) -> None:
+    """2^32 units more would come out as the same int32."""
+    net = deepcopy(tiny_net(1))
+    unit = weight_scale(net.hidden[0].weight) / 64
+    with torch.no_grad():
+        net.hidden[0].bias += 2.0**32 * unit
+    with pytest.raises(ValueError, match="accumulator|bias"):
+        export(net, "t")

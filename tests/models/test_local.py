@@ -1,0 +1,230 @@
+"""The integer local model: its head against plain integers, its file, and its fingerprint.
+
+Where models come from is tested in test_export.py, what they code in codec/test_wavefront.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from shearloc.errors import ShearlocError
+from shearloc.models.layers import Dense
+from shearloc.models.local import FORMAT, Head, LocalModel, channel_parameters, load
+
+Models = Callable[..., LocalModel]
+
+
+def run_head(
+    head: Head, sums: NDArray[Any], channel: int, prediction: int, differences: list[int], seen: list[int]
+) -> list[int]:
+    """`channel_parameters` into fresh arrays, as lists."""
+    count = (2 + len(differences)) * head.components
+    totals, params = np.zeros(count, np.int32), np.zeros(count, np.int64)
+    earlier = np.array(differences, np.int32), np.array(seen, np.int32)
+    channel_parameters(head, sums, channel, prediction, *earlier, totals, params)
+    return params[: (3 + channel) * head.components].tolist()
+
+
+@st.composite
+def heads(draw: st.DrawFn) -> tuple[Head, NDArray[np.int32]]:
+    """A head of 1 or 3 channels with sums, up to the largest that a proved layer may have."""
+    channels, components, units = draw(st.sampled_from([1, 3])), draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    outputs = sum((3 + c) * components for c in range(channels)) + (channels - 1) * units
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    size = 2 ** draw(st.integers(4, 23))
+    weight = 2 ** draw(st.integers(2, 18))
+    low_shift = draw(st.integers(1, 20))
+    head = Head(
+        components,
+        rng.integers(-size, size + 1, outputs, np.int32),
+        rng.integers(64, 128, outputs, np.int32),
+        rng.integers(low_shift, low_shift + 10, outputs, np.int32),
+        rng.integers(-weight, weight + 1, (channels - 1, channels - 1, units), np.int32),
+        rng.integers(-weight, weight + 1, (channels - 1, units, (2 + channels) * components), np.int32),
+    )
+    return head, rng.integers(-size, size + 1, outputs, np.int32)
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+@given(heads(), st.lists(st.integers(-255, 255), min_size=3, max_size=3), st.integers(0, 255))
+def test_head_agrees_with_python(
+    plain: ModuleType, dtype: type, drawn: tuple[Head, NDArray[np.int32]], differences: list[int], prediction: int
+) -> None:
+    head, sums = drawn
+    channels = len(head.adjust) + 1
+    differences = differences[:channels]
+    seen = [plain.compand(difference) for difference in differences]
+    for channel in range(channels):
+        found = run_head(head, sums.astype(dtype), channel, prediction, differences, seen)
+        assert found == plain.parameters(head, sums.tolist(), channel, prediction, differences, seen)
+
+
+def test_later_channels_see_earlier_ones_and_not_themselves(tiny_model: Models) -> None:
+    head = tiny_model(3).head
+    sums = np.random.default_rng(0).integers(-(2**15), 2**15, head.bias.size, np.int32)
+    for channel in range(3):
+        base = run_head(head, sums, channel, 100, [0, 0, 0], [0, 0, 0])
+        for other in range(3):
+            moved = [40 * (c == other) for c in range(3)]
+            assert (run_head(head, sums, channel, 100, moved, moved) != base) == (other < channel)
+
+
+def test_round_trip(tiny_model: Models, tmp_path: Path) -> None:
+    for channels in (1, 3):
+        model = tiny_model(channels)
+        model.save(tmp_path / "model.safetensors")
+        back = load(tmp_path / "model.safetensors", "again")
+        assert (back.name, back.channels, back.components) == ("again", channels, model.components)
+        assert back.arrays().keys() == model.arrays().keys()
+        for key, array in model.arrays().items():
+            assert back.arrays()[key].dtype == array.dtype
+            assert np.array_equal(back.arrays()[key], array)
+        assert back.fingerprint == model.fingerprint
+        assert len(back.fingerprint) == 8
+
+
+def with_array(model: LocalModel, key: str, array: NDArray[Any]) -> LocalModel:
+    """The model with one array of `arrays()` replaced."""
+    if "." not in key:
+        return replace(model, **{key: array})
+    k = int(key.split(".")[0].removeprefix("layer"))
+    layers = list(model.layers)
+    layers[k] = replace(layers[k], **{key.split(".")[1]: array})
+    return replace(model, layers=tuple(layers))
+
+
+def test_fingerprint_tells_every_integer(tiny_model: Models) -> None:
+    """One unit more in the first, the last and a middle element of each array; and all are different."""
+    model = tiny_model(3)
+    found = {model.fingerprint}
+    changes = 0
+    for key, array in model.arrays().items():
+        for at in {0, array.size // 2, array.size - 1}:
+            changed: NDArray[Any] = array.copy()
+            changed.flat[at] += 1 if changed.flat[at] < 100 else -1
+            found.add(with_array(model, key, changed).fingerprint)
+            changes += 1
+    assert changes > 30
+    assert len(found) == 1 + changes
+
+
+def test_fingerprint_tells_shapes_and_types(tiny_model: Models) -> None:
+    model = tiny_model(3)
+    first = model.layers[0]
+    others = [
+        replace(model, channels=1),
+        replace(model, components=2),
+        with_array(model, "offsets", model.offsets.reshape(2, -1)),
+        with_array(model, "offsets", model.offsets.astype(np.int64)),
+        with_array(model, "layer0.weight", np.ascontiguousarray(first.weight.T)),
+        replace(model, layers=model.layers[1:]),
+    ]
+    assert len({model.fingerprint, *(other.fingerprint for other in others)}) == 1 + len(others)
+
+
+def test_fingerprint_is_of_the_weights_alone(tiny_model: Models) -> None:
+    model = tiny_model(1)
+    transposed = with_array(model, "layer0.weight", np.asfortranarray(model.layers[0].weight))
+    assert replace(model, name="other").fingerprint == model.fingerprint == transposed.fingerprint
+
+
+def test_unsound_models_are_not_saved(tiny_model: Models, tmp_path: Path) -> None:
+    model = tiny_model(1)
+    layer = model.layers[0]
+    huge = Dense(layer.weight, layer.bias + 2**24, layer.multiplier, layer.shift)
+    with pytest.raises(ValueError, match="accumulator"):
+        replace(model, layers=(huge, *model.layers[1:])).save(tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_head_bounds_are_proved(tiny_model: Models) -> None:
+    model = tiny_model(3)
+    for key in ("learn", "adjust"):
+        with pytest.raises(ValueError, match="head"):
+            with_array(model, key, np.full_like(model.arrays()[key], 2**30)).prove()
+
+
+@pytest.fixture
+def saved(tiny_model: Models, tmp_path: Path) -> Path:
+    """A model's file."""
+    path = tmp_path / "model.safetensors"
+    tiny_model(3).save(path)
+    return path
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x89PNG\r\n\x1a\n" + bytes(64), b"\xff" * 64])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "other").write_bytes(content)
+    with pytest.raises(ShearlocError, match="other"):
+        load(tmp_path / "other", "t")
+
+
+def test_truncated_files_are_refused(saved: Path) -> None:
+    data = saved.read_bytes()
+    for length in (0, 7, 8, 100, len(data) // 2, len(data) - 1):
+        saved.write_bytes(data[:length])
+        with pytest.raises(ShearlocError, match="model"):
+            load(saved, "t")
+
+
+def test_missing_files_are_missing(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.safetensors", "t")
+
+
+GOOD = {"format": FORMAT, "channels": "3", "components": "3"}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {},
+        GOOD | {"format": "shearloc-local-999"},
+        {"format": FORMAT},
+        GOOD | {"channels": "three"},
+        {k: v for k, v in GOOD.items() if k != "format"},
+    ],
+    ids=str,
+)
+def test_other_metadata_is_refused(saved: Path, metadata: dict[str, str] | None) -> None:
+    save_file(load_file(saved), saved, metadata)
+    with pytest.raises(ShearlocError):
+        load(saved, "t")
+
+
+@pytest.mark.parametrize("missing", ["offsets", "learn", "layer0.weight", "layer1.bias", "layer2.shift", "layer"])
+def test_missing_arrays_are_refused(saved: Path, missing: str) -> None:
+    arrays = {key: array for key, array in load_file(saved).items() if not key.startswith(missing)}
+    save_file(arrays, saved, GOOD)
+    with pytest.raises(ShearlocError):
+        load(saved, "t")
+
+
+def test_bounds_are_proved_again_when_loading(saved: Path) -> None:
+    arrays = load_file(saved)
+    arrays["layer1.shift"] = np.zeros_like(arrays["layer1.shift"])
+    save_file(arrays, saved, GOOD)
+    with pytest.raises(ShearlocError, match="shift"):
+        load(saved, "t")
+
+
+@pytest.mark.parametrize("key", ["offsets", "learn", "adjust", "layer0.weight", "layer1.bias", "layer2.multiplier"])
+@pytest.mark.parametrize("change", ["shorter", "float"])
+def test_arrays_that_do_not_fit_are_refused(saved: Path, key: str, change: str) -> None:
+    """Kernels do not check indices, so this must come before them."""
+    arrays = load_file(saved)
+    array = arrays[key]
+    arrays[key] = np.ascontiguousarray(array[..., :-1]) if change == "shorter" else array.astype(np.float32)
+    save_file(arrays, saved, GOOD)
+    with pytest.raises(ShearlocError):
+        load(saved, "t")

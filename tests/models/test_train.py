@@ -1,0 +1,227 @@
+"""Training on tiny synthetic pictures: it learns, resumes and ends with a model; and the reading of its images.
+
+How well a trained model does is measured in bench/ and written in the model cards, not tested here. Time is a
+counter in most tests, so that they do the same number of updates on any machine.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import numba
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from shearloc.models.context import causal_offsets
+from shearloc.models.images import JPEG_REDUCTIONS, PixelSet, load_folder, split
+from shearloc.models.local import load
+
+Picture = Callable[..., NDArray[np.uint8]]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every update takes one second of the clock that `fit` looks at; one thread, which is quicker for so little."""
+    torch = pytest.importorskip("torch")
+    from shearloc.models import train
+
+    threads = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(1)
+    numba.set_num_threads(1)
+    monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=count().__next__))
+    yield
+    torch.set_num_threads(threads[0])
+    numba.set_num_threads(threads[1])
+
+
+@pytest.fixture
+def pixels(picture: Picture) -> PixelSet:
+    """Three small pictures."""
+    return PixelSet.of([picture(height, 40, 3) for height in (30, 40, 50)])
+
+
+def small_net(seed: int = 0):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """An untrained network; its type needs torch."""
+    import torch
+
+    from shearloc.models.local_float import LocalNet, Shape
+
+    torch.manual_seed(seed)
+    return LocalNet(Shape(width=16, layers=1, head_width=8, components=3))
+
+
+def same_weights(one, other) -> bool:  # type: ignore[no-untyped-def]
+    """Whether two networks hold the same numbers."""
+    return all(bool((a == b).all()) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.usefixtures("ticking")
+def test_bits_fall(pixels: PixelSet, tmp_path: Path) -> None:
+    from shearloc.models.train import Schedule, fit, mean_bits
+
+    net = small_net()
+    offsets = causal_offsets(3, 1)
+    before = mean_bits(net, pixels, offsets, 2000, exact=True)
+    progress = fit(net, pixels, pixels, Schedule(minutes=1, batch=512, learning_rate=4e-3), tmp_path)
+    assert progress.updates == 60
+    after = mean_bits(net, pixels, offsets, 2000, exact=True); print("BITS",before,after)
+    assert after < before - 0.3
+    assert progress.running_bits < before
+
+
+@pytest.mark.usefixtures("ticking")
+def test_a_stopped_run_goes_on_where_it_was_saved(pixels: PixelSet, tmp_path: Path) -> None:
+    """Stopped by an exception after the save at two minutes, and again at its end; then nothing is left to do."""
+    from shearloc.models.train import Progress, Schedule, fit
+
+    schedule = Schedule(minutes=2.5, batch=64)
+    seen: list[Progress] = []
+
+    def stop(progress: Progress, bits: float) -> None:
+        seen.append(replace(progress))
+        assert 0 < bits < 9
+        raise KeyboardInterrupt
+
+    stopped = small_net()
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, pixels, pixels, schedule, tmp_path, stop)
+    assert [p.updates for p in seen] == [121]
+    resumed = small_net(seed=1)
+    progress = fit(resumed, pixels, pixels, schedule, tmp_path)
+    assert (progress.updates, progress.seconds) == (150, 150)
+    assert not same_weights(resumed, stopped)
+    assert resumed.quantized
+    again = small_net(seed=2)
+    assert fit(again, pixels, pixels, schedule, tmp_path) == progress
+    assert same_weights(again, resumed) and again.quantized
+
+
+@pytest.mark.usefixtures("ticking")
+def test_stopped_right_after_a_save_loses_nothing(pixels: PixelSet, tmp_path: Path) -> None:
+    """The net and the optimisers come back: one more update does the same to both."""
+    from shearloc.models.train import Schedule, fit
+
+    first = small_net()
+    fit(first, pixels, pixels, Schedule(minutes=0.5, batch=64), tmp_path / "one")
+    (tmp_path / "two").mkdir()
+    saved = (tmp_path / "one" / "checkpoint.pt").read_bytes()
+    (tmp_path / "two" / "checkpoint.pt").write_bytes(saved)
+    ends = []
+    for folder in ("one", "two"):
+        net = small_net(seed=3)
+        ends.append(net)
+        assert fit(net, pixels, pixels, Schedule(minutes=0.6, batch=64), tmp_path / folder).updates == 36
+    assert same_weights(*ends)
+    assert not same_weights(ends[0], first)
+
+
+@pytest.mark.usefixtures("ticking")
+def test_the_float_parent_is_kept_before_the_quantised_finish(pixels: PixelSet, tmp_path: Path) -> None:
+    import torch
+
+    from shearloc.models.train import Schedule, fit
+
+    net = small_net()
+    schedule = Schedule(minutes=0.5, batch=64, finish=0.5)
+    fit(net, pixels, pixels, schedule, tmp_path)
+    parent = small_net()
+    parent.load_state_dict(torch.load(tmp_path / "float.pt", weights_only=True))
+    assert net.quantized and not same_weights(parent, net)
+    float_only = small_net()
+    fit(float_only, pixels, pixels, replace(schedule, finish=0.0), tmp_path / "float")
+    assert not float_only.quantized and not (tmp_path / "float" / "float.pt").exists()
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    pytest.importorskip("torch")
+    from shearloc.models.train import Progress, Schedule, rate_factor
+
+    schedule = Schedule(minutes=10, finish=0.2)
+    warm = [rate_factor(schedule, Progress(0, updates)) for updates in (0, 50, 99, 1000)]
+    assert warm[0] < warm[1] < warm[2] == warm[3] == 1
+    main = [rate_factor(schedule, Progress(seconds, 1000)) for seconds in range(0, 480, 10)]
+    finish = [rate_factor(schedule, Progress(seconds, 1000)) for seconds in range(480, 600, 10)]
+    for part in (main, finish):
+        assert part == sorted(part, reverse=True) and part[-1] > 0
+    assert main[-1] < 0.02 and finish[0] < 0.2 and finish[-1] < 0.01
+
+
+@pytest.mark.slow
+def test_the_command(picture: Picture, tmp_path: Path) -> None:
+    """A real process, a few seconds of training: what it writes is a model with its card."""
+    pytest.importorskip("torch")
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for k in range(9):
+        Image.fromarray(picture(40 + k, 48, 3)).save(folder / f"{k}.png")
+    command = [sys.executable, "-m", "shearloc.models.train", str(folder), "--name", "t", "--out", str(tmp_path / "run")]
+    options = "--minutes 0.05 --width 16 --layers 1 --head-width 8 --threads 1".split()
+    done = subprocess.run(command + options, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    model = load(tmp_path / "run" / "t.safetensors", "t")
+    card = json.loads((tmp_path / "run" / "t.json").read_text())
+    assert (model.channels, model.layers[0].weight.shape) == (3, (66, 16))
+    assert (card["name"], card["data"], card["shape"]["width"]) == ("t", ["images"], 16)
+    assert card["training_pixels"] == sum((40 + k) * 48 for k in range(9) if k != 7)
+    assert card["updates"] > 0
+    assert 0 < card["held_out_bits_per_dimension"] < 8
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_lossless_images_come_whole_and_jpegs_reduced(picture: Picture, tmp_path: Path) -> None:
+    """By name; other files are passed over."""
+    image = picture(62, 93, 3)
+    for name in ("b.png", "c.ppm", "a.jpg"):
+        Image.fromarray(image).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("not an image")
+    loaded = load_folder(tmp_path, 3)
+    sizes = [(int(62 / factor), int(93 / factor), 3) for factor, _ in JPEG_REDUCTIONS]
+    assert [array.shape for array in loaded] == [*sizes, image.shape, image.shape]
+    assert sizes == [(31, 46, 3), (20, 30, 3)]
+    assert np.array_equal(loaded[2], image) and np.array_equal(loaded[3], image)
+
+
+def test_jpegs_are_told_by_content(picture: Picture, tmp_path: Path) -> None:
+    Image.fromarray(picture(62, 93, 3)).save(tmp_path / "a.png", "JPEG")
+    assert max(array.shape for array in load_folder(tmp_path, 3)) == (31, 46, 3)
+
+
+def test_gray(picture: Picture, tmp_path: Path) -> None:
+    colour, gray = picture(20, 30, 3), picture(21, 30, 1)
+    Image.fromarray(colour).save(tmp_path / "a.png")
+    Image.fromarray(gray).save(tmp_path / "b.png")
+    first, second = load_folder(tmp_path, 1)
+    assert np.array_equal(first[:, :, 0], np.asarray(Image.fromarray(colour).convert("L")))
+    assert np.array_equal(second[:, :, 0], gray)
+    assert np.array_equal(load_folder(tmp_path, 3)[1], np.repeat(gray[:, :, None], 3, 2))
+
+
+def test_split_holds_out_every_20th() -> None:
+    images = [np.full((1, 1, 1), k, np.uint8) for k in range(50)]
+    training, held_out = split(images)
+    assert [int(image[0, 0, 0]) for image in held_out] == [7, 27, 47]
+    assert len(training) == 47 and not any(image is other for image in training for other in held_out)
+
+
+def test_sampling_is_even_repeatable_and_mirrors_half(picture: Picture) -> None:
+    images = [picture(5, 4, 3), picture(3, 7, 3)]
+    pixels = PixelSet.of(images)
+    offsets = causal_offsets(2, 1)
+    inputs, predictions, values = pixels.sample(np.random.default_rng(3), 4000, offsets)
+    again = pixels.sample(np.random.default_rng(3), 4000, offsets)
+    assert all(np.array_equal(a, b) for a, b in zip((inputs, predictions, values), again, strict=True))
+    index = np.arange(41)
+    straight = [*map(tuple, np.hstack(pixels.contexts(index, np.zeros_like(index), offsets)).tolist())]
+    mirrored = [*map(tuple, np.hstack(pixels.contexts(index, np.ones_like(index), offsets)).tolist())]
+    drawn = [*map(tuple, np.hstack([inputs, predictions, values]).tolist())]
+    assert set(drawn) == set(straight) | set(mirrored)
+    only_straight = set(straight) - set(mirrored)
+    assert 0.4 < sum(row in only_straight for row in drawn) / sum(row not in {*straight} & {*mirrored} for row in drawn) < 0.6

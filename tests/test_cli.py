@@ -1,0 +1,220 @@
+"""The command line in real processes: what it prints, how it exits, and what it leaves behind."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import shearloc
+from shearloc import cli
+from shearloc.codec import container
+
+Picture = Callable[..., NDArray[np.uint8]]
+
+
+def run(*arguments: object, folder: Path, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *options, "-m", "shearloc", *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def small(picture: Picture) -> bytes:
+    """A `.shl` file that uses the photo model."""
+    return shearloc.encode(picture(24, 32, 3))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_there_and_back(tmp_path: Path, picture: Picture, channels: int) -> None:
+    image = picture(24, 32, channels)
+    Image.fromarray(image).save(tmp_path / "in.png")
+    encoded = run("encode", "in.png", folder=tmp_path)
+    assert (encoded.returncode, encoded.stderr) == (0, "")
+    assert encoded.stdout.startswith("in.png ") and "bits per subpixel" in encoded.stdout
+    assert encoded.stdout.count("\n") == 1
+    decoded = run("decode", "in.shl", "back.tif", folder=tmp_path)
+    assert (decoded.returncode, decoded.stderr) == (0, "")
+    with Image.open(tmp_path / "back.tif") as back:
+        assert np.array_equal(np.array(back), image)
+    assert sorted(os.listdir(tmp_path)) == ["back.tif", "in.png", "in.shl"]
+    assert (tmp_path / "in.shl").read_bytes() == shearloc.encode(image)
+
+
+def test_existing_output_is_kept_unless_forced(tmp_path: Path, small: bytes) -> None:
+    (tmp_path / "a.shl").write_bytes(small)
+    (tmp_path / "a.png").write_bytes(b"precious")
+    refused = run("decode", "a.shl", folder=tmp_path)
+    assert refused.returncode == 1 and "--force" in refused.stderr
+    assert (tmp_path / "a.png").read_bytes() == b"precious"
+    assert run("decode", "a.shl", "--force", folder=tmp_path).returncode == 0
+    with Image.open(tmp_path / "a.png") as back:
+        assert np.array_equal(np.array(back), shearloc.decode(small))
+
+
+def test_input_is_never_overwritten(tmp_path: Path, picture: Picture) -> None:
+    Image.fromarray(picture(4, 4, 1)).save(tmp_path / "a.png")
+    (tmp_path / "link.shl").symlink_to(tmp_path / "a.png")
+    for out in ("a.png", "link.shl"):
+        refused = run("encode", "a.png", out, "--force", folder=tmp_path)
+        assert refused.returncode == 1 and "same file" in refused.stderr
+
+
+def other_model(data: bytes) -> bytes:
+    from dataclasses import replace
+
+    header, payload = container.unpack(data)
+    return container.pack(replace(header, fingerprint=b"elsewher"), payload)
+
+
+BAD_FILES: dict[str, tuple[Callable[[bytes], bytes], type[shearloc.ShearlocError]]] = {
+    "not ours": (lambda data: b"GIF89a" + data, shearloc.FormatError),
+    "empty": (lambda data: b"", shearloc.FormatError),
+    "newer version": (lambda data: data[:8] + b"\x02" + data[9:], shearloc.FormatError),
+    "newline translation": (lambda data: data.replace(b"\r\n", b"\n"), shearloc.FormatError),
+    "cut in the signature": (lambda data: data[:5], shearloc.CorruptError),
+    "cut in the header": (lambda data: data[:20], shearloc.CorruptError),
+    "cut in the payload": (lambda data: data[:-40], shearloc.CorruptError),
+    "bit in the header": (lambda data: data[:12] + bytes([data[12] ^ 1]) + data[13:], shearloc.CorruptError),
+    "bit in the payload": (lambda data: data[:-9] + bytes([data[-9] ^ 8]) + data[-8:], shearloc.CorruptError),
+    "bytes after the end": (lambda data: data + b"\0", shearloc.CorruptError),
+    "wrong model": (other_model, shearloc.UnknownModelError),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files(tmp_path: Path, small: bytes, case: str) -> None:
+    spoil, error = BAD_FILES[case]
+    bad = spoil(small)
+    with pytest.raises(error):
+        shearloc.decode(bad)
+    (tmp_path / "bad.shl").write_bytes(bad)
+    assert_refused(run("decode", "bad.shl", "out.png", folder=tmp_path), "bad.shl: ")
+    assert os.listdir(tmp_path) == ["bad.shl"]
+
+
+def test_info_of_bad_files(tmp_path: Path, small: bytes) -> None:
+    for name, data in (("cut.shl", small[:30]), ("other.shl", b"hello")):
+        (tmp_path / name).write_bytes(data)
+        assert_refused(run("info", name, folder=tmp_path), f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["encode", "none.png"], "none.png: No such file"),
+        (["decode", "none.shl"], "none.shl: No such file"),
+        (["info", "none.shl"], "none.shl: No such file"),
+        (["encode", "."], ".: Is a directory"),
+        (["encode", "in.png", "."], ".: Is a directory"),
+        (["encode", "in.png", "none/out.shl"], "none: no such folder"),
+        (["decode", "in.shl", "."], ".: Is a directory"),
+        (["decode", "in.shl", "folder.png", "--force"], "folder.png: Is a directory"),
+        (["decode", "in.shl", "out.jpg"], "out.jpg: write to one of"),
+        (["decode", "in.shl", "out.pgm"], "out.pgm: .pgm does not keep"),
+        (["decode", "in.shl", "--max-samples", "5", "out.png"], "in.shl: the image has"),
+        (["encode", "in.jpg", "out.shl"], "in.jpg: a JPEG"),
+        (["encode", "text.png", "out.shl"], "text.png: not an image"),
+        (["encode", "in.png", "out.shl", "--model", "none"], "in.png: model 'none' is not installed"),
+        (["encode", "in.png", "out.shl", "--model", "gray"], "in.png: model 'gray' is for"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_paths_and_images(tmp_path: Path, small: bytes, picture: Picture, arguments: list[str], told: str) -> None:
+    Image.fromarray(picture(8, 8, 3)).save(tmp_path / "in.png")
+    Image.fromarray(picture(8, 8, 3)).save(tmp_path / "in.jpg")
+    (tmp_path / "in.shl").write_bytes(small)
+    (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "folder.png").mkdir()
+    before = sorted(os.listdir(tmp_path))
+    assert_refused(run(*arguments, folder=tmp_path), told)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], told: str) -> None:
+    """Exit code 1, nothing on stdout, one line on stderr."""
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"shearloc: {told}")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["paint"], ["encode"], ["encode", "a", "--effort", "10"], ["decode", "a", "--engine", "abacus"]]
+)
+def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str]) -> None:
+    assert run(*arguments, folder=tmp_path).returncode == 2
+
+
+def test_info(tmp_path: Path, small: bytes) -> None:
+    (tmp_path / "a.shl").write_bytes(small)
+    assert json.loads(run("info", "a.shl", "--json", folder=tmp_path).stdout) == {
+        **shearloc.info(small).to_dict(),
+        "chunks": [],
+    }
+    plain = run("info", "a.shl", folder=tmp_path).stdout
+    assert "photo" in plain and "bits per subpixel" in plain
+
+
+def test_models(tmp_path: Path) -> None:
+    listed = run("models", folder=tmp_path).stdout.splitlines()
+    assert {"photo", "gray"} <= {line.split()[0] for line in listed}
+
+
+def test_version_and_help(tmp_path: Path) -> None:
+    assert run("--version", folder=tmp_path).stdout == f"shearloc {shearloc.__version__}\n"
+    for arguments in ([], ["encode"], ["decode"], ["info"]):
+        assert "Examples:" in run(*arguments, "--help", folder=tmp_path).stdout
+
+
+def test_help_and_info_stay_light(tmp_path: Path, small: bytes) -> None:
+    (tmp_path / "a.shl").write_bytes(small)
+    for arguments in (["--help"], ["info", "a.shl"]):
+        done = run(*arguments, folder=tmp_path, options=("-X", "importtime"))
+        assert done.returncode == 0
+        imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+        assert "shearloc" in imported
+        assert not {"numba", "torch", "llvmlite"} & imported
+
+
+class Terminal:
+    """A stderr that says it is a terminal, and remembers."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self.text += text
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("delay", "shown"), [(0.0, True), (60.0, False)])
+def test_progress_bar_waits(monkeypatch: pytest.MonkeyPatch, delay: float, shown: bool) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(cli, "PROGRESS_AFTER", delay)
+    with cli._progress("decode") as report:
+        assert report is not None
+        for done in range(5):
+            report(done, 4)
+    assert ("decode" in terminal.text) == shown
+
+
+def test_no_progress_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with cli._progress("decode") as report:
+        assert report is None

@@ -1,0 +1,42 @@
+"""The layout's own rules: one test command, and imports that go one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "shearloc"
+FLOORS = ["models", "codec", "evaluate", "cli"]
+
+
+def test_ci_runs_the_readme_command() -> None:
+    command = (ROOT / ".ci" / "run").read_text().splitlines()[-1]
+    assert "pytest" in command
+    assert command in (ROOT / "README.md").read_text().splitlines()
+
+
+def test_torch_is_pinned() -> None:
+    assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_never_go_up(path: Path) -> None:
+    """cli -> evaluate -> codec -> models; and inside the package imports are relative."""
+    inside = path.relative_to(PACKAGE).with_suffix("").parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.split(".")[0] == "shearloc" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level or (node.module or "").split(".")[0] != "shearloc"
+            for floor in imported_floors(node, inside):
+                assert inside[0] not in FLOORS or FLOORS.index(floor) <= FLOORS.index(inside[0])
+
+
+def imported_floors(node: ast.ImportFrom, inside: tuple[str, ...]) -> list[str]:
+    """Floors that a relative import in the module `inside` reaches."""
+    if not node.level:
+        return []
+    base = inside[: len(inside) - node.level] + tuple((node.module or "").split(".") if node.module else ())
+    names = [base[0]] if base else [alias.name for alias in node.names]
+    return [name for name in names if name in FLOORS]
