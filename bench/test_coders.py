@@ -38,9 +38,7 @@ def make_case(count: int, rows: int) -> Case:
     targets = rng.integers(0, 2**PRECISION, count)
     if rows == 1:
         return (np.searchsorted(cdf[0], targets, "right") - 1).astype(np.int32), cdf[0]
-    return np.array(
-        [np.searchsorted(row, t, "right") - 1 for row, t in zip(cdf, targets, strict=True)], np.int32
-    ), cdf
+    return np.array([np.searchsorted(row, t, "right") - 1 for row, t in zip(cdf, targets, strict=True)], np.int32), cdf
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +153,7 @@ def test_constriction_range_coder_decodes(benchmark: BenchmarkFixture, shared: C
     encoder = stream.queue.RangeEncoder()
     encoder.encode(symbols, model)
     words = encoder.get_compressed()
-    decoded = measure(
-        benchmark, lambda: stream.queue.RangeDecoder(words).decode(model, SHARED_COUNT), SHARED_COUNT
-    )
+    decoded = measure(benchmark, lambda: stream.queue.RangeDecoder(words).decode(model, SHARED_COUNT), SHARED_COUNT)
     assert (decoded == symbols).all()
 
 

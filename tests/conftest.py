@@ -68,7 +68,7 @@ def tiny_net() -> "Callable[..., LocalNet]":
     2 drives the distributions' parameters far beyond what training gives.
     """
     torch = pytest.importorskip("torch")
-    from shearloc.models.local_float import LocalNet, Shape, weight_scale
+    from shearloc.models.local_float import LocalNet, Shape, linears, weight_scale
     from shearloc.models.quantize import ACTIVATION_STEP, INPUT_STEP
 
     @cache
@@ -79,7 +79,8 @@ def tiny_net() -> "Callable[..., LocalNet]":
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.normal_(0, spread, generator=draw)
-            for step, layer in [(INPUT_STEP, net.first), *((ACTIVATION_STEP, layer) for layer in [*net.hidden, net.out])]:
+            for layer in [net.first, *linears(net.hidden), net.out]:
+                step = INPUT_STEP if layer is net.first else ACTIVATION_STEP
                 if layer is not net.out:
                     layer.weight.mul_(layer.in_features**-0.5 / spread)
                 scale = weight_scale(layer.weight)
@@ -87,6 +88,11 @@ def tiny_net() -> "Callable[..., LocalNet]":
                 units.scatter_(1, units.abs().argmax(1, keepdim=True), 127.0)  # makes `scale` the scale of these, too
                 layer.weight.copy_(units * scale[:, None])
                 layer.bias.copy_(torch.round(layer.bias / (scale * step)) * (scale * step))
+            units = (weight_scale(net.out.weight) * ACTIVATION_STEP).split(net.counts)
+            for c in range(1, channels):
+                grids = (units[channels + c - 1] / INPUT_STEP, units[c] / ACTIVATION_STEP)
+                for layer, grid in zip((linears(net.learn)[c - 1], linears(net.adjust)[c - 1]), grids, strict=True):
+                    layer.weight.copy_(torch.round(layer.weight / grid[:, None]) * grid[:, None])
         return net
 
     return make

@@ -55,6 +55,10 @@ def rescale(total: int, multiplier: int, shift: int) -> int:
     return (2 * total * multiplier + (1 << shift)) // (1 << shift + 1)
 
 
+def clamp(value: int, limit: int) -> int:
+    return min(max(value, -limit), limit)
+
+
 def activation(total: int, multiplier: int, shift: int) -> int:
     """A hidden unit's int8 level."""
     return min(max(rescale(total, multiplier, shift), 0), 255) - 128
@@ -88,13 +92,12 @@ def parameters(
             total = totals[at] + sum(learn[e][u] * seen[e] for e in range(channel))
             level = activation(total, *scales[at]) + 128
             mine = [value + adjust[u][j] * level for j, value in enumerate(mine)]
-    found = [rescale(value, *scales[starts[channel] + j]) for j, value in enumerate(mine)]
+    found = [clamp(rescale(value, *scales[starts[channel] + j]), 2**15) for j, value in enumerate(mine)]
     for k in range(components):
-        mean = min(max(found[components + k], -(2**15)), 2**15) + 64 * prediction
+        found[components + k] += 64 * prediction
         for e in range(channel):
-            coefficient = min(max(found[(3 + e) * components + k], -(2**11)), 2**11)
-            mean += (coefficient * differences[e] + 2) // 4
-        found[components + k] = mean
+            coefficient = clamp(found[(3 + e) * components + k], 2**11)
+            found[components + k] += (coefficient * differences[e] + 2) // 4
     return found
 
 
@@ -128,9 +131,9 @@ def cumulative(logits: Sequence[int], means: Sequence[int], log_scales: Sequence
 
 def interval(parameters: Sequence[int], components: int, value: int) -> tuple[int, int]:
     """start and freq of a value, of 2^24."""
-    parts = [parameters[k * components : (k + 1) * components] for k in range(3)]
-    start = cumulative(*parts, value)
-    return start, cumulative(*parts, value + 1) - start
+    logits, means, log_scales = (parameters[k * components : (k + 1) * components] for k in range(3))
+    start = cumulative(logits, means, log_scales, value)
+    return start, cumulative(logits, means, log_scales, value + 1) - start
 
 
 def intervals(model: Any, image: NDArray[np.uint8]) -> dict[tuple[int, int], list[tuple[int, int]]]:
@@ -152,16 +155,17 @@ def intervals(model: Any, image: NDArray[np.uint8]) -> dict[tuple[int, int], lis
 
 
 def payload(model: Any, image: NDArray[np.uint8], lanes: int, o: int) -> bytes:
-    """The bytes of an image with shear o: pixels by time step, then row; row i in lane i mod lanes; last pushed first."""
+    """The bytes of an image with shear o: by time step, channel, row; row i in lane i mod lanes; last pushed first."""
     found = intervals(model, image)
-    heads, words = [2**32] * lanes, [[] for _ in range(lanes)]  # type: tuple[list[int], list[list[int]]]
-    for i, j in sorted(found, key=lambda pixel: (pixel[1] + pixel[0] * o, pixel[0]), reverse=True):
-        lane = i % lanes
-        for start, freq in reversed(found[i, j]):
-            if heads[lane] >= freq << 40:
-                words[lane].append(heads[lane] % 2**32)
-                heads[lane] >>= 32
-            heads[lane] = (heads[lane] // freq << 24) + heads[lane] % freq + start
+    heads = [2**32] * lanes
+    words: list[list[int]] = [[] for _ in range(lanes)]
+    order = sorted((j + i * o, c, i, j) for i, j, c in np.ndindex(image.shape))
+    for _, c, i, j in reversed(order):
+        lane, (start, freq) = i % lanes, found[i, j][c]
+        if heads[lane] >= freq << 40:
+            words[lane].append(heads[lane] % 2**32)
+            heads[lane] >>= 32
+        heads[lane] = (heads[lane] // freq << 24) + heads[lane] % freq + start
     lengths = b"".join(len(stack).to_bytes(4, "little") for stack in words[:-1])
     stacks = [
         head.to_bytes(8, "little") + b"".join(word.to_bytes(4, "little") for word in stack)

@@ -264,9 +264,7 @@ class Decoder:
         check_intervals([start], [freq], precision)
         if not start <= self.peek(precision) < start + freq:
             raise ValueError("this symbol is not the next one of the message")
-        offset, width, cursor = decode_advance(
-            *self._state, self._words, self._cursor, start, freq, precision
-        )
+        offset, width, cursor = decode_advance(*self._state, self._words, self._cursor, start, freq, precision)
         self._replace(np.array([offset, width], np.uint64), cursor)
 
     def is_exhausted(self) -> bool:

@@ -19,13 +19,12 @@ Source: J. Duda, "Asymmetric numeral systems", 2013 (arXiv:1311.2540); lanes tha
 F. Giesen, "Interleaved entropy coders", 2014 (arXiv:1402.3392).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import CorruptError
 
@@ -47,7 +46,9 @@ _BUCKET_BITS = 12
 """At most 2^12 entries narrow the search in a shared table: they stay in the first-level cache."""
 
 Counts = NDArray[np.uint32] | NDArray[np.uint64]
-Integers = NDArray[np.integer] | Sequence[int]
+Integers = ArrayLike
+"""Whatever NumPy makes an array of integers from; checked where it comes in."""
+
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
@@ -299,9 +300,7 @@ def check_intervals(starts: Integers, freqs: Integers, precision: int) -> tuple[
     if first.dtype != width.dtype:
         first, width = first.astype(np.uint64), width.astype(np.uint64)
     if first.ndim != 1 or first.shape != width.shape:
-        raise ValueError(
-            f"starts and freqs have one dimension and the same length, not {first.shape}, {width.shape}"
-        )
+        raise ValueError(f"starts and freqs have one dimension and the same length, not {first.shape}, {width.shape}")
     if not _are_intervals(first, width, np.uint64(1 << precision)):
         raise ValueError("a symbol needs freq >= 1 and start + freq <= 2^precision")
     return first, width
@@ -492,9 +491,7 @@ def _pop_rows(
     for k in range(symbols.size - 1, -1, -1):
         symbol = find_symbol(rows[k], pop_target(heads[lane], precision))
         start = rows[k, symbol]
-        heads[lane], size = pop_advance(
-            heads[lane], words, size, start, rows[k, symbol + 1] - start, precision
-        )
+        heads[lane], size = pop_advance(heads[lane], words, size, start, rows[k, symbol + 1] - start, precision)
         symbols[k] = symbol
         if size < 0:
             return size

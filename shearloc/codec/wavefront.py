@@ -7,7 +7,8 @@ steps to a batch. Row i belongs to lane i mod lanes; each lane is a rANS stack o
     payload = number of words of each lane but the last (4 bytes each), then each lane: head (8 bytes), words (4 each)
 
 all little-endian.
-A step's subpixels are coded channel by channel, rows downwards. The encoder pushes them in reverse, so that the decoder pops them in order and ends with empty stacks.
+A step's subpixels are coded channel by channel, rows downwards. The encoder pushes them in reverse, so that the
+decoder pops them in order and ends with empty stacks.
 """
 
 from collections.abc import Callable
@@ -40,19 +41,17 @@ def lane_count(height: int, samples: int) -> int:
     return max(1, min(MAX_LANES, height, samples >> 16))
 
 
-def encode_image(
-    model: LocalModel, pixels: Pixels, engine: engines.Engine, progress: Progress | None = None
-) -> tuple[bytes, int]:
+def encode_image(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> tuple[bytes, int]:
     """Payload and number of lanes for uint8 [H, W, C]. ShearlocError where the engine is not there."""
-    lanes = lane_count(pixels.shape[0], pixels.size)
-    walk = _Walk(model, *pixels.shape[:2])
+    height, width, _ = pixels.shape
+    lanes = lane_count(height, pixels.size)
+    walk = _Walk(model, height, width)
     starts, freqs = _all_frequencies(model, walk, pixels, engine, progress)
-    return _payload(*_push_all(starts, freqs, *pixels.shape[:2], walk.o, lanes)), lanes
+    heads, words, sizes = _push_all(starts, freqs, height, width, walk.o, lanes)
+    return _payload(heads, words, sizes), lanes
 
 
-def frequencies(
-    model: LocalModel, pixels: Pixels, engine: engines.Engine
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+def frequencies(model: LocalModel, pixels: Pixels, engine: str) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """start and freq of every subpixel of uint8 [H, W, C], uint32 [C, H * W] in the order of coding.
 
     The model's own code length of the image is sum(PRECISION - log2(freq)) bits.
@@ -61,7 +60,7 @@ def frequencies(
 
 
 def _all_frequencies(
-    model: LocalModel, walk: "_Walk", pixels: Pixels, engine: engines.Engine, progress: Progress | None
+    model: LocalModel, walk: "_Walk", pixels: Pixels, engine: str, progress: Progress | None
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     height, width, channels = pixels.shape
     starts = np.empty((channels, height * width), np.uint32)
@@ -88,13 +87,13 @@ def decode_image(
     lanes: int,
     height: int,
     width: int,
-    engine: engines.Engine,
+    engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
     """The uint8 [H, W, C] that `encode_image` coded. CorruptError if the payload cannot be its work."""
     if not 1 <= lanes <= height:
         raise CorruptError(f"the payload cannot have {lanes} lanes for {height} rows")
-    heads, words, bases, sizes = _lanes_of(payload, lanes)
+    heads, words, bases, tops = _lanes_of(payload, lanes)
     walk = _Walk(model, height, width)
     runner = _runner(engine, model, walk.tallest, height * width * model.channels)
     pixels = np.empty((height, width, model.channels), np.uint8)
@@ -103,13 +102,13 @@ def decode_image(
     for t in range(walk.steps):
         n = _gather_step(walk.ring, height, width, t, walk.o, model.offsets, runner.inputs, predictions)
         sums = runner.run(n)
-        _pop_step(head, cdf_tables, sums, predictions, t, walk.o, walk.ring, pixels, heads, words, bases, sizes)
+        _pop_step(head, cdf_tables, sums, predictions, t, walk.o, walk.ring, pixels, heads, words, tops)
         if t % 64 == 63:
-            if (sizes < 0).any():
+            if (tops < bases).any():
                 break
             if progress:
                 progress(t, walk.steps)
-    if sizes.any() or (heads != LOWEST).any():
+    if (tops != bases).any() or (heads != LOWEST).any():
         raise CorruptError("the payload does not hold this image: it ends too early or too late")
     if progress:
         progress(walk.steps, walk.steps)
@@ -128,7 +127,7 @@ class _Walk:
         self.ring = np.full((1 << back.bit_length(), above + height, model.channels), -1, np.int16)
 
 
-def _runner(engine: engines.Engine, model: LocalModel, rows: int, samples: int) -> engines.Runner:
+def _runner(engine: str, model: LocalModel, rows: int, samples: int) -> engines.Runner:
     try:
         return engines.runner(engines.choose(engine, samples), model.layers, rows)
     except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA
@@ -206,7 +205,7 @@ def _frequencies(head, cdf_tables, sums, values, predictions, starts, freqs):  #
 
 
 @njit(cache=True, nogil=True)
-def _pop_step(head, cdf_tables, sums, predictions, t, o, ring, pixels, heads, words, bases, sizes):  # type: ignore[no-untyped-def]
+def _pop_step(head, cdf_tables, sums, predictions, t, o, ring, pixels, heads, words, tops):  # type: ignore[no-untyped-def]
     """Decodes the pixels of step t into `pixels` and the ring."""
     sigmoid, exponential, inverse = cdf_tables
     height, width, channels = pixels.shape
@@ -221,9 +220,8 @@ def _pop_step(head, cdf_tables, sums, predictions, t, o, ring, pixels, heads, wo
             mixture(params, i, exponential, inverse, weights, means, inverses)
             target = pop_target(heads[lane], PRECISION)
             value, start, freq = mixture_search(target, weights, means, inverses, sigmoid)
-            heads[lane], sizes[lane] = pop_advance(
-                heads[lane], words[bases[lane] :], sizes[lane], start, freq, PRECISION
-            )
+            # A lane that runs dry reads on in its neighbour's words; `decode_image` sees where the lanes ended.
+            heads[lane], tops[lane] = pop_advance(heads[lane], words, tops[lane], start, freq, PRECISION)
             pixels[first + i, t - (first + i) * o, c] = value
             ring[t & mask, above + first + i, c] = value
             differences[c, i] = value - predictions[c, i]
@@ -274,7 +272,7 @@ def _payload(heads: NDArray[np.uint64], words: NDArray[np.uint32], sizes: NDArra
 
 
 def _lanes_of(payload: bytes, lanes: int) -> tuple[NDArray[np.uint64], NDArray[np.uint32], Lengths, Lengths]:
-    """Heads, all words, where each lane's words begin and how many they are, checked against the payload."""
+    """Heads, all words, and where in them each lane begins and ends, checked against the payload."""
     at = 4 * (lanes - 1)
     rest, odd = divmod(len(payload) - at - 8 * lanes, 4)
     if rest < 0 or odd:
@@ -283,7 +281,8 @@ def _lanes_of(payload: bytes, lanes: int) -> tuple[NDArray[np.uint64], NDArray[n
     sizes = np.append(sizes, rest - sizes.sum())
     if sizes[-1] < 0:
         raise CorruptError("the payload's lanes are longer than the payload")
-    bases = np.cumsum(sizes) - sizes
+    tops = np.cumsum(sizes)
+    bases = tops - sizes
     heads, words = np.empty(lanes, np.uint64), np.empty(rest, np.uint32)
     for lane, (base, size) in enumerate(zip(bases.tolist(), sizes.tolist(), strict=True)):
         heads[lane] = np.frombuffer(payload, "<u8", 1, at)[0]
@@ -291,4 +290,4 @@ def _lanes_of(payload: bytes, lanes: int) -> tuple[NDArray[np.uint64], NDArray[n
         at += 8 + 4 * size
     if (heads < LOWEST).any():
         raise CorruptError("a lane of the payload starts below the coder's lowest state")
-    return heads, words, bases, sizes
+    return heads, words, bases, tops

@@ -38,7 +38,7 @@ def rates(
     json_file: JsonFile = None,
 ) -> None:
     """Real file bytes of a model over a folder, its code length, its float parent, and other codecs."""
-    about = circumstances()
+    about = _begin(json_file)
     coder = zoo.load(DEFAULT_MODELS[1 if gray else 3] if model == "auto" else model)
     parent = rates_.load_parent(float_parent, coder) if float_parent else None
     paths = rates_.image_paths(folder)
@@ -62,7 +62,7 @@ def speed(
     json_file: JsonFile = None,
 ) -> None:
     """Warm encoding and decoding by engine, other codecs beside them, and `shearloc decode` as a command."""
-    about = circumstances()
+    about = _begin(json_file)
     pixels = planes.load_image(image)
     with _bar("speed", speed_.ROUNDS + 1 + speed_.LATER_RUNS + 1) as advance:
         timings, missing = speed_.measure(pixels, _peers_here(), advance)
@@ -73,6 +73,13 @@ def speed(
     if json_file:
         write_json(json_file, about | size | {"rows": rows, "missing_engines": missing, "decode_command": command})
     _show_speed(f"{image}, {width} x {height} x {channels}, {speed_.ROUNDS} rounds", rows, missing, command)
+
+
+def _begin(json_file: Path | None) -> dict[str, Any]:
+    """The circumstances; OSError for an output that cannot be written, before minutes of measuring, not after."""
+    if json_file:
+        planes.check_writable(json_file)
+    return circumstances()
 
 
 def _peers_here() -> dict[str, Peer]:

@@ -19,8 +19,8 @@ Pixels = NDArray[np.uint8]
 class Peer:
     """A codec at one setting. `encode`: uint8 [H, W] or [H, W, 3] to a whole file; `decode`: back."""
 
-    encode: Callable[[Pixels], bytes]
-    decode: Callable[[bytes], Pixels]
+    encode: Callable[[Pixels], bytes | bytearray]
+    decode: Callable[[bytes | bytearray], Pixels]
 
 
 def peers() -> dict[str, Peer]:

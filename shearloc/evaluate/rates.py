@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from ..codec import api, cdf, planes, wavefront
 from ..errors import CorruptError, ShearlocError
-from ..models import zoo
 from ..models.local import LocalModel
 from .peers import Peer
 
 if TYPE_CHECKING:
-    from ..models.local_float import LocalNet
+    from ..models.local_float import LocalNet, Shape
 
 Pixels = NDArray[np.uint8]
 
@@ -125,25 +124,40 @@ def code_length(model: LocalModel, pixels: Pixels) -> float:
 
 
 def load_parent(path: Path, model: LocalModel) -> "LocalNet":
-    """The float network that `model` was quantised from, from a training run's `float.pt`; its shape is in the card.
+    """The float network that `model` was quantised from, from a training run's `float.pt`.
 
-    ShearlocError if torch is not installed, or the file is not of this shape.
+    ShearlocError if torch is not installed, or the file's network is not of the model's shape; OSError.
     """
     import pickle
 
     try:
         import torch
 
-        from ..models.local_float import LocalNet, Shape
+        from ..models.local_float import LocalNet
     except ImportError as error:
         raise ShearlocError(f'the float parent needs torch ({error}): pip install "shearloc[torch]"') from error
-    net = LocalNet(Shape(**zoo.card(model.name)["shape"]))
+    net = LocalNet(_shape_of(model))
     try:
         net.load_state_dict(torch.load(path, weights_only=True))
-    except (RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or ["empty"])[0]
         raise ShearlocError(f"{path}: not the float weights of model '{model.name}' ({reason})") from error
     return net
+
+
+def _shape_of(model: LocalModel) -> "Shape":
+    """The shape that `models.export` was given."""
+    from ..models.local_float import Shape
+
+    return Shape(
+        channels=model.channels,
+        horizon=int(-model.offsets.min()),
+        reach=int(model.offsets[model.offsets[:, 0] == -1, 1].max()),
+        width=model.layers[0].weight.shape[1],
+        layers=len(model.layers) - 2,
+        head_width=model.learn.shape[2],
+        components=model.components,
+    )
 
 
 def float_code_length(net: "LocalNet", pixels: Pixels) -> float:

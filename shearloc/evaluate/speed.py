@@ -166,9 +166,10 @@ class CommandTiming:
 
 
 def measure_command(pixels: Pixels, advance: Advance) -> CommandTiming:
-    """Times `python -m shearloc decode` on the image's middle, as processes; `advance` is called `LATER_RUNS` + 1 times.
+    """Times `python -m shearloc decode` on the image's middle, as processes.
 
     The first run has an empty NUMBA_CACHE_DIR, as after installation (Python's own byte code is there already).
+    `advance` is called `LATER_RUNS` + 1 times.
     """
     middle = crop_middle(pixels, COMMAND_SIZE)
     with TemporaryDirectory() as name:

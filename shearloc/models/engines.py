@@ -10,14 +10,12 @@ A runner holds a network's weights in its engine's form and buffers for up to `r
 
 import importlib.util
 import sys
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .layers import Dense, multiply, requantize
-
-Engine = Literal["auto", "numpy", "torch", "cuda", "numba"]
 
 LARGE = 1 << 22
 """Subpixels from which `auto` finds importing torch (about two seconds) worth its speed."""
@@ -34,7 +32,7 @@ class Runner:
         self._prepare(rows)
 
     def _prepare(self, rows: int) -> None:
-        self._weights = [layer.weight.astype(np.float32) for layer in self.layers]
+        self._weights: list[Any] = [layer.weight.astype(np.float32) for layer in self.layers]
         self._sums = [np.empty((rows, layer.weight.shape[1]), np.float32) for layer in self.layers]
         self._activations = [np.empty_like(sums) for sums in self._sums[:-1]]
 
@@ -129,7 +127,7 @@ class DeviceRunner(Runner):
         return sums[:n, : self.layers[-1].weight.shape[1]].contiguous().cpu().numpy()
 
 
-def choose(engine: Engine, samples: int) -> Engine:
+def choose(engine: str, samples: int) -> str:
     """What `auto` means for an image of so many subpixels: torch if it is loaded or worth loading, else numpy."""
     if engine != "auto":
         return engine
@@ -138,7 +136,7 @@ def choose(engine: Engine, samples: int) -> Engine:
     return "numpy"
 
 
-def runner(engine: Engine, layers: tuple[Dense, ...], rows: int) -> Runner:
+def runner(engine: str, layers: tuple[Dense, ...], rows: int) -> Runner:
     """A runner for up to `rows` inputs at a time. ImportError where the engine is not installed."""
     if engine == "numpy":
         return Runner(layers, rows)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .context import causal_offsets
-from .layers import Dense
+from .layers import INT32_MAX, Dense
 from .local import LocalModel
-from .local_float import LocalNet, weight_scale
+from .local_float import LocalNet, linears, weight_scale
 from .quantize import ACTIVATION_STEP, INPUT_STEP, LOG_SCALE_OFFSET, LOG_SCALE_STEP, LOGIT_STEP, MEAN_GAIN, MEAN_STEP
 
 COEFFICIENT_STEP = 1 / 256
@@ -27,21 +27,28 @@ def _split_scale(scale: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray
 
 
 def _numbers(tensor: Tensor) -> NDArray[np.float64]:
-    return tensor.detach().double().numpy()
+    return np.asarray(tensor.detach().double().numpy(), np.float64)
 
 
-def _dense(layer: nn.Module, input_step: float, steps: NDArray[np.float64], centered: bool) -> Dense:
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.int32]:
+    """To the nearest integers. ValueError where an int32 cannot hold them, as beside weights that are almost zero."""
+    if not (np.abs(values) <= INT32_MAX).all():
+        raise ValueError("a bias or a weight of the heads is too large beside the weights that share its scale")
+    return np.round(values).astype(np.int32)
+
+
+def _dense(layer: nn.Linear, input_step: float, steps: NDArray[np.float64], centered: bool) -> Dense:
     """Rounds a float layer. `steps`: real value of one unit of each output, a power of two.
 
     `centered`: the inputs are stored minus 128, which the bias makes up for.
     """
     scale = _numbers(weight_scale(layer.weight))
     weight = np.round(_numbers(layer.weight) / scale[:, None]).astype(np.int8)
-    bias = np.round(_numbers(layer.bias) / (scale * input_step)).astype(np.int64)
+    bias = np.round(_numbers(layer.bias) / (scale * input_step))
     if centered:
-        bias += 128 * weight.astype(np.int64).sum(1)
+        bias += 128 * weight.sum(1, dtype=np.int64)
     multiplier, shift = _split_scale(scale * input_step / steps)
-    return Dense(np.ascontiguousarray(weight.T), bias.astype(np.int32), multiplier, shift)
+    return Dense(np.ascontiguousarray(weight.T), _rounded(bias), multiplier, shift)
 
 
 def _output_steps(net: LocalNet) -> NDArray[np.float64]:
@@ -72,7 +79,7 @@ def export(net: LocalNet, name: str) -> LocalModel:
     shape = net.shape
     hidden_steps = np.full(shape.width, ACTIVATION_STEP)
     layers = [_dense(net.first, INPUT_STEP, hidden_steps, centered=False)]
-    layers += [_dense(layer, ACTIVATION_STEP, hidden_steps, centered=True) for layer in net.hidden]
+    layers += [_dense(layer, ACTIVATION_STEP, hidden_steps, centered=True) for layer in linears(net.hidden)]
     out = _shift_log_scales(net)
     layers.append(_dense(out, ACTIVATION_STEP, _output_steps(net), centered=True))
     unit = _numbers(weight_scale(out.weight)) * ACTIVATION_STEP
@@ -81,9 +88,10 @@ def export(net: LocalNet, name: str) -> LocalModel:
     starts = np.cumsum([0, *net.counts])
     for c in range(1, shape.channels):
         units = unit[starts[shape.channels + c - 1] :][: shape.head_width]
-        learn[c - 1, :c] = np.round(_numbers(net.learn[c - 1].weight).T * INPUT_STEP / units)
+        learn[c - 1, :c] = _rounded(_numbers(linears(net.learn)[c - 1].weight).T * INPUT_STEP / units)
         parameters = unit[starts[c] :][: net.counts[c]]
-        adjust[c - 1, :, : net.counts[c]] = np.round(_numbers(net.adjust[c - 1].weight).T * ACTIVATION_STEP / parameters)
+        weight = _numbers(linears(net.adjust)[c - 1].weight)
+        adjust[c - 1, :, : net.counts[c]] = _rounded(weight.T * ACTIVATION_STEP / parameters)
     offsets = causal_offsets(shape.horizon, shape.reach)
     model = LocalModel(name, shape.channels, shape.components, offsets, tuple(layers), learn, adjust)
     model.prove()

@@ -62,9 +62,7 @@ class PixelSet:
         starts = (ends - heights * widths) * channels
         return cls(np.concatenate([image.ravel() for image in images]), starts, heights, widths, ends, channels)
 
-    def contexts(
-        self, index: NDArray[np.int64], mirror: NDArray[np.int64], offsets: NDArray[np.int32]
-    ) -> Batch:
+    def contexts(self, index: NDArray[np.int64], mirror: NDArray[np.int64], offsets: NDArray[np.int32]) -> Batch:
         """Inputs, predictions and values of the pixels with these indices (over all images, in order)."""
         image = np.searchsorted(self.ends, index, side="right")
         inside = index - (self.ends - self.heights * self.widths)[image]

@@ -84,7 +84,8 @@ class LocalModel:
         return named
 
     def prove(self) -> None:
-        """Checks the bounds that make the model exact; ValueError says which fails."""
+        """Checks that arrays fit each other, and the bounds that make the model exact; ValueError says what fails."""
+        self._check_shapes()
         for layer in self.layers:
             prove(layer)
         bounds = int(accumulator_bounds(self.layers[-1]).max())
@@ -92,6 +93,28 @@ class LocalModel:
         adjusted = 255 * int(np.abs(self.adjust.astype(np.int64)).sum(1).max(initial=0))
         if bounds + max(seen, adjusted) > INT32_MAX:
             raise ValueError("the head's sums can leave an int32: use smaller weights there")
+
+    def _check_shapes(self) -> None:
+        """Types and shapes, and that offsets point to earlier pixels: the kernels do not check. ValueError."""
+        later, units = self.channels - 1, self.adjust.shape[1] if self.adjust.ndim == 3 else 0
+        parameters = [(3 + c) * self.components for c in range(self.channels)]
+        widths = [len(self.offsets) * self.channels, *(len(layer.bias) for layer in self.layers)]
+        shapes: dict[str, tuple[int, ...]] = {
+            "offsets": (len(self.offsets), 2),
+            "learn": (later, later, units),
+            "adjust": (later, units, (2 + self.channels) * self.components),
+        }
+        for k, width in enumerate(widths[1:]):
+            fields = ("bias", "multiplier", "shift")
+            shapes |= {f"layer{k}.weight": (widths[k], width)} | {f"layer{k}.{field}": (width,) for field in fields}
+        for key, array in self.arrays().items():
+            if array.shape != shapes[key] or array.dtype != (np.int8 if key.endswith("weight") else np.int32):
+                raise ValueError(f"{key} is {array.dtype} {array.shape}, which does not fit the rest")
+        if not self.layers or min(parameters) < 1 or widths[-1] != sum(parameters) + later * units:
+            raise ValueError("the last layer does not fit the channels and components")
+        seen = {(dy, dx) for dy, dx in self.offsets.tolist()}
+        if not {(0, -1), (-1, 0), (-1, -1)} <= seen or any(dy > 0 or (dy == 0 and dx >= 0) for dy, dx in seen):
+            raise ValueError("the offsets do not hold W, N and NW, or point to later pixels")
 
     def save(self, path: Path) -> None:
         """Writes the model as .safetensors, after `prove`."""

@@ -48,6 +48,11 @@ def _round_through(value: Tensor, step: Tensor | float) -> Tensor:
     return value + (torch.round(value / step) * step - value).detach()
 
 
+def linears(layers: nn.ModuleList) -> list[nn.Linear]:
+    """The layers of a list, with the type that `nn.ModuleList` forgets."""
+    return [layer for layer in layers if isinstance(layer, nn.Linear)]
+
+
 class LocalNet(nn.Module):
     """Contexts in, bits out. The channels of a pixel are coded in turn, each seeing the ones before it.
 
@@ -71,10 +76,10 @@ class LocalNet(nn.Module):
         self.learn = nn.ModuleList(nn.Linear(c, shape.head_width, bias=False) for c in later)
         self.adjust = nn.ModuleList(nn.Linear(shape.head_width, self.counts[c], bias=False) for c in later)
         nn.init.normal_(self.out.weight, std=0.02)
-        for layer in self.adjust:
-            nn.init.zeros_(layer.weight)
+        for weight in self.adjust.parameters():
+            nn.init.zeros_(weight)
 
-    def _linear(self, layer: nn.Module, inputs: Tensor) -> Tensor:
+    def _linear(self, layer: nn.Linear, inputs: Tensor) -> Tensor:
         weight = layer.weight
         if self.quantized:
             weight = _round_through(weight, weight_scale(weight)[:, None])
@@ -91,13 +96,13 @@ class LocalNet(nn.Module):
         differences of the pixel itself to its prediction (of which channel c sees those before it).
         """
         x = self._activate(self._linear(self.first, inputs * INPUT_STEP))
-        for layer in self.hidden:
+        for layer in linears(self.hidden):
             x = self._activate(self._linear(layer, x))
         params = list(self._linear(self.out, x).split(self.counts, 1))
-        channels = self.shape.channels
+        channels, learn, adjust = self.shape.channels, linears(self.learn), linears(self.adjust)
         for c in range(1, channels):
-            seen = self.learn[c - 1](differences[:, :c] * INPUT_STEP)
-            params[c] = params[c] + self.adjust[c - 1](self._activate(params[channels + c - 1] + seen))
+            seen = learn[c - 1](differences[:, :c] * INPUT_STEP)
+            params[c] = params[c] + adjust[c - 1](self._activate(params[channels + c - 1] + seen))
         return [p.float().view(len(p), -1, self.shape.components) for p in params[:channels]]
 
     def forward(self, inputs: Tensor, predictions: Tensor, values: Tensor) -> Tensor:

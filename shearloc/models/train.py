@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .context import causal_offsets
 from .images import PixelSet, load_folder, split
-from .local_float import LocalNet, Shape
+from .local_float import LocalNet, Shape, linears
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ Report = Callable[[Progress, float], None]
 
 def optimizers(net: LocalNet, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the trunk's matrices, AdamW for everything else (2% fewer bits than AdamW alone at equal time)."""
-    trunk = [net.first.weight, *(layer.weight for layer in net.hidden)]
+    trunk = [net.first.weight, *(layer.weight for layer in linears(net.hidden))]
     rest = [p for p in net.parameters() if all(p is not weight for weight in trunk)]
     muon = torch.optim.Muon(trunk, lr=5 * rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
     return [muon, torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
@@ -168,6 +168,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _summary(net: LocalNet, folders: list[Path], progress: Progress) -> str:
+    kind = "RGB" if net.shape.channels == 3 else "gray"
+    count = sum(p.numel() for p in net.parameters())
+    data = " and ".join(folder.name for folder in folders)
+    return f"{kind}, {count:,} parameters, trained {progress.seconds / 60:.0f} minutes on {data}"
+
+
 def main() -> None:
     """The command `python -m shearloc.models.train`."""
     from rich.progress import Progress as Bar
@@ -192,9 +199,9 @@ def main() -> None:
 
         progress = fit(net, training, held_out, schedule, args.out, report)
     offsets = causal_offsets(shape.horizon, shape.reach)
-    held_bits = mean_bits(net, held_out, offsets, 1 << 18, exact=True)
     card = {
         "name": args.name,
+        "summary": _summary(net, args.folders, progress),
         "kind": "local",
         "shape": asdict(shape),
         "parameters": sum(p.numel() for p in net.parameters()),
@@ -203,7 +210,7 @@ def main() -> None:
         "schedule": asdict(schedule),
         "threads": args.threads,
         "updates": progress.updates,
-        "held_out_bits_per_dimension": round(held_bits, 4),
+        "held_out_bits_per_dimension": round(mean_bits(net, held_out, offsets, 1 << 18, exact=True), 4),
     }
     export(net, args.name).save(args.out / f"{args.name}.safetensors")
     (args.out / f"{args.name}.json").write_text(json.dumps(card, indent=2) + "\n")

@@ -45,7 +45,7 @@ def test_steps_hold_every_pixel_once(size: tuple[int, int], o: int) -> None:
     found = []
     for t in range(step_count(height, width, o)):
         first, last = step_rows(t, height, width, o)
-        assert 0 <= first and last <= height
+        assert first >= 0 and last <= height
         found += [(i, t - i * o) for i in range(first, last)]
     assert sorted(found) == [(i, j) for i in range(height) for j in range(width)]
 

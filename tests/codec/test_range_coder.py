@@ -227,6 +227,26 @@ def test_any_words_give_symbols_or_corrupt(words: list[int], table: NDArray[Any]
     assert np.isin(symbols, np.arange(len(table) - 1)).all()
 
 
+@pytest.mark.parametrize("precision", [1, 8, 24, 32])
+def test_a_number_outside_all_intervals_is_an_error(precision: int) -> None:
+    """No encoder writes 0xFFFFFFFF FFFFFFFF: it belongs to what is left over when width is cut into parts."""
+    table = np.array([0, 1, 2**precision], np.uint64)
+    decoder = Decoder(np.full(4, 0xFFFFFFFF, np.uint32))
+    for cdf, count in ((table, 1), (table, 10_000), (table[None], 1)):
+        with pytest.raises(CorruptError):
+            decoder.decode_table(cdf, count)
+    with pytest.raises(CorruptError):
+        decoder.peek(precision)
+
+
+def test_exhausted_means_the_very_last_word() -> None:
+    table = np.array([0, 1, 2])
+    for word, whole in ((2**31 - 1, False), (2**31, True), (2**31 + 1, False)):
+        decoder = Decoder(np.array([word], np.uint32))
+        assert decoder.decode_table(table, 1).tolist() == [int(word >= 2**31)]
+        assert decoder.is_exhausted() == whole
+
+
 def test_part_of_a_word_is_an_error() -> None:
     with pytest.raises(CorruptError):
         Decoder(b"12345")

@@ -61,17 +61,16 @@ def tables(draw: st.DrawFn, rows: int | None = None) -> NDArray[Any]:
     precision = draw(st.integers(1, 32))
     kinds = draw(st.integers(1, min(256, 2**precision)))
     rng = np.random.default_rng(draw(SEEDS))
-    shape = draw(st.sampled_from([0.01, 0.5, 1e9, "certain"]))
+    shape = draw(st.sampled_from([0.0, 0.01, 0.5, 1e9]))
     cdfs = [cdf_of(weights(rng, kinds, shape), precision) for _ in range(rows or 1)]
     table = np.array(cdfs, np.uint64 if precision == 32 else np.uint32).reshape(-1, kinds + 1)
     return table[0] if rows is None else table[:rows]
 
 
-def weights(rng: np.random.Generator, kinds: int, shape: float | str) -> NDArray[np.float64]:
-    if shape == "certain":
-        return np.eye(kinds)[rng.integers(kinds)]
+def weights(rng: np.random.Generator, kinds: int, shape: float) -> NDArray[np.float64]:
+    """Probabilities from a gamma distribution: shape 0 makes one symbol certain, a large one all alike."""
     drawn = rng.gamma(shape, size=kinds)
-    return drawn / drawn.sum() if drawn.sum() else np.eye(kinds)[0]
+    return drawn / drawn.sum() if drawn.sum() else np.eye(kinds)[rng.integers(kinds)]
 
 
 def cdf_of(probabilities: NDArray[np.float64], precision: int) -> list[int]:
@@ -94,7 +93,7 @@ def random_message(rng: np.random.Generator, lanes: int, size: int) -> Message:
     return Message(heads, rng.integers(0, 2**32, size, np.uint32), size)
 
 
-def intervals(symbols: NDArray[np.int32], table: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def intervals(symbols: NDArray[Any], table: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     if table.ndim == 1:
         return table[symbols], table[symbols + 1] - table[symbols]
     k = np.arange(len(symbols))
@@ -153,9 +152,7 @@ def test_push_inverts_pop(data: st.DataObject, lanes: int, count: int, seed: int
 
 
 @given(st.data(), st.integers(1, 9), st.integers(1, 60), SEEDS, st.booleans())
-def test_kernels_do_as_the_twin(
-    data: st.DataObject, lanes: int, count: int, seed: int, per_symbol: bool
-) -> None:
+def test_kernels_do_as_the_twin(data: st.DataObject, lanes: int, count: int, seed: int, per_symbol: bool) -> None:
     rng = np.random.default_rng(seed)
     table = data.draw(tables(count if per_symbol else None))
     precision = precision_of(table)
@@ -194,9 +191,7 @@ def test_intervals_and_tables_are_the_same(data: st.DataObject, lanes: int, coun
 
 
 @given(tables(), LANES, st.data(), SEEDS)
-def test_peek_shows_what_one_pop_takes(
-    table: NDArray[Any], lanes: int, data: st.DataObject, seed: int
-) -> None:
+def test_peek_shows_what_one_pop_takes(table: NDArray[Any], lanes: int, data: st.DataObject, seed: int) -> None:
     count = data.draw(st.integers(0, lanes))
     message = random_message(np.random.default_rng(seed), lanes, lanes)
     other = message.copy()
@@ -386,11 +381,13 @@ def test_primitives_in_another_kernel(dtype: type) -> None:
 
 
 def test_an_empty_tail_stays_empty() -> None:
-    words = np.empty(0, np.uint32)
+    """And nothing beyond it is read: the state stays without the word that it lacks."""
+    words = np.full(3, 0xFFFFFFFF, np.uint32)
     state, size = rans.pop_advance(rans.LOWEST, words, 0, 0, 1, 8)
-    assert size == rans.EMPTY
+    assert (state, size) == (2**24, rans.EMPTY)
     for _ in range(10):
         state, size = rans.pop_advance(np.uint64(state), words, size, 0, 1, 8)
+        assert state < 2**32
         assert size == rans.EMPTY
 
 
@@ -408,9 +405,9 @@ def test_rate_is_the_entropy(shape: float, precision: int) -> None:
     assert 8 * len(rans.to_bytes(message)) < 1.001 * ideal + 64 * 8 + 32
 
 
-@pytest.mark.parametrize("shape", [0.05, 0.5, 1e9, "certain"])
+@pytest.mark.parametrize("shape", [0.0, 0.05, 0.5, 1e9])
 @pytest.mark.parametrize("per_symbol", [False, True])
-def test_rate_is_that_of_constriction(shape: float | str, per_symbol: bool) -> None:
+def test_rate_is_that_of_constriction(shape: float, per_symbol: bool) -> None:
     """The same symbols and tables through another author's coder: within 0.1% and a few words."""
     stream = pytest.importorskip("constriction").stream
     rng = np.random.default_rng(11)
@@ -423,9 +420,7 @@ def test_rate_is_that_of_constriction(shape: float | str, per_symbol: bool) -> N
 
     oracle = stream.stack.AnsCoder()
     if per_symbol:
-        oracle.encode_reverse(
-            symbols, stream.model.Categorical(perfect=False), probabilities.astype(np.float32)
-        )
+        oracle.encode_reverse(symbols, stream.model.Categorical(perfect=False), probabilities.astype(np.float32))
     else:
         oracle.encode_reverse(symbols, stream.model.Categorical(probabilities, perfect=False))
     message = rans.empty(1)

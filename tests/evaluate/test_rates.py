@@ -121,24 +121,27 @@ def test_peers_count_real_lossless_bytes(picture: Picture, channels: int) -> Non
         assert np.array_equal(back if back.ndim == image.ndim else back[:, :, 0], image)
 
 
-def test_float_parent_is_the_networks_own_bits(tmp_path: Path, picture: Picture, monkeypatch: Any) -> None:
-    """Against the network on all pixels at once, and against its export, which is a few percent off untrained."""
+@pytest.mark.parametrize(("channels", "reach"), [(3, 1), (1, 2), (3, 0)])
+def test_float_parent_is_the_networks_own_bits(
+    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch, channels: int, reach: int
+) -> None:
+    """Against the network on all pixels at once, and near its export's, untrained as it is."""
     torch = pytest.importorskip("torch")
     from shearloc.models.export import export
     from shearloc.models.images import PixelSet
     from shearloc.models.local_float import LocalNet, Shape
 
     torch.manual_seed(1)
-    net = LocalNet(Shape(channels=3, width=16, layers=1, head_width=8, components=2))
+    net = LocalNet(Shape(channels, horizon=2, reach=reach, width=16, layers=1, head_width=8, components=2))
     torch.save(net.state_dict(), tmp_path / "float.pt")
     model = export(net, "small")
-    card = {"shape": {"channels": 3, "width": 16, "layers": 1, "head_width": 8, "components": 2}}
-    monkeypatch.setattr(zoo, "card", lambda name: card)
     monkeypatch.setattr(rates, "PIXELS_AT_ONCE", 100)
-    image = picture(20, 31, 3)
-    bits = rates.float_code_length(rates.load_parent(tmp_path / "float.pt", model), image)
+    image = picture(20, 31, channels)
+    parent = rates.load_parent(tmp_path / "float.pt", model)
+    assert parent.shape == net.shape
+    bits = rates.float_code_length(parent, image)
     index = np.arange(20 * 31)
-    batch = PixelSet.of([image]).contexts(index, np.zeros_like(index), model.offsets)
+    batch = PixelSet.of([image.reshape(20, 31, channels)]).contexts(index, np.zeros_like(index), model.offsets)
     with torch.no_grad():
         assert bits == pytest.approx(float(net(*map(torch.from_numpy, batch)).sum()), rel=1e-5)
     assert bits == pytest.approx(rates.code_length(model, image), rel=0.02)
@@ -149,6 +152,11 @@ def test_wrong_parent_is_refused_in_one_line(tmp_path: Path, folder: Path) -> No
     torch.save({"other": torch.zeros(1)}, tmp_path / "float.pt")
     done = run("rates", folder, "--float-parent", tmp_path / "float.pt")
     assert done.returncode == 1 and done.stderr.count("\n") == 1 and "not the float weights" in done.stderr
+
+
+def test_unwritable_output_is_refused_before_measuring(tmp_path: Path, folder: Path) -> None:
+    done = run("rates", folder, "--json", tmp_path / "no" / "such.json")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "no such folder" in done.stderr
 
 
 def test_empty_folder_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -165,7 +173,7 @@ def test_excess_of_means_and_of_the_worst() -> None:
     assert found["worst_percent"] == pytest.approx(100 * (160 / 100 - 1))
 
 
-def test_a_file_that_does_not_come_back_is_counted(picture: Picture, monkeypatch: Any) -> None:
+def test_a_file_that_does_not_come_back_is_counted(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates.api, "decode", lambda data: np.zeros((8, 8), np.uint8))
     found = rates.image_rates("a", picture(8, 8, 1), zoo.load("gray"), {})
     assert not found.exact

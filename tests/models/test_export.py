@@ -21,7 +21,7 @@ from shearloc.models.quantize import LOG_SCALE_STEP, LOGIT_STEP, MEAN_GAIN, MEAN
 torch = pytest.importorskip("torch")
 
 from shearloc.models.export import COEFFICIENT_STEP, export  # noqa: E402
-from shearloc.models.local_float import LocalNet, compand, weight_scale  # noqa: E402
+from shearloc.models.local_float import LocalNet, Shape, compand, linears, weight_scale  # noqa: E402
 
 Nets = Callable[..., LocalNet]
 Picture = Callable[..., NDArray[np.uint8]]
@@ -79,21 +79,23 @@ def test_parameters_are_those_of_the_fake_quantised_network(
         floats[:, 2] += 1 / LOG_SCALE_STEP  # the integers include LOG_SCALE_OFFSET
         errors = np.abs(integers - floats)
         assert errors.max() <= 2
-        assert (errors <= 0.52).mean() > 0.98
+        assert (errors < 0.502).mean() > 0.99
         assert all(floats[:, k].std() > 3 for k in range(3))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_code_length_is_the_float_likelihood(
-    plain: ModuleType, tiny_net: Nets, tiny_model: Callable[..., LocalModel], picture: Picture, channels: int
-) -> None:
-    """Within 0.1%, over the pixels of a picture: sum of -log2(freq / 2^24) against training's own bits."""
-    net, model = deepcopy(tiny_net(channels)), tiny_model(channels)
+def test_code_length_is_the_float_likelihood(plain: ModuleType, picture: Picture, channels: int) -> None:
+    """Within 0.1%, over a picture: sum of -log2(freq / 2^24) against training's own bits. No weight is on the grid."""
+    torch.manual_seed(channels)
+    net = LocalNet(Shape(channels, width=16, layers=1, head_width=8, components=3))
+    with torch.no_grad():
+        for layer in linears(net.adjust):
+            layer.weight.normal_(0, 0.02)
     net.quantized = True
     image = picture(24, 28, channels).reshape(24, 28, channels)
     with torch.no_grad():
         expected = float(net(*map(torch.from_numpy, batch_of(image, net, 1))).double().sum())
-    freqs = [freq for pixel in plain.intervals(model, image).values() for _, freq in pixel]
+    freqs = [freq for pixel in plain.intervals(export(net, "t"), image).values() for _, freq in pixel]
     bits = float((24 - np.log2(freqs)).sum())
     assert bits == pytest.approx(expected, rel=1e-3)
     assert bits < 8 * image.size
@@ -124,7 +126,7 @@ def test_weight_scales_at_powers_of_two(exponent: int, nudge: float) -> None:
 
 def test_export_lands_on_the_same_integers_as_the_grid(tiny_net: Nets, tiny_model: Callable[..., LocalModel]) -> None:
     """Weights of `tiny_net` are on the grid already, so nothing is lost."""
-    layers = [tiny_net(3).first, *tiny_net(3).hidden, tiny_net(3).out]
+    layers = [tiny_net(3).first, *linears(tiny_net(3).hidden), tiny_net(3).out]
     for layer, exact in zip(layers, tiny_model(3).layers, strict=True):
         scale = weight_scale(layer.weight).double()
         back = exact.weight.T * scale.numpy()[:, None]
@@ -135,16 +137,16 @@ def test_export_lands_on_the_same_integers_as_the_grid(tiny_net: Nets, tiny_mode
 def test_what_cannot_be_proved_is_not_exported(tiny_net: Nets) -> None:
     net = deepcopy(tiny_net(1))
     with torch.no_grad():
-        net.hidden[0].bias.fill_(1e5)
-    with pytest.raises(ValueError, match="accumulator"):
+        linears(net.hidden)[0].bias.fill_(1e5)
+    with pytest.raises(ValueError, match="accumulator|bias"):
         export(net, "t")
 
 
 def test_biases_beyond_an_int32_do_not_wrap_around(tiny_net: Nets) -> None:
     """2^32 units more would come out as the same int32."""
     net = deepcopy(tiny_net(1))
-    unit = weight_scale(net.hidden[0].weight) / 64
+    hidden = linears(net.hidden)[0]
     with torch.no_grad():
-        net.hidden[0].bias += 2.0**32 * unit
+        hidden.bias.add_(2.0**32 * weight_scale(hidden.weight) / 64)
     with pytest.raises(ValueError, match="accumulator|bias"):
         export(net, "t")

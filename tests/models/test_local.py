@@ -17,29 +17,32 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from shearloc.errors import ShearlocError
+from shearloc.models.context import compand
 from shearloc.models.layers import Dense
 from shearloc.models.local import FORMAT, Head, LocalModel, channel_parameters, load
 
 Models = Callable[..., LocalModel]
 
 
-def run_head(
-    head: Head, sums: NDArray[Any], channel: int, prediction: int, differences: list[int], seen: list[int]
-) -> list[int]:
-    """`channel_parameters` into fresh arrays, as lists."""
-    count = (2 + len(differences)) * head.components
-    totals, params = np.zeros(count, np.int32), np.zeros(count, np.int64)
-    earlier = np.array(differences, np.int32), np.array(seen, np.int32)
-    channel_parameters(head, sums, channel, prediction, *earlier, totals, params)
-    return params[: (3 + channel) * head.components].tolist()
+Numbers = NDArray[np.int32]
+
+
+def run_head(head: Head, sums: NDArray[Any], channel: int, predictions: Numbers, differences: Numbers) -> Numbers:
+    """`channel_parameters` into fresh arrays: int32 [(3 + channel) K, n]."""
+    n, channels = len(sums), len(predictions)
+    seen = np.array([[compand(d) for d in row] for row in differences.tolist()], np.int32).reshape(channels, n)
+    levels, params = np.full(n, 77, np.int32), np.full(((2 + channels) * head.components, n), 77, np.int32)
+    channel_parameters(head, sums, channel, predictions, differences, seen, levels, params)
+    return params[: (3 + channel) * head.components]
 
 
 @st.composite
-def heads(draw: st.DrawFn) -> tuple[Head, NDArray[np.int32]]:
-    """A head of 1 or 3 channels with sums, up to the largest that a proved layer may have."""
+def heads(draw: st.DrawFn) -> tuple[Head, Numbers, Numbers, Numbers]:
+    """A head of 1 or 3 channels; sums, predictions and differences of some pixels; as large as `prove` lets them be."""
     channels, components, units = draw(st.sampled_from([1, 3])), draw(st.integers(1, 3)), draw(st.integers(1, 4))
     outputs = sum((3 + c) * components for c in range(channels)) + (channels - 1) * units
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    n = draw(st.integers(0, 5))
     size = 2 ** draw(st.integers(4, 23))
     weight = 2 ** draw(st.integers(2, 18))
     low_shift = draw(st.integers(1, 20))
@@ -51,31 +54,34 @@ def heads(draw: st.DrawFn) -> tuple[Head, NDArray[np.int32]]:
         rng.integers(-weight, weight + 1, (channels - 1, channels - 1, units), np.int32),
         rng.integers(-weight, weight + 1, (channels - 1, units, (2 + channels) * components), np.int32),
     )
-    return head, rng.integers(-size, size + 1, outputs, np.int32)
+    sums = rng.integers(-size, size + 1, (n, outputs), np.int32)
+    predictions = rng.integers(0, 256, (channels, n), np.int32)
+    return head, sums, predictions, rng.integers(-255, 256, (channels, n), np.int32)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
-@given(heads(), st.lists(st.integers(-255, 255), min_size=3, max_size=3), st.integers(0, 255))
-def test_head_agrees_with_python(
-    plain: ModuleType, dtype: type, drawn: tuple[Head, NDArray[np.int32]], differences: list[int], prediction: int
-) -> None:
-    head, sums = drawn
-    channels = len(head.adjust) + 1
-    differences = differences[:channels]
-    seen = [plain.compand(difference) for difference in differences]
-    for channel in range(channels):
-        found = run_head(head, sums.astype(dtype), channel, prediction, differences, seen)
-        assert found == plain.parameters(head, sums.tolist(), channel, prediction, differences, seen)
+@given(heads())
+def test_head_agrees_with_python(plain: ModuleType, dtype: type, drawn: tuple[Head, Numbers, Numbers, Numbers]) -> None:
+    head, sums, predictions, differences = drawn
+    for channel in range(len(predictions)):
+        found = run_head(head, sums.astype(dtype), channel, predictions, differences)
+        for i, row in enumerate(sums.tolist()):
+            earlier = differences[:, i].tolist()
+            seen = [plain.compand(difference) for difference in earlier]
+            expected = plain.parameters(head, row, channel, int(predictions[channel, i]), earlier, seen)
+            assert found[:, i].tolist() == expected
 
 
 def test_later_channels_see_earlier_ones_and_not_themselves(tiny_model: Models) -> None:
     head = tiny_model(3).head
-    sums = np.random.default_rng(0).integers(-(2**15), 2**15, head.bias.size, np.int32)
+    sums = np.random.default_rng(0).integers(-(2**15), 2**15, (1, head.bias.size), np.int32)
+    predictions = np.full((3, 1), 100, np.int32)
     for channel in range(3):
-        base = run_head(head, sums, channel, 100, [0, 0, 0], [0, 0, 0])
+        base = run_head(head, sums, channel, predictions, np.zeros((3, 1), np.int32))
         for other in range(3):
-            moved = [40 * (c == other) for c in range(3)]
-            assert (run_head(head, sums, channel, 100, moved, moved) != base) == (other < channel)
+            moved = np.array([[40 * (c == other)] for c in range(3)], np.int32)
+            found = run_head(head, sums, channel, predictions, moved)
+            assert np.array_equal(found, base) == (other >= channel)
 
 
 def test_round_trip(tiny_model: Models, tmp_path: Path) -> None:
@@ -95,7 +101,8 @@ def test_round_trip(tiny_model: Models, tmp_path: Path) -> None:
 def with_array(model: LocalModel, key: str, array: NDArray[Any]) -> LocalModel:
     """The model with one array of `arrays()` replaced."""
     if "." not in key:
-        return replace(model, **{key: array})
+        changes: dict[str, Any] = {key: array}
+        return replace(model, **changes)
     k = int(key.split(".")[0].removeprefix("layer"))
     layers = list(model.layers)
     layers[k] = replace(layers[k], **{key.split(".")[1]: array})
@@ -206,7 +213,7 @@ def test_other_metadata_is_refused(saved: Path, metadata: dict[str, str] | None)
 def test_missing_arrays_are_refused(saved: Path, missing: str) -> None:
     arrays = {key: array for key, array in load_file(saved).items() if not key.startswith(missing)}
     save_file(arrays, saved, GOOD)
-    with pytest.raises(ShearlocError):
+    with pytest.raises(ShearlocError, match="sound"):
         load(saved, "t")
 
 
@@ -226,5 +233,24 @@ def test_arrays_that_do_not_fit_are_refused(saved: Path, key: str, change: str) 
     array = arrays[key]
     arrays[key] = np.ascontiguousarray(array[..., :-1]) if change == "shorter" else array.astype(np.float32)
     save_file(arrays, saved, GOOD)
-    with pytest.raises(ShearlocError):
+    with pytest.raises(ShearlocError, match="sound"):
+        load(saved, "t")
+
+
+@pytest.mark.parametrize("offset", [(0, 0), (0, 1), (1, 0), (2**31 - 1, 0)])
+def test_offsets_to_later_pixels_are_refused(saved: Path, offset: tuple[int, int]) -> None:
+    arrays = load_file(saved)
+    arrays["offsets"] = arrays["offsets"].copy()
+    arrays["offsets"][-1] = offset
+    save_file(arrays, saved, GOOD)
+    with pytest.raises(ShearlocError, match="offsets"):
+        load(saved, "t")
+
+
+@pytest.mark.parametrize(
+    "claim", [{"channels": "1"}, {"components": "2"}, {"channels": "0"}, {"components": "-3"}], ids=str
+)
+def test_sizes_that_do_not_fit_are_refused(saved: Path, claim: dict[str, str]) -> None:
+    save_file(load_file(saved), saved, GOOD | claim)
+    with pytest.raises(ShearlocError, match="sound"):
         load(saved, "t")
