@@ -10,6 +10,7 @@ A runner holds a network's weights in its engine's form and buffers for up to `r
 
 import importlib.util
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,17 @@ class NumbaRunner(Runner):
         return self._sums[k][:n]
 
 
+@cache
+def _torch_is_exact() -> bool:
+    """Whether `torch._int_mm` keeps its largest sums. Without VNNI, int8 kernels may saturate pairs at 16 bits."""
+    import torch
+
+    inputs, weight = np.full((32, 64), -128, np.int8), np.full((64, 32), 127, np.int8)
+    inputs[::2] = 127
+    exact = inputs.astype(np.int64) @ weight.astype(np.int64)
+    return bool((torch._int_mm(torch.from_numpy(inputs), torch.from_numpy(weight)).numpy() == exact).all())
+
+
 class TorchRunner(Runner):
     """int8 products on the CPU."""
 
@@ -74,6 +86,8 @@ class TorchRunner(Runner):
     def _prepare(self, rows: int) -> None:
         import torch
 
+        if not _torch_is_exact():
+            raise RuntimeError("torch's int8 product is not exact on this processor")
         self._torch = torch
         self._weights = [torch.from_numpy(layer.weight) for layer in self.layers]
         self._sums = [np.empty((rows, layer.weight.shape[1]), np.int32) for layer in self.layers]
@@ -128,12 +142,13 @@ class DeviceRunner(Runner):
 
 
 def choose(engine: str, samples: int) -> str:
-    """What `auto` means for an image of so many subpixels: torch if it is loaded or worth loading, else numpy."""
+    """What `auto` means for an image of so many subpixels: torch if it is exact, and loaded or worth loading."""
     if engine != "auto":
         return engine
-    if "torch" in sys.modules or (samples >= LARGE and importlib.util.find_spec("torch")):
-        return "torch"
-    return "numpy"
+    at_hand = sys.modules.get("torch") is not None or (
+        samples >= LARGE and importlib.util.find_spec("torch") is not None
+    )
+    return "torch" if at_hand and _torch_is_exact() else "numpy"
 
 
 def runner(engine: str, layers: tuple[Dense, ...], rows: int) -> Runner:

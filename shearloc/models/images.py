@@ -36,9 +36,14 @@ def load_folder(folder: Path, channels: int) -> list[NDArray[np.uint8]]:
 
 
 def split(images: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
-    """Training and held-out images: every 20th, from the 8th on, is held out."""
-    held_out = [image for k, image in enumerate(images) if k % 20 == 7]
-    return [image for k, image in enumerate(images) if k % 20 != 7], held_out
+    """Training and held-out images: every 20th, from the 8th on, is held out; of fewer than 8, the last.
+
+    ValueError for fewer than 2 images.
+    """
+    if len(images) < 2:
+        raise ValueError(f"training needs at least 2 images, one of them held out; found {len(images)}")
+    held_out = list(range(7, len(images), 20)) or [len(images) - 1]
+    return [images[k] for k in range(len(images)) if k not in held_out], [images[k] for k in held_out]
 
 
 @dataclass(frozen=True)

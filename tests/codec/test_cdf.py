@@ -169,7 +169,7 @@ moderate = st.lists(
 
 @given(moderate)
 def test_float_likelihood_is_the_same_distribution(parameters: Parameters) -> None:
-    """Every probability to 2^-16, and less than 1e-4 bits lost on average by coding with the integers."""
+    """Every probability to 2^-15, and less than 1e-5 bits lost on average by coding with the integers."""
     torch = pytest.importorskip("torch")
     from shearloc.models.likelihoods import logistic_mixture_bits
 
@@ -177,8 +177,8 @@ def test_float_likelihood_is_the_same_distribution(parameters: Parameters) -> No
     parts = [torch.tensor(part).double().expand(256, -1) / step for part, step in zip(parameters, steps, strict=True)]
     floats = 2.0 ** -logistic_mixture_bits(parts[0], parts[1], parts[2], torch.arange(256).double()).numpy()
     integers = np.diff(all_cumulative(unpack(parameters))) / TOTAL
-    assert np.abs(integers - floats).max() < 2**-16
-    assert (floats * np.log2(floats / integers)).sum() < 1e-4
+    assert np.abs(integers - floats).max() < 2**-15
+    assert (floats * np.log2(floats / integers)).sum() < 1e-5
 
 
 def test_the_uniform_is_the_same_share_in_both() -> None:

@@ -192,7 +192,7 @@ print(runpy.run_path({str(__file__)!r})["threaded_hash"]("numpy"))
     ],
 )
 def test_auto(monkeypatch: pytest.MonkeyPatch, loaded: bool, installed: bool, samples: int, chosen: str) -> None:
-    monkeypatch.setattr(engines, "sys", SimpleNamespace(modules={"torch": None} if loaded else {}))
+    monkeypatch.setattr(engines, "sys", SimpleNamespace(modules={"torch": object()} if loaded else {}))
     find = SimpleNamespace(find_spec=lambda name: name if installed else None)
     monkeypatch.setattr(engines, "importlib", SimpleNamespace(util=find))
     assert engines.choose("auto", samples) == chosen
