@@ -100,9 +100,10 @@ def fit(
     rng = np.random.default_rng([schedule.seed, progress.updates])
     finish_at = 60 * schedule.minutes * (1 - schedule.finish)
     saved = progress.seconds
-    while progress.seconds < 60 * schedule.minutes:
+    # However slow an update is, it must not skip the finish.
+    while progress.seconds < 60 * schedule.minutes or (schedule.finish and not net.quantized):
         began = time.perf_counter()
-        if not net.quantized and progress.seconds >= finish_at:
+        if schedule.finish and not net.quantized and progress.seconds >= finish_at:
             torch.save(net.state_dict(), folder / "float.pt")
             net.quantized = True
         groups = [group for stepper in steppers for group in stepper.param_groups]
@@ -113,8 +114,6 @@ def fit(
         progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
-        if not net.quantized:
-            progress.seconds = min(progress.seconds, finish_at)
         if progress.seconds - saved > 120:
             saved = progress.seconds
             _save(folder / "checkpoint.pt", net, steppers, progress)
