@@ -62,7 +62,7 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str) -> tuple[NDArray
 def _all_frequencies(
     model: LocalModel, walk: "_Walk", pixels: Pixels, engine: str, progress: Progress | None
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    pixels = np.require(pixels, np.uint8, "CW")  # a kernel would compile once more for an array that is read-only
+    pixels = np.require(pixels, np.uint8, ["C", "W"])  # a kernel would compile once more for an array that is read-only
     height, width, channels = pixels.shape
     starts = np.empty((channels, height * width), np.uint32)
     freqs = np.empty_like(starts)
