@@ -67,7 +67,10 @@ def encode(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A PNG, PPM, TIFF, BMP or WebP image.")],
     target: Annotated[Path | None, typer.Argument(metavar="OUT", help="Default: IN with .shl.")] = None,
     model: Annotated[str, typer.Option(help="One of `shearloc models`; auto chooses by colour.")] = "auto",
-    effort: Annotated[int, typer.Option(min=1, max=9, help="In this version every level writes the same bytes.")] = 5,
+    effort: Annotated[
+        int,
+        typer.Option(min=1, max=9, help="From 7 on, adapt the model to the image: slow, needs torch, smaller files."),
+    ] = 5,
     engine: Engine = "auto",
     force: Force = False,
 ) -> None:

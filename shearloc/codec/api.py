@@ -9,18 +9,23 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, FormatError, UnsupportedImageError
+from ..errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
 from . import container, planes
 from .container import LOCAL, MAX_SAMPLES, RAW, SHEARED, WEBP, Header
 from .crc32c import crc32c
 
+if TYPE_CHECKING:
+    from ..models.local import LocalModel
+
 ENGINES = ("auto", "numpy", "torch", "cuda", "numba")
 EFFORTS = range(1, 10)
+ADAPTING_UPDATES = {7: 100, 8: 200, 9: 400}
+"""Gradient steps by which an effort adapts the model to the image."""
 DEFAULT_MODELS = {1: "gray", 3: "photo"}
 """What model="auto" means, by channel count."""
 
@@ -48,6 +53,7 @@ class Info:
     fingerprint: str | None
     precision: int | None
     lanes: int | None
+    side_information_bytes: int | None
     chunks: tuple[str, ...]
     pixel_crc: str
     payload_bytes: int
@@ -64,16 +70,22 @@ def encode(
 ) -> bytes:
     """Compress uint8 [H, W] (gray) or [H, W, 3] (RGB), at least 1x1, to the bytes of a `.shl` file.
 
-    `model` is a name that `shearloc models` lists; "auto" takes "gray" or "photo". `effort` 1..9 is accepted
-    and checked, but in this version every level writes the same bytes. `engine` (auto, numpy, torch, cuda,
-    numba) chooses what computes; it never changes a byte.
-    Raises UnsupportedImageError, UnknownModelError, ValueError for a bad effort or engine.
+    `model` is a name that `shearloc models` lists; "auto" takes "gray" or "photo". `effort` 1..9: from 7 on the
+    model's biases are adapted to the image, which takes torch and many times longer, and costs the decoder
+    nothing; below, every level writes the same bytes. `engine` (auto, numpy, torch, cuda, numba) chooses what
+    computes; it never changes a decoded pixel, nor a byte of the file below effort 7.
+    Raises UnsupportedImageError, UnknownModelError, ShearlocError where torch is needed and not installed,
+    ValueError for a bad effort or engine.
     """
     _check_engine(engine)
     if effort not in EFFORTS:
         raise ValueError(f"effort is a whole number from 1 to 9, not {effort!r}")
     pixels = _as_planes(image)
-    coded = _encode_local(pixels, DEFAULT_MODELS[pixels.shape[2]] if model == "auto" else model, engine, progress)
+    coder = _model_for(pixels, DEFAULT_MODELS[pixels.shape[2]] if model == "auto" else model)
+    coded = _encode_local(coder, pixels, engine, progress)
+    if effort in ADAPTING_UPDATES:
+        adapted = _encode_adapted(coder, pixels, ADAPTING_UPDATES[effort], engine, progress)
+        coded = min(coded, adapted, key=len)
     if len(coded) < pixels.size:
         return coded
     return min(_encode_raw(pixels), coded, key=len)
@@ -132,6 +144,7 @@ def info(data: bytes | bytearray | memoryview) -> Info:
         fingerprint=header.fingerprint.hex() if local else None,
         precision=header.precision if local else None,
         lanes=header.lanes if local else None,
+        side_information_bytes=len(header.side_information) if local else None,
         chunks=tuple(kind.decode() for kind, _ in header.chunks),
         pixel_crc=f"{header.pixel_crc:08x}",
         payload_bytes=payload_bytes,
@@ -167,18 +180,31 @@ def _encode_raw(pixels: Pixels) -> bytes:
     return container.pack(Header(height, width, channels, RAW, crc32c(pixels)), pixels.tobytes())
 
 
-def _encode_local(pixels: Pixels, name: str, engine: str, progress: Progress | None) -> bytes:
+def _model_for(pixels: Pixels, name: str) -> "LocalModel":
     from ..models import zoo
-    from . import wavefront
 
     model = zoo.load(name)
-    height, width, channels = pixels.shape
+    channels = pixels.shape[2]
     if model.channels != channels:
         raise UnsupportedImageError(
             f"model '{name}' is for images of {model.channels} channels, this one has {channels}; "
             f"use '{DEFAULT_MODELS[channels]}' or leave the choice to 'auto'"
         )
-    payload, lanes = wavefront.encode_image(model, pixels, engine, progress)
+    return model
+
+
+def _encode_local(
+    model: "LocalModel",
+    pixels: Pixels,
+    engine: str,
+    progress: Progress | None,
+    adjustments: NDArray[np.int8] | None = None,
+) -> bytes:
+    from . import adaptation, wavefront
+
+    adapted = model if adjustments is None else model.adjusted(adjustments)
+    payload, lanes = wavefront.encode_image(adapted, pixels, engine, progress)
+    height, width, channels = pixels.shape
     header = Header(
         height,
         width,
@@ -190,8 +216,18 @@ def _encode_local(pixels: Pixels, name: str, engine: str, progress: Progress | N
         fingerprint=model.fingerprint,
         precision=wavefront.PRECISION,
         lanes=lanes,
+        side_information=b"" if adjustments is None else adaptation.pack(adjustments),
     )
     return container.pack(header, payload)
+
+
+def _encode_adapted(model: "LocalModel", pixels: Pixels, updates: int, engine: str, progress: Progress | None) -> bytes:
+    try:
+        from ..models import adapt
+    except ImportError as error:
+        raise ShearlocError(f'effort 7 and more need torch ({error}): pip install "shearloc[torch]"') from error
+    adjustments = adapt.bias_adjustments(model, pixels, updates, progress)
+    return _encode_local(model, pixels, engine, None, adjustments)
 
 
 def _decode_payload(header: Header, payload: bytes, engine: str, progress: Progress | None) -> Pixels:
@@ -222,10 +258,23 @@ def _decode_local(header: Header, payload: bytes, engine: str, progress: Progres
     from ..models import zoo
     from . import wavefront
 
-    if (header.order, header.precision) != (SHEARED, wavefront.PRECISION) or header.side_information:
-        raise FormatError("the file's coder parameters or side information need a newer version of Shearloc")
+    if (header.order, header.precision) != (SHEARED, wavefront.PRECISION):
+        raise FormatError("the file's coder parameters need a newer version of Shearloc")
     model = zoo.find(header.model, header.fingerprint)
     if model.channels != header.channels:
         raise CorruptError(f"the file's {header.channels} channels do not fit its model '{header.model}'")
+    if header.side_information:
+        model = _adjusted(model, header.side_information)
     pixels = wavefront.decode_image(model, payload, header.lanes, header.height, header.width, engine, progress)
     return np.ascontiguousarray(pixels)
+
+
+def _adjusted(model: "LocalModel", side_information: bytes) -> "LocalModel":
+    from . import adaptation
+
+    try:
+        return model.adjusted(adaptation.unpack(side_information, model.bias_count))
+    except CorruptError:
+        raise
+    except ValueError as error:
+        raise CorruptError(f"the file's side information does not fit its model ({error})") from error

@@ -35,16 +35,18 @@ def rates(
     model: Annotated[str, typer.Option(help="One of `shearloc models`; auto is photo, or gray with --gray.")] = "auto",
     float_parent: Annotated[Path | None, typer.Option(help="The training run's float.pt, to compare with.")] = None,
     gray: Annotated[bool, typer.Option("--gray", help="Turn the images to gray first.")] = False,
+    effort: Annotated[int | None, typer.Option(min=7, max=9, help="Also files of this effort (adapted model).")] = None,
     json_file: JsonFile = None,
 ) -> None:
     """Real file bytes of a model over a folder, its code length, its float parent, and other codecs."""
     about = _begin(json_file)
     coder = zoo.load(DEFAULT_MODELS[1 if gray else 3] if model == "auto" else model)
     parent = rates_.load_parent(float_parent, coder) if float_parent else None
+    others = _peers_here() | ({f"files, effort {effort}": rates_.at_effort(coder, effort)} if effort else {})
     paths = rates_.image_paths(folder)
     with _bar("rates", len(paths)) as advance:
         rows = []
-        for row in rates_.measure(paths, coder, _peers_here(), parent, gray):
+        for row in rates_.measure(paths, coder, others, parent, gray):
             rows.append(row)
             advance()
     summary = rates_.summary(rows)

@@ -19,7 +19,7 @@ from ..models.local import LocalModel
 from .peers import Peer
 
 if TYPE_CHECKING:
-    from ..models.local_float import LocalNet, Shape
+    from ..models.local_float import LocalNet
 
 Pixels = NDArray[np.uint8]
 
@@ -110,6 +110,18 @@ def image_rates(
     )
 
 
+def at_effort(model: LocalModel, effort: int) -> Peer:
+    """Our own files at another effort, measured as the peers are; its `encode` raises where one does not come back."""
+
+    def encode(pixels: Pixels) -> bytes:
+        data = api.encode(pixels, model=model.name, effort=effort)
+        if not _comes_back(data, pixels):
+            raise CorruptError(f"a file of effort {effort} did not come back exactly")
+        return data
+
+    return Peer(encode, api.decode)
+
+
 def _comes_back(data: bytes, pixels: Pixels) -> bool:
     try:
         return np.array_equal(api.decode(data), pixels)
@@ -133,31 +145,17 @@ def load_parent(path: Path, model: LocalModel) -> "LocalNet":
     try:
         import torch
 
+        from ..models.export import shape_of
         from ..models.local_float import LocalNet
     except ImportError as error:
         raise ShearlocError(f'the float parent needs torch ({error}): pip install "shearloc[torch]"') from error
-    net = LocalNet(_shape_of(model))
+    net = LocalNet(shape_of(model))
     try:
         net.load_state_dict(torch.load(path, weights_only=True))
     except (RuntimeError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or ["empty"])[0]
         raise ShearlocError(f"{path}: not the float weights of model '{model.name}' ({reason})") from error
     return net
-
-
-def _shape_of(model: LocalModel) -> "Shape":
-    """The shape that `models.export` was given."""
-    from ..models.local_float import Shape
-
-    return Shape(
-        channels=model.channels,
-        horizon=int(-model.offsets.min()),
-        reach=int(model.offsets[model.offsets[:, 0] == -1, 1].max()),
-        width=model.layers[0].weight.shape[1],
-        layers=len(model.layers) - 2,
-        head_width=model.learn.shape[2],
-        components=model.components,
-    )
 
 
 def float_code_length(net: "LocalNet", pixels: Pixels) -> float:

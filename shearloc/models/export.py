@@ -1,4 +1,4 @@
-"""From the trained float network to the integer model: rounding to the grid of `quantize.py`, and the proof.
+"""From the trained float network to the integer model, and back: rounding to the grid of `quantize.py`, and the proof.
 
 Needs torch, which trained the network; what it returns does not.
 """
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from .context import causal_offsets
 from .layers import INT32_MAX, Dense
 from .local import LocalModel
-from .local_float import LocalNet, linears, weight_scale
+from .local_float import LocalNet, Shape, linears, weight_scale
 from .quantize import ACTIVATION_STEP, INPUT_STEP, LOG_SCALE_OFFSET, LOG_SCALE_STEP, LOGIT_STEP, MEAN_GAIN, MEAN_STEP
 
 COEFFICIENT_STEP = 1 / 256
@@ -51,15 +51,23 @@ def _dense(layer: nn.Linear, input_step: float, steps: NDArray[np.float64], cent
     return Dense(np.ascontiguousarray(weight.T), _rounded(bias), multiplier, shift)
 
 
-def _output_steps(net: LocalNet) -> NDArray[np.float64]:
+def output_steps(shape: Shape) -> NDArray[np.float64]:
     """Real value, in the network's own output, of one unit of each integer parameter."""
-    components = net.shape.components
+    components = shape.components
     steps: list[float] = []
-    for channel in range(net.shape.channels):
+    for channel in range(shape.channels):
         kinds = [LOGIT_STEP, MEAN_STEP / MEAN_GAIN, LOG_SCALE_STEP] + channel * [COEFFICIENT_STEP]
         steps += [step for step in kinds for _ in range(components)]
-    steps += (net.shape.channels - 1) * net.shape.head_width * [ACTIVATION_STEP]
+    steps += (shape.channels - 1) * shape.head_width * [ACTIVATION_STEP]
     return np.array(steps)
+
+
+def _log_scale_offsets(shape: Shape) -> NDArray[np.float64]:
+    """LOG_SCALE_OFFSET at the log-scales of the last layer's outputs, 0 elsewhere."""
+    log_scale = np.arange(3 * shape.components) // shape.components == 2
+    offsets = [np.pad(log_scale, (0, channel * shape.components)) for channel in range(shape.channels)]
+    units = np.zeros((shape.channels - 1) * shape.head_width)
+    return np.concatenate([*offsets, units]) * LOG_SCALE_OFFSET
 
 
 def _shift_log_scales(net: LocalNet) -> nn.Linear:
@@ -67,10 +75,7 @@ def _shift_log_scales(net: LocalNet) -> nn.Linear:
     out = nn.Linear(net.out.in_features, net.out.out_features)
     out.load_state_dict(net.out.state_dict())
     with torch.no_grad():
-        start, components = 0, net.shape.components
-        for channel in range(net.shape.channels):
-            out.bias[start + 2 * components : start + 3 * components] += LOG_SCALE_OFFSET
-            start += (3 + channel) * components
+        out.bias.add_(torch.from_numpy(_log_scale_offsets(net.shape)).float())
     return out
 
 
@@ -81,7 +86,7 @@ def export(net: LocalNet, name: str) -> LocalModel:
     layers = [_dense(net.first, INPUT_STEP, hidden_steps, centered=False)]
     layers += [_dense(layer, ACTIVATION_STEP, hidden_steps, centered=True) for layer in linears(net.hidden)]
     out = _shift_log_scales(net)
-    layers.append(_dense(out, ACTIVATION_STEP, _output_steps(net), centered=True))
+    layers.append(_dense(out, ACTIVATION_STEP, output_steps(shape), centered=True))
     unit = _numbers(weight_scale(out.weight)) * ACTIVATION_STEP
     learn = np.zeros((shape.channels - 1, shape.channels - 1, shape.head_width), np.int32)
     adjust = np.zeros((shape.channels - 1, shape.head_width, (2 + shape.channels) * shape.components), np.int32)
@@ -96,3 +101,34 @@ def export(net: LocalNet, name: str) -> LocalModel:
     model = LocalModel(name, shape.channels, shape.components, offsets, tuple(layers), learn, adjust)
     model.prove()
     return model
+
+
+def shape_of(model: LocalModel) -> Shape:
+    """The shape of the float network that the model was exported from."""
+    first, hidden = model.layers[0].weight.shape[1], len(model.layers) - 2
+    horizon, reach = -int(model.offsets[:, 0].min()), int(model.offsets[model.offsets[:, 0] == -1, 1].max())
+    return Shape(model.channels, horizon, reach, first, hidden, model.adjust.shape[1], model.components)
+
+
+def restore(model: LocalModel) -> LocalNet:
+    """The float network whose weights are exactly the model's: the inverse of `export`, up to its rounding."""
+    shape = shape_of(model)
+    net = LocalNet(shape)
+    floats = [net.first, *linears(net.hidden), net.out]
+    steps = [np.full(shape.width, ACTIVATION_STEP)] * (len(floats) - 1) + [output_steps(shape)]
+    with torch.no_grad():
+        for k, (layer, dense) in enumerate(zip(floats, model.layers, strict=True)):
+            input_step = ACTIVATION_STEP if k else INPUT_STEP
+            unit = dense.multiplier * np.exp2(-dense.shift.astype(np.float64)) * steps[k]
+            bias = dense.bias - (128 * dense.weight.sum(0, dtype=np.int64) if k else 0)
+            layer.weight.copy_(torch.from_numpy(dense.weight.T * (unit / input_step)[:, None]))
+            layer.bias.copy_(torch.from_numpy(bias * unit))
+        net.out.bias.sub_(torch.from_numpy(_log_scale_offsets(shape)).float())
+        starts = np.cumsum([0, *net.counts])
+        for c in range(1, shape.channels):
+            units = unit[starts[shape.channels + c - 1] :][: shape.head_width]
+            parameters = unit[starts[c] :][: net.counts[c]]
+            adjust = model.adjust[c - 1, :, : net.counts[c]]
+            linears(net.learn)[c - 1].weight.copy_(torch.from_numpy((model.learn[c - 1, :c] * units / INPUT_STEP).T))
+            linears(net.adjust)[c - 1].weight.copy_(torch.from_numpy((adjust * parameters / ACTIVATION_STEP).T))
+    return net

@@ -11,7 +11,7 @@ where a channel's parameters are K logits, K means, K log-scales, and K coeffici
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -115,6 +115,29 @@ class LocalModel:
         seen = {(dy, dx) for dy, dx in self.offsets.tolist()}
         if not {(0, -1), (-1, 0), (-1, -1)} <= seen or any(dy > 0 or (dy == 0 and dx >= 0) for dy, dx in seen):
             raise ValueError("the offsets do not hold W, N and NW, or point to later pixels")
+
+    def adjusted(self, adjustments: NDArray[np.int8]) -> "LocalModel":
+        """The model with other biases: `adjustments` int8 [biases of all layers], in units of a layer's output.
+
+        An accumulator's unit is multiplier / 2^shift of the output's, so the bias grows by the adjustment times
+        2^shift / multiplier, rounded down. ValueError where the bounds can then no longer be proved.
+        """
+        layers, start = [], 0
+        for layer in self.layers:
+            part = adjustments[start : start + layer.bias.size].astype(np.int64)
+            bias = layer.bias + (part << layer.shift) // layer.multiplier
+            if np.abs(bias).max() > INT32_MAX:
+                raise ValueError("an adjusted bias leaves an int32")
+            layers.append(replace(layer, bias=bias.astype(np.int32)))
+            start += layer.bias.size
+        model = replace(self, layers=tuple(layers))
+        model.prove()
+        return model
+
+    @property
+    def bias_count(self) -> int:
+        """Biases of all layers."""
+        return sum(layer.bias.size for layer in self.layers)
 
     def save(self, path: Path) -> None:
         """Writes the model as .safetensors, after `prove`."""
