@@ -42,8 +42,8 @@ def rates(
     about = _begin(json_file)
     coder = zoo.load(DEFAULT_MODELS[1 if gray else 3] if model == "auto" else model)
     parent = rates_.load_parent(float_parent, coder) if float_parent else None
-    others = _peers_here() | ({f"files, effort {effort}": rates_.at_effort(coder, effort)} if effort else {})
     paths = rates_.image_paths(folder)
+    others = _peers_here() | ({f"files, effort {effort}": rates_.at_effort(coder, effort)} if effort else {})
     with _bar("rates", len(paths)) as advance:
         rows = []
         for row in rates_.measure(paths, coder, others, parent, gray):
