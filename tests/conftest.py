@@ -1,6 +1,7 @@
 """What every test may use: the measuring data, small pictures and models, plain twins; Hypothesis without deadlines."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -108,3 +109,15 @@ def tiny_model(tiny_net: "Callable[..., LocalNet]") -> "Callable[..., LocalModel
         return export(tiny_net(*arguments), "tiny")
 
     return make
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch's idle threads spin, which takes seconds where the machine is busy."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 1
+    if torch:
+        torch.set_num_threads(1)
+    yield
+    if torch:
+        torch.set_num_threads(before)

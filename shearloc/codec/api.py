@@ -82,10 +82,10 @@ def encode(
         raise ValueError(f"effort is a whole number from 1 to 9, not {effort!r}")
     pixels = _as_planes(image)
     coder = _model_for(pixels, DEFAULT_MODELS[pixels.shape[2]] if model == "auto" else model)
-    coded = _encode_local(coder, pixels, engine, progress)
-    if effort in ADAPTING_UPDATES:
-        adapted = _encode_adapted(coder, pixels, ADAPTING_UPDATES[effort], engine, progress)
-        coded = min(coded, adapted, key=len)
+    candidates = []
+    if effort in ADAPTING_UPDATES:  # first, because it refuses where torch is missing
+        candidates.append(_encode_adapted(coder, pixels, ADAPTING_UPDATES[effort], engine, progress))
+    coded = min([_encode_local(coder, pixels, engine, progress), *candidates], key=len)
     if len(coded) < pixels.size:
         return coded
     return min(_encode_raw(pixels), coded, key=len)

@@ -6,7 +6,7 @@ the payload are tested in test_api.py and test_container.py.
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from types import ModuleType
@@ -34,16 +34,7 @@ LANE_BYTES = 12
 """What a lane costs beyond its symbols: its length and its head."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Torch's idle threads spin, which takes seconds where the machine is busy."""
-    torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else 1
-    if torch:
-        torch.set_num_threads(1)
-    yield
-    if torch:
-        torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def encoded(model: LocalModel, image: Image, engine: str = "numpy") -> tuple[bytes, int]:
