@@ -15,6 +15,9 @@ from .context import sample_contexts
 JPEG_REDUCTIONS = ((2.0, Image.Resampling.LANCZOS), (3.1, Image.Resampling.BICUBIC))
 """A JPEG is only used reduced by these factors: at full size its block artefacts would be learnt."""
 
+JPEG_MATRIX = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+"""RGB to luma and two colour differences (ITU-T T.871)."""
+
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -33,6 +36,53 @@ def load_folder(folder: Path, channels: int) -> list[NDArray[np.uint8]]:
             array = np.asarray(reduced if channels == 3 else reduced.convert("L"))
             arrays.append(array.reshape(array.shape[0], array.shape[1], channels))
     return arrays
+
+
+def camera_like(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """An RGB image as a camera or scanner would have given it; uint8 [H, W, 3], H and W >= 2.
+
+    Photographs that were reduced in size, as most training sets are, have colour at full resolution and little
+    noise. Sensors and video coding halve the colour's resolution, optics blur and films and sensors have grain.
+    """
+    luma, *colours = np.moveaxis(image @ JPEG_MATRIX.T, 2, 0)
+    if rng.random() < 0.5:
+        luma = _blurred(luma, rng.uniform(0.05, 0.25))
+    colours = [_doubled(_halved(colour), luma.shape, rng.random() < 0.75) for colour in colours]
+    if rng.random() < 0.5:
+        grain = rng.normal(0, rng.uniform(0.3, 3.0), luma.shape)
+        luma = luma + (_blurred(grain, 0.2) if rng.random() < 0.5 else grain)
+    planes = np.stack([luma, *colours], 2)
+    if rng.random() < 0.75:
+        planes = planes.round()
+    return np.rint(planes @ np.linalg.inv(JPEG_MATRIX).T).clip(0, 255).astype(np.uint8)
+
+
+def _blurred(plane: NDArray[np.float64], amount: float) -> NDArray[np.float64]:
+    """Weighs each sample's neighbours with `amount` < 1/3 along rows and columns; the sample itself keeps the rest."""
+    for axis in (0, 1):
+        padded = np.pad(plane, [(1, 1) if axis == k else (0, 0) for k in range(2)], mode="edge")
+        low, high = (np.take(padded, np.arange(k, k + plane.shape[axis]), axis) for k in (0, 2))
+        plane = (1 - 2 * amount) * plane + amount * (low + high)
+    return plane
+
+
+def _halved(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means of 2 x 2 samples; an odd last row or column is repeated."""
+    height, width = plane.shape
+    even = np.pad(plane, ((0, height % 2), (0, width % 2)), mode="edge")
+    return even.reshape(even.shape[0] // 2, 2, -1, 2).mean((1, 3))
+
+
+def _doubled(plane: NDArray[np.float64], shape: tuple[int, ...], smooth: bool) -> NDArray[np.float64]:
+    """Twice as many samples each way, cut to `shape`; `smooth`: weighed 3 to 1 with the next ones, as libjpeg does."""
+    for axis in (0, 1):
+        plane = np.repeat(plane, 2, axis)
+        if smooth:
+            padded = np.pad(plane, [(2, 2) if axis == k else (0, 0) for k in range(2)], mode="edge")
+            index = np.arange(plane.shape[axis])
+            other = np.take(padded, index + np.where(index % 2 == 0, 1, 3), axis)
+            plane = 0.75 * plane + 0.25 * other
+    return plane[: shape[0], : shape[1]]
 
 
 def split(images: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:

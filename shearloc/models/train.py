@@ -9,6 +9,7 @@ and its card `NAME.json`. Needs torch; nothing that decodes imports this file.
 """
 
 import argparse
+import ctypes
 import json
 import math
 import os
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .context import causal_offsets
-from .images import PixelSet, load_folder, split
+from .images import PixelSet, camera_like, load_folder, split
 from .local_float import LocalNet, Shape, linears
 
 
@@ -163,10 +164,37 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the exported model")
     parser.add_argument("--minutes", type=float, default=Schedule.minutes)
     parser.add_argument("--finish", type=float, default=Schedule.finish)
+    parser.add_argument("--rate", type=float, default=Schedule.learning_rate, help="peak of the learning rate")
+    parser.add_argument("--base", help="start from this model (a name, or a .safetensors file) and its shape")
+    parser.add_argument(
+        "--camera-like", action="store_true", help="add a copy of each RGB image with a camera's defects"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     for field in Shape.__dataclass_fields__:
         parser.add_argument(f"--{field.replace('_', '-')}", type=int, default=getattr(Shape, field))
     return parser.parse_args()
+
+
+def keep_freed_memory() -> None:
+    """Makes glibc keep freed blocks: page faults of an update's large arrays otherwise take a fifth of its time."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mmap_threshold, trim_threshold, top_pad = -3, -1, -2
+    for parameter, value in ((mmap_threshold, 1 << 30), (trim_threshold, 1 << 30), (top_pad, 1 << 28)):
+        mallopt(parameter, value)
+
+
+def _start(args: argparse.Namespace) -> LocalNet:
+    """A network as the arguments have it: new, or that of the base."""
+    if args.base is None:
+        return LocalNet(Shape(**{field: getattr(args, field) for field in Shape.__dataclass_fields__}))
+    from . import local, zoo
+    from .export import restore
+
+    is_file = args.base.endswith(".safetensors")
+    return restore(local.load(Path(args.base), args.name) if is_file else zoo.load(args.base))
 
 
 def _summary(net: LocalNet, folders: list[Path], progress: Progress) -> str:
@@ -185,11 +213,16 @@ def main() -> None:
 
     args = _arguments()
     torch.set_num_threads(args.threads)
-    shape = Shape(**{field: getattr(args, field) for field in Shape.__dataclass_fields__})
-    schedule = Schedule(minutes=args.minutes, finish=args.finish)
+    keep_freed_memory()
+    net = _start(args)
+    shape = net.shape
+    schedule = Schedule(minutes=args.minutes, finish=args.finish, learning_rate=args.rate)
     images = [image for folder in args.folders for image in load_folder(folder, shape.channels)]
-    training, held_out = map(PixelSet.of, split(images))
-    net = LocalNet(shape)
+    images, set_aside = split(images)
+    if args.camera_like:
+        rng = np.random.default_rng(schedule.seed)
+        images += [camera_like(image, rng) for image in images]
+    training, held_out = PixelSet.of(images), PixelSet.of(set_aside)
     with Bar(*Bar.get_default_columns(), TextColumn("{task.fields[bits]}")) as bar:
         task = bar.add_task(args.name, total=60 * schedule.minutes, bits="")
 
@@ -207,6 +240,8 @@ def main() -> None:
         "shape": asdict(shape),
         "parameters": sum(p.numel() for p in net.parameters()),
         "data": [folder.name for folder in args.folders],
+        "base": args.base,
+        "camera_like_copies": args.camera_like,
         "training_pixels": int(training.ends[-1]),
         "schedule": asdict(schedule),
         "threads": args.threads,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shearloc.models.context import causal_offsets
-from shearloc.models.images import JPEG_REDUCTIONS, Batch, PixelSet, load_folder, split
+from shearloc.models.images import JPEG_REDUCTIONS, Batch, PixelSet, camera_like, load_folder, split
 from shearloc.models.local import load
 
 Picture = Callable[..., NDArray[np.uint8]]
@@ -244,3 +244,42 @@ def test_sampling_is_even_repeatable_and_mirrors_half(picture: Picture) -> None:
     assert set(drawn) == straight | mirrored
     sides = [row in straight for row in drawn if (row in straight) != (row in mirrored)]
     assert 0.4 < np.mean(sides) < 0.6
+
+
+def test_a_camera_like_copy_has_smoother_colour_and_the_same_size() -> None:
+    rng = np.random.default_rng(3)
+    for height, width in ((2, 2), (7, 9), (64, 48)):
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        copy = camera_like(image, np.random.default_rng(1))
+        assert copy.shape == image.shape and copy.dtype == np.uint8
+    red_less_green = [np.diff(a[..., 0].astype(int) - a[..., 1], axis=1).std() for a in (image, copy)]
+    assert red_less_green[1] < red_less_green[0] / 2
+
+
+def test_a_flat_image_stays_flat_but_for_grain() -> None:
+    image = np.full((16, 16, 3), 90, np.uint8)
+    copies = [camera_like(image, np.random.default_rng(seed)) for seed in range(12)]
+    assert any((copy == image).all() for copy in copies)
+    assert all(np.abs(copy.astype(int) - 90).max() < 20 for copy in copies)
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
+    """The command, with a model file as its base: the result has the base's shape and knows it."""
+    pytest.importorskip("torch")
+    from shearloc.models.export import export
+    from shearloc.models.local_float import LocalNet, Shape
+
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for k in range(3):
+        Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / f"{k}.png")
+    base = export(LocalNet(Shape(width=8, layers=1, head_width=4, components=2)), "base")
+    base.save(tmp_path / "base.safetensors")
+    command = [sys.executable, "-m", "shearloc.models.train", str(folder), "--name", "more", "--minutes", "0.02"]
+    command += ["--base", str(tmp_path / "base.safetensors"), "--camera-like", "--out", str(tmp_path / "out")]
+    subprocess.run(command, check=True, timeout=300)
+    card = json.loads((tmp_path / "out" / "more.json").read_text())
+    assert card["shape"]["width"] == 8 and card["camera_like_copies"] is True
+    assert load(tmp_path / "out" / "more.safetensors", "more").components == 2
