@@ -155,13 +155,25 @@ def intervals(model: Any, image: NDArray[np.uint8]) -> dict[tuple[int, int], lis
 
 
 def payload(model: Any, image: NDArray[np.uint8], lanes: int, o: int) -> bytes:
-    """The bytes of an image with shear o: by time step, channel, row; row i in lane i mod lanes; last pushed first."""
+    """The bytes of an image with shear o: by time step, lane, channel, row, last pushed first.
+
+    Of a step's n pixels, from the top down, lane l codes those from n l // lanes to n (l + 1) // lanes - 1.
+    """
     found = intervals(model, image)
     heads = [2**32] * lanes
     words: list[list[int]] = [[] for _ in range(lanes)]
-    order = sorted((j + i * o, c, i, j) for i, j, c in np.ndindex(image.shape))
-    for _, c, i, j in reversed(order):
-        lane, (start, freq) = i % lanes, found[i, j][c]
+    steps: dict[int, list[tuple[int, int]]] = {}
+    for i, j in sorted(found):
+        steps.setdefault(j + i * o, []).append((i, j))
+    order = [
+        (t, lane, c, i, j)
+        for t, pixels in steps.items()
+        for lane in range(lanes)
+        for i, j in pixels[len(pixels) * lane // lanes : len(pixels) * (lane + 1) // lanes]
+        for c in range(image.shape[2])
+    ]
+    for _, lane, c, i, j in sorted(order, reverse=True):
+        start, freq = found[i, j][c]
         if heads[lane] >= freq << 40:
             words[lane].append(heads[lane] % 2**32)
             heads[lane] >>= 32

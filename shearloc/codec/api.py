@@ -203,7 +203,7 @@ def _encode_local(
     from . import adaptation, wavefront
 
     adapted = model if adjustments is None else model.adjusted(adjustments)
-    payload, lanes = wavefront.encode_image(adapted, pixels, engine, progress)
+    payload, lanes = wavefront.encode_images(adapted, pixels[None], engine, progress)
     height, width, channels = pixels.shape
     header = Header(
         height,
@@ -265,8 +265,8 @@ def _decode_local(header: Header, payload: bytes, engine: str, progress: Progres
         raise CorruptError(f"the file's {header.channels} channels do not fit its model '{header.model}'")
     if header.side_information:
         model = _adjusted(model, header.side_information)
-    pixels = wavefront.decode_image(model, payload, header.lanes, header.height, header.width, engine, progress)
-    return np.ascontiguousarray(pixels)
+    size = (1, header.height, header.width)
+    return wavefront.decode_images(model, payload, header.lanes, size, engine, progress)[0]
 
 
 def _adjusted(model: "LocalModel", side_information: bytes) -> "LocalModel":

@@ -9,7 +9,8 @@ o columns further right than row i - 1, one time step is one column, and a conte
     row 1         e  f  g  h                  pixels of one column do not see each other
     row 2               i  j  k  l
 
-The order says nothing of models or coders.
+Images of one size share their steps: a step holds the pixels of the first image, then those of the second, and
+so on, each from the top down. The order says nothing of models or coders.
 """
 
 import numpy as np
@@ -36,3 +37,28 @@ def step_rows(t: int, height: int, width: int, o: int) -> tuple[int, int]:
     """First and one past the last row that has a pixel at time t; its column is t - row * o."""
     first = max(0, (t - width + o) // o)
     return first, min(height, t // o + 1)
+
+
+def step_sizes(images: int, height: int, width: int, o: int) -> NDArray[np.int64]:
+    """Pixels of every step, of all images together. int64 [steps]."""
+    t = np.arange(step_count(height, width, o), dtype=np.int64)
+    first = np.maximum(0, (t - width + o) // o)
+    return images * (np.minimum(height, t // o + 1) - first)
+
+
+def wavefront_positions(images: int, height: int, width: int, o: int) -> NDArray[np.int64]:
+    """Where every pixel of [images, height, width] lies, as a flat index, in the order of coding. int64 [pixels]."""
+    positions = np.empty(images * height * width, np.int64)
+    _fill_positions(images, height, width, o, positions)
+    return positions
+
+
+@njit(cache=True)
+def _fill_positions(images, height, width, o, positions):  # type: ignore[no-untyped-def]
+    done = 0
+    for t in range(width + (height - 1) * o):
+        first, last = step_rows(t, height, width, o)
+        for image in range(images):
+            for i in range(first, last):
+                positions[done] = (image * height + i) * width + t - i * o
+                done += 1

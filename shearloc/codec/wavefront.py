@@ -1,17 +1,16 @@
-"""Codes an image with a local model, one time step of the sheared order after the other.
+"""Codes images of one size with a local model, one time step of the sheared order after the other (ShearLoC).
 
 Every step's pixels are independent given the past, so the network sees them as one batch. The last few columns
-of the sheared image are kept in a ring, where a step is contiguous; the encoder walks the same ring, many
-steps to a batch. Row i belongs to lane i mod lanes; each lane is a rANS stack of its own:
+of the sheared images are kept in a ring, where a step is contiguous; the encoder walks the same ring, many
+steps to a batch, and several batches at once on threads.
 
-    payload = number of words of each lane but the last (4 bytes each), then each lane: head (8 bytes), words (4 each)
-
-all little-endian.
-A step's subpixels are coded channel by channel, rows downwards. The encoder pushes them in reverse, so that the
-decoder pops them in order and ends with empty stacks.
+What a step's pixels are is `orders.py`'s business, what becomes of their intervals that of `lanes.py`. Decoding
+without the shear, pixel by pixel or from gathered patches, is `gathered.py`.
 """
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 import numpy as np
 from numba import njit
@@ -21,166 +20,216 @@ from ..errors import CorruptError, ShearlocError
 from ..models import engines
 from ..models.context import compand, predict_at_edge
 from ..models.local import LocalModel, channel_parameters
+from . import lanes as stream
 from .cdf import PRECISION, mixture, mixture_cdf, mixture_search, tables
-from .orders import shear, step_count, step_rows
-from .rans import LOWEST, pop_advance, pop_target, push_symbol
+from .orders import shear, step_count, step_rows, step_sizes
+from .rans import pop_advance, pop_target
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
-Lengths = NDArray[np.int64]
+Frequencies = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 
-MAX_LANES = 16
 BATCH = 8192
 """Pixels that the encoder gives to the network at a time (or one step's, if that has more)."""
 BLOCK = 256
-"""Pixels whose parameters the encoder has at hand at a time: they fit into the first-level cache."""
+"""Pixels whose parameters are at hand at a time (or one lane's, if it has more): they fit into the nearest caches."""
 
 
-def lane_count(height: int, samples: int) -> int:
-    """Lanes for an image: about one for 2^16 subpixels, so that their 12 bytes each cost under 0.1%."""
-    return max(1, min(MAX_LANES, height, samples >> 16))
+def encode_images(
+    model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
+) -> tuple[bytes, int]:
+    """Payload and number of lanes for uint8 [N, H, W, C]. ShearlocError where the engine is not there."""
+    images, height, width, _ = pixels.shape
+    lanes = stream.lane_count(images * height, pixels.size)
+    starts, freqs = frequencies(model, pixels, engine, progress)
+    return stream.encode(starts, freqs, step_sizes(images, height, width, shear(model.offsets)), lanes), lanes
 
 
-def encode_image(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> tuple[bytes, int]:
-    """Payload and number of lanes for uint8 [H, W, C]. ShearlocError where the engine is not there."""
-    height, width, _ = pixels.shape
-    lanes = lane_count(height, pixels.size)
-    walk = _Walk(model, height, width)
-    starts, freqs = _all_frequencies(model, walk, pixels, engine, progress)
-    heads, words, sizes = _push_all(starts, freqs, height, width, walk.o, lanes)
-    return _payload(heads, words, sizes), lanes
+def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:
+    """start and freq of every subpixel of uint8 [N, H, W, C], uint32 [C, N * H * W] in the order of coding.
 
-
-def frequencies(model: LocalModel, pixels: Pixels, engine: str) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """start and freq of every subpixel of uint8 [H, W, C], uint32 [C, H * W] in the order of coding.
-
-    The model's own code length of the image is sum(PRECISION - log2(freq)) bits.
+    The model's own code length of the images is sum(PRECISION - log2(freq)) bits.
     """
-    return _all_frequencies(model, _Walk(model, *pixels.shape[:2]), pixels, engine, None)
-
-
-def _all_frequencies(
-    model: LocalModel, walk: "_Walk", pixels: Pixels, engine: str, progress: Progress | None
-) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     pixels = np.require(pixels, np.uint8, ["C", "W"])  # a kernel would compile once more for an array that is read-only
-    height, width, channels = pixels.shape
-    starts = np.empty((channels, height * width), np.uint32)
+    images, height, width, channels = pixels.shape
+    walk = _Walk(model, images, height, width)
+    starts = np.empty((channels, images * height * width), np.uint32)
     freqs = np.empty_like(starts)
-    rows = min(height * width, max(BATCH, walk.tallest))
-    runner = _runner(engine, model, rows, pixels.size)
-    predictions, values = np.empty((channels, rows), np.int32), np.empty((channels, rows), np.int32)
+    rows = min(starts.shape[1], max(BATCH, walk.tallest))
+    workers = engines.workers(engine := engines.choose(engine, pixels.size), starts.shape[1] // rows)
+    spaces: SimpleQueue[_Space] = SimpleQueue()
+    for _ in range(workers + 1 if workers > 1 else 1):
+        spaces.put(_Space(model, engine, rows))
+    cdf_tables = tables()
+
+    def work(space: "_Space", n: int, part: slice) -> None:
+        values, predictions = space.values[:, :n], space.predictions[:, :n]
+        _frequencies(model.head, cdf_tables, space.runner.run(n), values, predictions, starts[:, part], freqs[:, part])
+        spaces.put(space)
+
     done = t = 0
-    while t < walk.steps:
-        t, n = _gather_batch(walk.ring, pixels, t, walk.o, model.offsets, runner.inputs, predictions, values)
-        part = slice(done, done + n)
-        _frequencies(
-            model.head, tables(), runner.run(n), values[:, :n], predictions[:, :n], starts[:, part], freqs[:, part]
-        )
-        done += n
-        if progress:
-            progress(t, walk.steps)
+    jobs: list[Future[None]] = []
+    with engines.one_thread_each(engine, workers), ThreadPoolExecutor(workers) as pool:
+        while t < walk.steps:
+            space = spaces.get()
+            t, n = _gather_batch(
+                walk.ring, pixels, t, walk.o, model.offsets, space.runner.inputs, space.predictions, space.values
+            )
+            if workers > 1:
+                jobs.append(pool.submit(work, space, n, slice(done, done + n)))
+            else:
+                work(space, n, slice(done, done + n))
+            done += n
+            if progress:
+                progress(t, walk.steps)
+    for job in jobs:
+        job.result()
     return starts, freqs
 
 
-def decode_image(
+def decode_images(
     model: LocalModel,
     payload: bytes,
     lanes: int,
-    height: int,
-    width: int,
+    size: tuple[int, int, int],
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """The uint8 [H, W, C] that `encode_image` coded. CorruptError if the payload cannot be its work."""
-    if not 1 <= lanes <= height:
-        raise CorruptError(f"the payload cannot have {lanes} lanes for {height} rows")
-    heads, words, bases, tops = _lanes_of(payload, lanes)
-    walk = _Walk(model, height, width)
-    runner = _runner(engine, model, walk.tallest, height * width * model.channels)
-    pixels = np.empty((height, width, model.channels), np.uint8)
-    predictions = np.empty((model.channels, walk.tallest), np.int32)
+    """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError if it cannot have been."""
+    images, height, width = size
+    check_lanes(lanes, images * height)
+    stacks = stream.Stacks(payload, lanes)
+    walk = _Walk(model, images, height, width)
+    pixels = np.empty((*size, model.channels), np.uint8)
+    space = _Space(model, engines.choose(engine, pixels.size), images * walk.tallest)
     head, cdf_tables = model.head, tables()
     for t in range(walk.steps):
-        n = _gather_step(walk.ring, height, width, t, walk.o, model.offsets, runner.inputs, predictions)
-        sums = runner.run(n)
-        _pop_step(head, cdf_tables, sums, predictions, t, walk.o, walk.ring, pixels, heads, words, tops)
+        n = walk.size(t)
+        values, predictions = space.values[:, :n], space.predictions[:, :n]
+        _gather(walk.ring, height, width, t, walk.o, model.offsets, space.runner.inputs, predictions)
+        pop(head, cdf_tables, space.runner.run(n), predictions, values, stacks.heads, stacks.words, stacks.tops)
+        _scatter(values, t, walk.o, walk.ring, pixels)
         if t % 64 == 63:
-            if (tops < bases).any():
+            if stacks.dry:
                 break
             if progress:
                 progress(t, walk.steps)
-    if (tops != bases).any() or (heads != LOWEST).any():
-        raise CorruptError("the payload does not hold this image: it ends too early or too late")
+    stacks.finish()
     if progress:
         progress(walk.steps, walk.steps)
     return pixels
 
 
 class _Walk:
-    """Geometry of a walk over an image, and the ring: int16 [columns kept, horizon + H, C], -1 outside the image."""
+    """Geometry of a walk over N images, and the ring: int16 [columns kept, N, horizon + H, C], -1 outside an image."""
 
-    def __init__(self, model: LocalModel, height: int, width: int) -> None:
+    def __init__(self, model: LocalModel, images: int, height: int, width: int) -> None:
         self.o = shear(model.offsets)
         self.steps = step_count(height, width, self.o)
         self.tallest = min(height, -(-width // self.o))
+        self._sizes = step_sizes(images, height, width, self.o)
         back = int((-model.offsets @ np.array([self.o, 1])).max())
         above = int(-model.offsets[:, 0].min())
-        self.ring = np.full((1 << back.bit_length(), above + height, model.channels), -1, np.int16)
+        self.ring = np.full((1 << back.bit_length(), images, above + height, model.channels), -1, np.int16)
+
+    def size(self, t: int) -> int:
+        """Pixels of step t."""
+        return int(self._sizes[t])
 
 
-def _runner(engine: str, model: LocalModel, rows: int, samples: int) -> engines.Runner:
+class _Space:
+    """What one thread needs for up to `rows` pixels: a runner, and room for predictions and values int32 [C, rows]."""
+
+    def __init__(self, model: LocalModel, engine: str, rows: int) -> None:
+        self.runner = open_runner(engine, model, rows)
+        self.predictions = np.empty((model.channels, rows), np.int32)
+        self.values = np.empty_like(self.predictions)
+
+
+def open_runner(engine: str, model: LocalModel, rows: int) -> engines.Runner:
+    """`engines.runner`, or a ShearlocError that says what to do where the engine is not there."""
     try:
-        return engines.runner(engines.choose(engine, samples), model.layers, rows)
+        return engines.runner(engine, model.layers, rows)
     except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA
         raise ShearlocError(f"the engine '{engine}' is not available here ({error}); use --engine numpy") from error
 
 
+def check_lanes(lanes: int, rows: int) -> None:
+    """CorruptError for a number of lanes that images with so many rows in all cannot have."""
+    if not 1 <= lanes <= min(rows, stream.MAX_LANES):
+        raise CorruptError(f"the payload cannot have {lanes} lanes for {rows} rows")
+
+
 @njit(cache=True, nogil=True)
-def _gather_step(ring, height, width, t, o, offsets, inputs, predictions):  # type: ignore[no-untyped-def]
-    """Clears the ring's column t and fills inputs and predictions for its pixels; returns their number."""
-    mask, above, channels = ring.shape[0] - 1, ring.shape[1] - height, ring.shape[2]
+def _gather(ring, height, width, t, o, offsets, inputs, predictions):  # type: ignore[no-untyped-def]
+    """Inputs [n, features] and predictions [C, n] of the n pixels of step t."""
+    mask, images, above, channels = ring.shape[0] - 1, ring.shape[1], ring.shape[2] - height, ring.shape[3]
     first, last = step_rows(t, height, width, o)
-    for i in range(ring.shape[1]):
-        for c in range(channels):
-            ring[t & mask, i, c] = -1
-    west, north, northwest = ring[(t - 1) & mask], ring[(t - o) & mask], ring[(t - o - 1) & mask]
-    for i in range(first, last):
-        row = above + i
-        for c in range(channels):
-            predictions[c, i - first] = predict_at_edge(west[row, c], north[row - 1, c], northwest[row - 1, c])
-    for k in range(offsets.shape[0]):
-        dy, dx = offsets[k, 0], offsets[k, 1]
-        column = ring[(t + dx + dy * o) & mask]
-        for i in range(first, last):
+    count = last - first
+    for image in range(images):
+        row, at = above + first, image * count
+        west, north, northwest = (
+            ring[(t - 1) & mask, image],
+            ring[(t - o) & mask, image],
+            ring[(t - o - 1) & mask, image],
+        )
+        for k in range(count):
             for c in range(channels):
-                value = column[above + i + dy, c]
-                difference = compand(value - predictions[c, i - first])
-                inputs[i - first, k * channels + c] = difference if value >= 0 else 0
-    return last - first
+                predictions[c, at + k] = predict_at_edge(
+                    west[row + k, c], north[row + k - 1, c], northwest[row + k - 1, c]
+                )
+        for f in range(offsets.shape[0]):
+            dy, dx = offsets[f, 0], offsets[f, 1]
+            column = ring[(t + dx + dy * o) & mask, image]
+            for k in range(count):
+                for c in range(channels):
+                    value = column[row + k + dy, c]
+                    difference = compand(value - predictions[c, at + k])
+                    inputs[at + k, f * channels + c] = difference if value >= 0 else 0
 
 
 @njit(cache=True, nogil=True)
 def _gather_batch(ring, pixels, t, o, offsets, inputs, predictions, values):  # type: ignore[no-untyped-def]
-    """`_gather_step` for as many steps as fit into `inputs`, of an image that is known; (end step, pixels).
+    """`_gather` for as many steps as fit into `inputs`, of images that are known; (end step, pixels).
 
     Also the pixels themselves: `values` int32 [C, rows].
     """
-    height, width, channels = pixels.shape
-    mask, above = ring.shape[0] - 1, ring.shape[1] - height
-    steps, count = width + (height - 1) * o, 0
+    images, height, width, channels = pixels.shape
+    mask, above = ring.shape[0] - 1, ring.shape[2] - height
+    steps, done = width + (height - 1) * o, 0
     while t < steps:
         first, last = step_rows(t, height, width, o)
-        if count + last - first > inputs.shape[0]:
+        size = images * (last - first)
+        if done + size > inputs.shape[0]:
             break
-        _gather_step(ring, height, width, t, o, offsets, inputs[count:], predictions[:, count:])
+        _gather(ring, height, width, t, o, offsets, inputs[done:], predictions[:, done:])
+        column = ring[t & mask]
+        column[:] = -1
+        for image in range(images):
+            for i in range(first, last):
+                for c in range(channels):
+                    value = pixels[image, i, t - i * o, c]
+                    column[image, above + i, c] = value
+                    values[c, done + image * (last - first) + i - first] = value
+        done += size
+        t += 1
+    return t, done
+
+
+@njit(cache=True, nogil=True)
+def _scatter(values, t, o, ring, pixels):  # type: ignore[no-untyped-def]
+    """Puts the decoded values int32 [C, n] of step t where they belong, and -1 everywhere else in the ring's column."""
+    images, height, width, channels = pixels.shape
+    above = ring.shape[2] - height
+    first, last = step_rows(t, height, width, o)
+    column = ring[t & (ring.shape[0] - 1)]
+    column[:] = -1
+    for image in range(images):
+        at = image * (last - first) - first
         for i in range(first, last):
             for c in range(channels):
-                value = pixels[i, t - i * o, c]
-                ring[t & mask, above + i, c] = value
-                values[c, count + i - first] = value
-        count += last - first
-        t += 1
-    return t, count
+                column[image, above + i, c] = values[c, at + i]
+                pixels[image, i, t - i * o, c] = values[c, at + i]
 
 
 @njit(cache=True, nogil=True)
@@ -206,28 +255,34 @@ def _frequencies(head, cdf_tables, sums, values, predictions, starts, freqs):  #
 
 
 @njit(cache=True, nogil=True)
-def _pop_step(head, cdf_tables, sums, predictions, t, o, ring, pixels, heads, words, tops):  # type: ignore[no-untyped-def]
-    """Decodes the pixels of step t into `pixels` and the ring."""
+def pop(head, cdf_tables, sums, predictions, values, heads, words, tops):  # type: ignore[no-untyped-def]
+    """Decodes the n pixels of a step into values int32 [C, n]: all lanes, as `lanes.py` shares them out."""
     sigmoid, exponential, inverse = cdf_tables
-    height, width, channels = pixels.shape
-    mask, above = ring.shape[0] - 1, ring.shape[1] - height
-    first, last = step_rows(t, height, width, o)
+    channels, size, lanes = values.shape[0], values.shape[1], heads.size
     weights, means, inverses = _mixture_buffers(head.components)
-    differences, seen, levels, params = _block_buffers(channels, head.components, last - first)
-    for c in range(channels):
-        channel_parameters(head, sums, c, predictions, differences, seen, levels, params)
-        lane = first % heads.size
-        for i in range(last - first):
-            mixture(params, i, exponential, inverse, weights, means, inverses)
-            target = pop_target(heads[lane], PRECISION)
-            value, start, freq = mixture_search(target, weights, means, inverses, sigmoid)
-            # A lane that runs dry reads on in its neighbour's words; `decode_image` sees where the lanes ended.
-            heads[lane], tops[lane] = pop_advance(heads[lane], words, tops[lane], start, freq, PRECISION)
-            pixels[first + i, t - (first + i) * o, c] = value
-            ring[t & mask, above + first + i, c] = value
-            differences[c, i] = value - predictions[c, i]
-            seen[c, i] = compand(differences[c, i])
-            lane = lane + 1 if lane + 1 < heads.size else 0
+    lane = 0
+    while lane < lanes:
+        begin, stop = size * lane // lanes, lane + 1
+        while stop < lanes and size * (stop + 1) // lanes - begin <= BLOCK:
+            stop += 1
+        n = size * stop // lanes - begin
+        block = slice(begin, begin + n)
+        differences, seen, levels, params = _block_buffers(channels, head.components, n)
+        for c in range(channels):
+            channel_parameters(head, sums[block], c, predictions[:, block], differences, seen, levels, params)
+            for one in range(lane, stop):
+                state, top = heads[one], tops[one]
+                for i in range(size * one // lanes - begin, size * (one + 1) // lanes - begin):
+                    mixture(params, i, exponential, inverse, weights, means, inverses)
+                    target = pop_target(state, PRECISION)
+                    value, start, freq = mixture_search(target, weights, means, inverses, sigmoid)
+                    # A lane that runs dry reads on in its neighbour's words; `Stacks` sees where the lanes ended.
+                    state, top = pop_advance(state, words, top, start, freq, PRECISION)
+                    values[c, begin + i] = value
+                    differences[c, i] = value - predictions[c, begin + i]
+                    seen[c, i] = compand(differences[c, i])
+                heads[one], tops[one] = state, top
+        lane = stop
 
 
 @njit(inline="always")
@@ -241,54 +296,3 @@ def _block_buffers(channels, components, n):  # type: ignore[no-untyped-def]
     """Differences, seen, levels and params for `channel_parameters`."""
     levels, params = np.empty(n, np.int32), np.empty(((2 + channels) * components, n), np.int32)
     return np.empty((channels, n), np.int32), np.empty((channels, n), np.int32), levels, params
-
-
-@njit(cache=True, nogil=True)
-def _push_all(starts, freqs, height, width, o, lanes):  # type: ignore[no-untyped-def]
-    """Pushes all subpixels in reverse: heads uint64 [lanes], words uint32 [lanes, room], sizes int64 [lanes]."""
-    channels = starts.shape[0]
-    room = -(-height // lanes) * width * channels * PRECISION // 32 + 2
-    heads = np.full(lanes, LOWEST, np.uint64)
-    words = np.empty((lanes, room), np.uint32)
-    sizes = np.zeros(lanes, np.int64)
-    end = starts.shape[1]
-    for t in range(width + (height - 1) * o - 1, -1, -1):
-        first, last = step_rows(t, height, width, o)
-        end -= last - first
-        for c in range(channels - 1, -1, -1):
-            for i in range(last - 1, first - 1, -1):
-                lane, n = i % lanes, end + i - first
-                heads[lane], sizes[lane] = push_symbol(
-                    heads[lane], words[lane], sizes[lane], starts[c, n], freqs[c, n], PRECISION
-                )
-    return heads, words, sizes
-
-
-def _payload(heads: NDArray[np.uint64], words: NDArray[np.uint32], sizes: NDArray[np.int64]) -> bytes:
-    lengths = sizes[:-1].astype("<u4").tobytes()
-    lanes = zip(heads, words, sizes, strict=True)
-    return lengths + b"".join(
-        head.astype("<u8").tobytes() + stack[:size].astype("<u4").tobytes() for head, stack, size in lanes
-    )
-
-
-def _lanes_of(payload: bytes, lanes: int) -> tuple[NDArray[np.uint64], NDArray[np.uint32], Lengths, Lengths]:
-    """Heads, all words, and where in them each lane begins and ends, checked against the payload."""
-    at = 4 * (lanes - 1)
-    rest, odd = divmod(len(payload) - at - 8 * lanes, 4)
-    if rest < 0 or odd:
-        raise CorruptError(f"the payload of {len(payload)} bytes cannot be {lanes} lanes")
-    sizes = np.frombuffer(payload, "<u4", lanes - 1).astype(np.int64)
-    sizes = np.append(sizes, rest - sizes.sum())
-    if sizes[-1] < 0:
-        raise CorruptError("the payload's lanes are longer than the payload")
-    tops = np.cumsum(sizes)
-    bases = tops - sizes
-    heads, words = np.empty(lanes, np.uint64), np.empty(rest, np.uint32)
-    for lane, (base, size) in enumerate(zip(bases.tolist(), sizes.tolist(), strict=True)):
-        heads[lane] = np.frombuffer(payload, "<u8", 1, at)[0]
-        words[base : base + size] = np.frombuffer(payload, "<u4", size, at + 8)
-        at += 8 + 4 * size
-    if (heads < LOWEST).any():
-        raise CorruptError("a lane of the payload starts below the coder's lowest state")
-    return heads, words, bases, tops

@@ -131,7 +131,7 @@ def _comes_back(data: bytes, pixels: Pixels) -> bool:
 
 def code_length(model: LocalModel, pixels: Pixels) -> float:
     """Bits of the image under the quantised model: the sum of -log2(freq / 2^24) over its subpixels."""
-    _, freqs = wavefront.frequencies(model, _channels_last(pixels), "auto")
+    _, freqs = wavefront.frequencies(model, _channels_last(pixels)[None], "auto")
     return float((cdf.PRECISION - np.log2(freqs)).sum())
 
 

@@ -9,7 +9,10 @@ A runner holds a network's weights in its engine's form and buffers for up to `r
 """
 
 import importlib.util
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -149,6 +152,35 @@ def choose(engine: str, samples: int) -> str:
         samples >= LARGE and importlib.util.find_spec("torch") is not None
     )
     return "torch" if at_hand and _torch_is_exact() else "numpy"
+
+
+def workers(engine: str, most: int) -> int:
+    """Threads that may run the engine side by side, at most `most`.
+
+    NumPy's products use all processors by themselves, a GPU needs none.
+    """
+    return max(1, min(most, processors())) if engine in ("torch", "numba") else 1
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread_each(engine: str, count: int) -> Iterator[None]:
+    """Keeps torch's products on their caller's thread while `count` > 1 threads run the engine."""
+    if engine != "torch" or count == 1:
+        yield
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def runner(engine: str, layers: tuple[Dense, ...], rows: int) -> Runner:

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shearloc.codec import wavefront
+from shearloc.codec.lanes import MAX_LANES, lane_count
 from shearloc.codec.orders import shear, step_count
-from shearloc.codec.wavefront import MAX_LANES, PRECISION, decode_image, encode_image, frequencies, lane_count
+from shearloc.codec.wavefront import PRECISION, decode_images, encode_images, frequencies
 from shearloc.errors import CorruptError, ShearlocError
 from shearloc.models.context import causal_offsets
 from shearloc.models.images import PixelSet
@@ -38,13 +39,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def encoded(model: LocalModel, image: Image, engine: str = "numpy") -> tuple[bytes, int]:
-    return encode_image(model, image, engine)
+    return encode_images(model, image[None], engine)
 
 
 def decoded(model: LocalModel, payload: bytes, lanes: int, image: Image, engine: str = "numpy") -> Image:
     """Decodes with the size of `image`."""
     height, width, _ = image.shape
-    return decode_image(model, payload, lanes, height, width, engine)
+    return decode_images(model, payload, lanes, (1, height, width), engine)[0]
 
 
 def check_round_trip(model: LocalModel, image: Image, engine: str = "numpy") -> int:
@@ -107,7 +108,7 @@ def test_payload_is_that_of_the_plain_encoder(
     """So contexts, distributions, order and coder are as they are said to be."""
     model = tiny_model(channels, *arguments)
     image = picture(11, 13, channels).reshape(11, 13, channels)
-    monkeypatch.setattr(wavefront, "lane_count", lambda *_: lanes)
+    monkeypatch.setattr(wavefront.stream, "lane_count", lambda *_: lanes)
     payload, _ = encoded(model, image)
     assert payload == plain.payload(model, image, lanes, arguments[1] + 1)
     assert np.array_equal(decoded(model, payload, lanes, image), image)
@@ -167,7 +168,7 @@ def test_payload_is_as_long_as_the_training_likelihood_says(
 @pytest.mark.parametrize("channels", [1, 3])
 def test_payload_is_as_long_as_the_frequencies_say(tiny_model: Models, picture: Picture, channels: int) -> None:
     model, image = tiny_model(channels), picture(120, 90, channels).reshape(120, 90, channels)
-    starts, freqs = frequencies(model, image, "numpy")
+    starts, freqs = frequencies(model, image[None], "numpy")
     assert starts.shape == freqs.shape == (channels, 120 * 90)
     assert freqs.min() >= 6 and (starts.astype(np.int64) + freqs).max() <= 2**PRECISION
     bits = float((PRECISION - np.log2(freqs)).sum())
@@ -247,7 +248,7 @@ def test_wrong_lane_lengths_are_found(large: tuple[LocalModel, Image, bytes], ch
 def test_wrong_sizes_are_found(small: tuple[LocalModel, Image, bytes], size: tuple[int, int]) -> None:
     model, _, payload = small
     with pytest.raises(CorruptError):
-        decode_image(model, payload, 1, *size, "numpy")
+        decode_images(model, payload, 1, (1, *size), "numpy")
 
 
 @given(st.data())
@@ -274,7 +275,7 @@ def test_arbitrary_payloads_are_refused_or_sound(
     """No other error, whatever the bytes; and should they decode, they are what would have been encoded."""
     model = tiny_model(1)
     try:
-        found = decode_image(model, payload, lanes, height, width, "numpy")
+        found = decode_images(model, payload, lanes, (1, height, width), "numpy")[0]
     except CorruptError:
         return
     assert lanes == lane_count(height, found.size) and encoded(model, found)[0] == payload
@@ -318,12 +319,12 @@ import sys
 sys.modules["torch"] = None
 from pathlib import Path
 import numpy as np
-from shearloc.codec.wavefront import decode_image, encode_image
+from shearloc.codec.wavefront import decode_images, encode_images
 from shearloc.models.local import load
 folder = Path(sys.argv[1])
 image, model = np.load(folder / "image.npy"), load(folder / "model.safetensors", "t")
-payload, lanes = encode_image(model, image, "numpy")
-assert np.array_equal(decode_image(model, payload, lanes, *image.shape[:2], "numpy"), image)
+payload, lanes = encode_images(model, image[None], "numpy")
+assert np.array_equal(decode_images(model, payload, lanes, (1, *image.shape[:2]), "numpy")[0], image)
 print(payload.hex())
 """
     done = subprocess.run(
@@ -339,8 +340,8 @@ def test_progress_ends_with_the_total(tiny_model: Models, picture: Picture, size
     total = step_count(*size[:2], shear(model.offsets))
     encoding: list[tuple[int, int]] = []
     decoding: list[tuple[int, int]] = []
-    payload, lanes = encode_image(model, image, "numpy", lambda done, all_: encoding.append((done, all_)))
-    decode_image(model, payload, lanes, *size[:2], "numpy", lambda done, all_: decoding.append((done, all_)))
+    payload, lanes = encode_images(model, image[None], "numpy", lambda done, all_: encoding.append((done, all_)))
+    decode_images(model, payload, lanes, (1, *size[:2]), "numpy", lambda done, all_: decoding.append((done, all_)))
     for told in (encoding, decoding):
         assert told == sorted(told) and told[-1] == (total, total)
         assert all(0 <= done <= all_ == total for done, all_ in told)

@@ -1,0 +1,115 @@
+"""Decoding with gathered contexts: pixel by pixel (the thesis's sNeLLoC), or a time step at a time (pNeLLoC).
+
+Both look every context up in the image as it lies in memory; they differ only in the list of positions that they
+go through. The sequential order has a stream of its own, one pixel to a step; the parallel decoder reads the stream
+of `wavefront.py`, which decodes it faster from a sheared copy.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..models import engines
+from ..models.context import compand, predict_at_edge
+from ..models.local import LocalModel
+from . import lanes as stream
+from .cdf import tables
+from .orders import shear, step_sizes, wavefront_positions
+from .wavefront import Pixels, Progress, check_lanes, frequencies, open_runner, pop
+
+
+def encode_sequential(
+    model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
+) -> tuple[bytes, int]:
+    """Payload and number of lanes (one) for uint8 [N, H, W, C], in raster order.
+
+    The frequencies come from the wavefront, many pixels at once: they are the same integers in any order.
+    """
+    in_steps = frequencies(model, pixels, engine, progress)
+    images, height, width, _ = pixels.shape
+    positions = wavefront_positions(images, height, width, shear(model.offsets))
+    starts, freqs = (np.empty_like(part) for part in in_steps)
+    starts[:, positions], freqs[:, positions] = in_steps
+    return stream.encode(starts, freqs, np.ones(len(positions), np.int64), 1), 1
+
+
+def decode_sequential(
+    model: LocalModel,
+    payload: bytes,
+    lanes: int,
+    size: tuple[int, int, int],
+    engine: str,
+    progress: Progress | None = None,
+) -> Pixels:
+    """The uint8 [N, H, W, C] of size (N, H, W) that `encode_sequential` coded; CorruptError if it cannot have been."""
+    positions = np.arange(size[0] * size[1] * size[2])
+    return _decode(model, payload, lanes, size, engine, positions, np.ones(len(positions), np.int64), progress)
+
+
+def decode_parallel(
+    model: LocalModel,
+    payload: bytes,
+    lanes: int,
+    size: tuple[int, int, int],
+    engine: str,
+    progress: Progress | None = None,
+) -> Pixels:
+    """As `wavefront.decode_images`, without the shear (thesis, algorithm 3)."""
+    o = shear(model.offsets)
+    return _decode(model, payload, lanes, size, engine, wavefront_positions(*size, o), step_sizes(*size, o), progress)
+
+
+def _decode(
+    model: LocalModel,
+    payload: bytes,
+    lanes: int,
+    size: tuple[int, int, int],
+    engine: str,
+    positions: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    progress: Progress | None,
+) -> Pixels:
+    check_lanes(lanes, size[0] * size[1])
+    stacks = stream.Stacks(payload, lanes)
+    pixels = np.empty((*size, model.channels), np.uint8)
+    runner = open_runner(engines.choose(engine, pixels.size), model, int(sizes.max()))
+    predictions = np.empty((model.channels, int(sizes.max())), np.int32)
+    values = np.empty_like(predictions)
+    head, cdf_tables, flat = model.head, tables(), pixels.reshape(-1, model.channels)
+    ends = np.cumsum(sizes).tolist()
+    for t, (begin, end) in enumerate(pairwise([0, *ends])):
+        here, n = positions[begin:end], end - begin
+        _gather_patches(pixels, here, model.offsets, runner.inputs, predictions)
+        pop(head, cdf_tables, runner.run(n), predictions[:, :n], values[:, :n], stacks.heads, stacks.words, stacks.tops)
+        flat[here] = values[:, :n].T
+        if t % 64 == 63:
+            if stacks.dry:
+                break
+            if progress:
+                progress(t, len(sizes))
+    stacks.finish()
+    if progress:
+        progress(len(sizes), len(sizes))
+    return pixels
+
+
+@njit(cache=True, nogil=True)
+def _gather_patches(pixels, positions, offsets, inputs, predictions):  # type: ignore[no-untyped-def]
+    """Inputs [n, features] and predictions [C, n] of the pixels at flat positions int64 [n] of uint8 [N, H, W, C]."""
+    _, height, width, channels = pixels.shape
+    for q in range(positions.size):
+        image, inside = positions[q] // (height * width), positions[q] % (height * width)
+        i, j = inside // width, inside % width
+        for c in range(channels):
+            west = int(pixels[image, i, j - 1, c]) if j > 0 else -1
+            north = int(pixels[image, i - 1, j, c]) if i > 0 else -1
+            northwest = int(pixels[image, i - 1, j - 1, c]) if i > 0 and j > 0 else -1
+            prediction = predict_at_edge(west, north, northwest)
+            predictions[c, q] = prediction
+            for f in range(offsets.shape[0]):
+                y, x = i + offsets[f, 0], j + offsets[f, 1]
+                inside_image = y >= 0 and 0 <= x < width
+                difference = compand(int(pixels[image, y, x, c]) - prediction) if inside_image else 0
+                inputs[q, f * channels + c] = difference
