@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptError, ShearlocError
 from ..models import engines
-from ..models.context import compand, predict_at_edge
+from ..models.context import predict_pixel, shown
 from ..models.local import LocalModel, channel_parameters
 from .cdf import PRECISION, mixture, mixture_cdf, mixture_search, tables
 from .orders import shear, step_count, step_rows
@@ -71,10 +71,19 @@ def _all_frequencies(
     predictions, values = np.empty((channels, rows), np.int32), np.empty((channels, rows), np.int32)
     done = t = 0
     while t < walk.steps:
-        t, n = _gather_batch(walk.ring, pixels, t, walk.o, model.offsets, runner.inputs, predictions, values)
-        part = slice(done, done + n)
+        t, n = _gather_batch(
+            walk.ring, pixels, t, walk.o, model.offsets, model.predictor, runner.inputs, predictions, values
+        )
+        part, sums = slice(done, done + n), runner.run(n)
         _frequencies(
-            model.head, tables(), runner.run(n), values[:, :n], predictions[:, :n], starts[:, part], freqs[:, part]
+            model.head,
+            tables(),
+            model.predictor,
+            sums,
+            values[:, :n],
+            predictions[:, :n],
+            starts[:, part],
+            freqs[:, part],
         )
         done += n
         if progress:
@@ -99,11 +108,11 @@ def decode_image(
     runner = _runner(engine, model, walk.tallest, height * width * model.channels)
     pixels = np.empty((height, width, model.channels), np.uint8)
     predictions = np.empty((model.channels, walk.tallest), np.int32)
-    head, cdf_tables = model.head, tables()
+    head, predictor, cdf_tables = model.head, model.predictor, tables()
     for t in range(walk.steps):
-        n = _gather_step(walk.ring, height, width, t, walk.o, model.offsets, runner.inputs, predictions)
+        n = _gather_step(walk.ring, height, width, t, walk.o, model.offsets, predictor, runner.inputs, predictions)
         sums = runner.run(n)
-        _pop_step(head, cdf_tables, sums, predictions, t, walk.o, walk.ring, pixels, heads, words, tops)
+        _pop_step(head, cdf_tables, predictor, sums, predictions, t, walk.o, walk.ring, pixels, heads, words, tops)
         if t % 64 == 63:
             if (tops < bases).any():
                 break
@@ -136,7 +145,7 @@ def _runner(engine: str, model: LocalModel, rows: int, samples: int) -> engines.
 
 
 @njit(cache=True, nogil=True)
-def _gather_step(ring, height, width, t, o, offsets, inputs, predictions):  # type: ignore[no-untyped-def]
+def _gather_step(ring, height, width, t, o, offsets, predictor, inputs, predictions):  # type: ignore[no-untyped-def]
     """Clears the ring's column t and fills inputs and predictions for its pixels; returns their number."""
     mask, above, channels = ring.shape[0] - 1, ring.shape[1] - height, ring.shape[2]
     first, last = step_rows(t, height, width, o)
@@ -147,20 +156,21 @@ def _gather_step(ring, height, width, t, o, offsets, inputs, predictions):  # ty
     for i in range(first, last):
         row = above + i
         for c in range(channels):
-            predictions[c, i - first] = predict_at_edge(west[row, c], north[row - 1, c], northwest[row - 1, c])
+            prediction = predict_pixel(predictor, west[row, c], north[row - 1, c], northwest[row - 1, c])
+            predictions[c, i - first] = prediction
     for k in range(offsets.shape[0]):
         dy, dx = offsets[k, 0], offsets[k, 1]
         column = ring[(t + dx + dy * o) & mask]
         for i in range(first, last):
             for c in range(channels):
                 value = column[above + i + dy, c]
-                difference = compand(value - predictions[c, i - first])
+                difference = shown(predictor, value - predictions[c, i - first])
                 inputs[i - first, k * channels + c] = difference if value >= 0 else 0
     return last - first
 
 
 @njit(cache=True, nogil=True)
-def _gather_batch(ring, pixels, t, o, offsets, inputs, predictions, values):  # type: ignore[no-untyped-def]
+def _gather_batch(ring, pixels, t, o, offsets, predictor, inputs, predictions, values):  # type: ignore[no-untyped-def]
     """`_gather_step` for as many steps as fit into `inputs`, of an image that is known; (end step, pixels).
 
     Also the pixels themselves: `values` int32 [C, rows].
@@ -172,7 +182,7 @@ def _gather_batch(ring, pixels, t, o, offsets, inputs, predictions, values):  # 
         first, last = step_rows(t, height, width, o)
         if count + last - first > inputs.shape[0]:
             break
-        _gather_step(ring, height, width, t, o, offsets, inputs[count:], predictions[:, count:])
+        _gather_step(ring, height, width, t, o, offsets, predictor, inputs[count:], predictions[:, count:])
         for i in range(first, last):
             for c in range(channels):
                 value = pixels[i, t - i * o, c]
@@ -184,7 +194,7 @@ def _gather_batch(ring, pixels, t, o, offsets, inputs, predictions, values):  # 
 
 
 @njit(cache=True, nogil=True)
-def _frequencies(head, cdf_tables, sums, values, predictions, starts, freqs):  # type: ignore[no-untyped-def]
+def _frequencies(head, cdf_tables, predictor, sums, values, predictions, starts, freqs):  # type: ignore[no-untyped-def]
     """start and freq, uint32 [C, n], of the values int32 [C, n] of n pixels."""
     sigmoid, exponential, inverse = cdf_tables
     channels, components = values.shape[0], head.components
@@ -202,11 +212,11 @@ def _frequencies(head, cdf_tables, sums, values, predictions, starts, freqs):  #
                 starts[c, begin + i] = start
                 freqs[c, begin + i] = mixture_cdf(value + 1, weights, means, inverses, sigmoid) - start
                 differences[c, i] = value - predictions[c, begin + i]
-                seen[c, i] = compand(differences[c, i])
+                seen[c, i] = shown(predictor, differences[c, i])
 
 
 @njit(cache=True, nogil=True)
-def _pop_step(head, cdf_tables, sums, predictions, t, o, ring, pixels, heads, words, tops):  # type: ignore[no-untyped-def]
+def _pop_step(head, cdf_tables, predictor, sums, predictions, t, o, ring, pixels, heads, words, tops):  # type: ignore[no-untyped-def]
     """Decodes the pixels of step t into `pixels` and the ring."""
     sigmoid, exponential, inverse = cdf_tables
     height, width, channels = pixels.shape
@@ -226,7 +236,7 @@ def _pop_step(head, cdf_tables, sums, predictions, t, o, ring, pixels, heads, wo
             pixels[first + i, t - (first + i) * o, c] = value
             ring[t & mask, above + first + i, c] = value
             differences[c, i] = value - predictions[c, i]
-            seen[c, i] = compand(differences[c, i])
+            seen[c, i] = shown(predictor, differences[c, i])
             lane = lane + 1 if lane + 1 < heads.size else 0
 
 

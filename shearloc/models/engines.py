@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .layers import Dense, multiply, requantize
+from .layers import Dense, multiply, requantize, requantize_and_add
 
 LARGE = 1 << 22
 """Subpixels from which `auto` finds importing torch (about two seconds) worth its speed."""
@@ -49,7 +49,11 @@ class Runner:
         for k, layer in enumerate(self.layers[:-1]):
             sums = self._product(k, values, n)
             values = self._activations[k][:n]
-            requantize(sums, layer.bias, layer.multiplier, layer.shift, values)
+            if layer.skip:
+                earlier = self._activations[k - layer.skip][:n]
+                requantize_and_add(sums, layer.bias, layer.multiplier, layer.shift, earlier, values)
+            else:
+                requantize(sums, layer.bias, layer.multiplier, layer.shift, values)
         return self._product(len(self.layers) - 1, values, n)
 
 
@@ -133,10 +137,15 @@ class DeviceRunner(Runner):
         padded = -(-n // 32) * 32
         features = self.layers[0].weight.shape[0]
         values = torch.nn.functional.pad(self._host[:padded].to(self._device), (0, -features % 8))
-        for weight, bias, multiplier, shift in self._device_layers[:-1]:
+        activations: list[Any] = []
+        for k, (weight, bias, multiplier, shift) in enumerate(self._device_layers[:-1]):
             sums = torch._int_mm(values, weight) + bias
             scaled = (sums * multiplier + torch.bitwise_left_shift(torch.ones_like(shift), shift - 1)) >> shift
-            values = (scaled.clamp(0, 255) - 128).to(torch.int8)
+            values = scaled.clamp(0, 255) - 128
+            if skip := self.layers[k].skip:
+                values = (values + 128 + activations[k - skip]).clamp(max=127)
+            values = values.to(torch.int8)
+            activations.append(values)
         sums = torch._int_mm(values, self._device_layers[-1][0])
         return sums[:n, : self.layers[-1].weight.shape[1]].contiguous().cpu().numpy()
 
