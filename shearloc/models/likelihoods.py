@@ -14,6 +14,9 @@ from torch import Tensor
 
 from .quantize import LOG_SCALE_MAX, LOG_SCALE_MIN, LOG_SCALE_OFFSET, UNIFORM_WEIGHT
 
+BLOCK = 64
+"""Pixels that the kernel works on at a time: their parameters and gradients stay in the first-level cache."""
+
 
 def channel_counts(channels: int, components: int) -> list[int]:
     """Parameters of each channel of a pixel: K logits, means, log-scales, and K coefficients per earlier channel."""
@@ -81,11 +84,6 @@ class _LinearMixtureBits(torch.autograd.Function):
         return out, None, None, None
 
 
-@njit(inline="always")
-def _sigmoid(x):  # type: ignore[no-untyped-def]
-    return np.float32(1) / (np.float32(1) + np.exp(-x))
-
-
 @njit(parallel=True, cache=True)
 def _scale_gradients(gradients, factors, out):  # type: ignore[no-untyped-def]
     """Multiplies each channel's gradients by its factor, float32 [n, C]."""
@@ -100,63 +98,100 @@ def _scale_gradients(gradients, factors, out):  # type: ignore[no-untyped-def]
             first = last
 
 
-@njit(parallel=True, cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+@njit(parallel=True, cache=True)
 def _bits_and_gradients(params, predictions, values, gain, bits, gradients):  # type: ignore[no-untyped-def]
-    """Fills `bits` [n, C] and `gradients`, as `params`, of each channel's bits. All as in `linear_mixture_bits`."""
-    channels = values.shape[1]
-    components = params.shape[1] // (3 * channels + channels * (channels - 1) // 2)
-    for row in prange(values.shape[0]):
+    """Fills `bits` [n, C] and `gradients`, as `params`, of each channel's bits. All as in `linear_mixture_bits`.
+
+    Pixels are the innermost loop, a block of them at a time with the parameters as rows, because compilers make
+    vectors of that and not of K components.
+    """
+    pixels, channels = values.shape
+    outputs = params.shape[1]
+    components = outputs // (3 * channels + channels * (channels - 1) // 2)
+    for block in prange(-(-pixels // BLOCK)):
+        start = block * BLOCK
+        n = min(BLOCK, pixels - start)
+        columns, differences = np.empty((outputs, n), np.float32), np.empty((channels, n), np.float32)
+        scratch, ends = np.empty((components + 3, n), np.float32), np.empty(n, np.float32)
+        for i in range(n):
+            for j in range(outputs):
+                columns[j, i] = params[start + i, j]
+            for c in range(channels):
+                differences[c, i] = values[start + i, c] - predictions[start + i, c]
         first = 0
         for c in range(channels):
             last = first + (3 + c) * components
-            bits[row, c] = _channel(
-                params[row, first:last], predictions[row], values[row], c, components, gain, gradients[row, first:last]
-            )
+            for i in range(n):
+                value = values[start + i, c]
+                ends[i] = np.float32(value == 0) - np.float32(value == 255)
+            _channel(columns[first:last], differences, ends, c, components, gain, scratch)
+            for i in range(n):
+                bits[start + i, c] = scratch[0, i]
             first = last
+        for i in range(n):
+            for j in range(outputs):
+                gradients[start + i, j] = columns[j, i]
 
 
 @njit(inline="always")
-def _channel(params, predictions, values, c, components, gain, gradients):  # type: ignore[no-untyped-def]
-    """Bits of one value; fills the gradients of its parameters."""
-    one, half = np.float32(1), np.float32(0.5)
-    value, top, total, mixture = values[c], params[0], np.float32(0), np.float32(0)
+def _exp(x):  # type: ignore[no-untyped-def]
+    """e^x of a float32, to a few units of the last place; unlike `np.exp` it becomes vector code."""
+    power = min(max(x, np.float32(-87)), np.float32(87)) * np.float32(1 / math.log(2))
+    whole = np.floor(power + np.float32(0.5))
+    rest = power - whole
+    value = np.float32(0.0013333558)
+    for coefficient in (0.0096181291, 0.0555041087, 0.2402265070, 0.6931471806, 1.0):
+        value = value * rest + np.float32(coefficient)
+    return value * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nsz"})
+def _channel(columns, differences, ends, c, components, gain, scratch):  # type: ignore[no-untyped-def]
+    """Replaces one channel's parameters, float32 [(3 + c) K, n], by the gradients of its bits, and fills scratch[0].
+
+    `ends` is 1 where the value is 0, -1 where it is 255, and else 0; scratch float32 [K + 3, n].
+    """
+    one, half, low, high = np.float32(1), np.float32(0.5), np.float32(LOG_SCALE_MIN), np.float32(LOG_SCALE_MAX)
+    n = columns.shape[1]
+    top, total, mixture, masses = scratch[0], scratch[1], scratch[2], scratch[3:]
+    top[:], total[:], mixture[:] = columns[0], 0, 0
     for k in range(1, components):
-        top = max(top, params[k])
+        for i in range(n):
+            top[i] = max(top[i], columns[k, i])
     for k in range(components):
-        weight = np.exp(params[k] - top)
-        total += weight
-        raw = params[2 * components + k] + np.float32(LOG_SCALE_OFFSET)
-        inverse = np.exp(-min(max(raw, np.float32(LOG_SCALE_MIN)), np.float32(LOG_SCALE_MAX)))
-        distance = value - predictions[c] - gain * params[components + k]
+        means, log_scales, mass = columns[components + k], columns[2 * components + k], masses[k]
+        for i in range(n):
+            means[i] = differences[c, i] - gain * means[i]
         for e in range(c):
-            distance -= params[(3 + e) * components + k] * (values[e] - predictions[e])
-        # Edges mirrored to the left of the mean, where the sigmoid keeps its precision.
-        side = one if distance < 0 else -one
-        upper, lower = (distance * side + half) * inverse, (distance * side - half) * inverse
-        above, below = _sigmoid(upper), _sigmoid(lower)
-        slope_above, slope_below = above * (one - above), below * (one - below)
-        if value == 0:
-            side, upper, lower = one, (distance + half) * inverse, np.float32(0)
-            above, below = _sigmoid(upper), np.float32(0)
-            slope_above, slope_below = above * (one - above), np.float32(0)
-        elif value == 255:
-            side, upper, lower = -one, (half - distance) * inverse, np.float32(0)
-            above, below = _sigmoid(upper), np.float32(0)
-            slope_above, slope_below = above * (one - above), np.float32(0)
-        mass = above - below
-        mixture += weight * mass
-        inside = one if LOG_SCALE_MIN <= raw <= LOG_SCALE_MAX else np.float32(0)
-        gradients[k] = mass
-        gradients[components + k] = -side * (slope_above - slope_below) * inverse * weight
-        gradients[2 * components + k] = -(upper * slope_above - lower * slope_below) * inside * weight
-    mixture /= total
-    probability = mixture * np.float32(1 - UNIFORM_WEIGHT) + np.float32(UNIFORM_WEIGHT / 256)
-    factor = np.float32((UNIFORM_WEIGHT - 1) / math.log(2)) / (probability * total)
+            for i in range(n):
+                means[i] -= columns[(3 + e) * components + k, i] * differences[e, i]
+        for i in range(n):
+            weight = _exp(columns[k, i] - top[i])
+            raw = log_scales[i] + np.float32(LOG_SCALE_OFFSET)
+            inverse, distance = _exp(-min(max(raw, low), high)), means[i]
+            # Edges mirrored to the left of the mean, where the sigmoid keeps its precision; an end bin has one edge.
+            side = one if distance < 0 else -one
+            side, inner = (side, one) if ends[i] == 0 else (ends[i], np.float32(0))
+            upper, lower = (distance * side + half) * inverse, (distance * side - half) * inverse
+            above, below = one / (one + _exp(-upper)), inner / (one + _exp(-lower))
+            slope_above, slope_below = above * (one - above), below * (one - below)
+            inside = weight if low <= raw <= high else np.float32(0)
+            columns[k, i], mass[i] = weight, above - below
+            total[i] += weight
+            mixture[i] += weight * mass[i]
+            means[i] = -side * (slope_above - slope_below) * inverse * weight
+            log_scales[i] = -(upper * slope_above - lower * slope_below) * inside
+    factors, bits = total, top
+    for i in range(n):
+        mixture[i] /= total[i]
+        probability = mixture[i] * np.float32(1 - UNIFORM_WEIGHT) + np.float32(UNIFORM_WEIGHT / 256)
+        factors[i] = np.float32((UNIFORM_WEIGHT - 1) / math.log(2)) / (probability * total[i])
+        bits[i] = -np.log2(probability)
     for k in range(components):
-        gradients[k] = factor * np.exp(params[k] - top) * (gradients[k] - mixture)
-        gradients[2 * components + k] *= factor
-        mean = gradients[components + k] * factor
-        gradients[components + k] = mean * gain
-        for e in range(c):
-            gradients[(3 + e) * components + k] = mean * (values[e] - predictions[e])
-    return -np.log2(probability)
+        for i in range(n):
+            columns[k, i] *= factors[i] * (masses[k, i] - mixture[i])
+            columns[2 * components + k, i] *= factors[i]
+            mean = columns[components + k, i] * factors[i]
+            columns[components + k, i] = mean * gain
+            for e in range(c):
+                columns[(3 + e) * components + k, i] = mean * differences[e, i]
