@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..models import engines
-from ..models.context import compand, predict_at_edge
+from ..models.context import predict_pixel, shown
 from ..models.local import LocalModel
 from . import lanes as stream
 from .cdf import tables
@@ -81,8 +81,9 @@ def _decode(
     ends = np.cumsum(sizes).tolist()
     for t, (begin, end) in enumerate(pairwise([0, *ends])):
         here, n = positions[begin:end], end - begin
-        _gather_patches(pixels, here, model.offsets, runner.inputs, predictions)
-        pop(head, cdf_tables, runner.run(n), predictions[:, :n], values[:, :n], stacks.heads, stacks.words, stacks.tops)
+        _gather_patches(pixels, here, model.offsets, model.predictor, runner.inputs, predictions)
+        sums, lanes = runner.run(n), stacks.heads.size
+        pop(head, cdf_tables, model.predictor, sums, predictions, values[:, :n], stacks.arrays, n, 0, lanes)
         flat[here] = values[:, :n].T
         if t % 64 == 63:
             if stacks.dry:
@@ -96,7 +97,7 @@ def _decode(
 
 
 @njit(cache=True, nogil=True)
-def _gather_patches(pixels, positions, offsets, inputs, predictions):  # type: ignore[no-untyped-def]
+def _gather_patches(pixels, positions, offsets, predictor, inputs, predictions):  # type: ignore[no-untyped-def]
     """Inputs [n, features] and predictions [C, n] of the pixels at flat positions int64 [n] of uint8 [N, H, W, C]."""
     _, height, width, channels = pixels.shape
     for q in range(positions.size):
@@ -106,10 +107,10 @@ def _gather_patches(pixels, positions, offsets, inputs, predictions):  # type: i
             west = int(pixels[image, i, j - 1, c]) if j > 0 else -1
             north = int(pixels[image, i - 1, j, c]) if i > 0 else -1
             northwest = int(pixels[image, i - 1, j - 1, c]) if i > 0 and j > 0 else -1
-            prediction = predict_at_edge(west, north, northwest)
+            prediction = predict_pixel(predictor, west, north, northwest)
             predictions[c, q] = prediction
             for f in range(offsets.shape[0]):
                 y, x = i + offsets[f, 0], j + offsets[f, 1]
                 inside_image = y >= 0 and 0 <= x < width
-                difference = compand(int(pixels[image, y, x, c]) - prediction) if inside_image else 0
+                difference = shown(predictor, int(pixels[image, y, x, c]) - prediction) if inside_image else 0
                 inputs[q, f * channels + c] = difference

@@ -92,6 +92,11 @@ class Stacks:
             raise CorruptError("a lane of the payload starts below the coder's lowest state")
 
     @property
+    def arrays(self) -> tuple[NDArray[np.uint64], NDArray[np.uint32], Lengths]:
+        """Heads, words and tops, for a kernel to pop from."""
+        return self.heads, self.words, self.tops
+
+    @property
     def dry(self) -> bool:
         """Whether a lane has run out: it then reads on in its neighbour's words, and its symbols mean nothing."""
         return bool((self.tops < self.bases).any())

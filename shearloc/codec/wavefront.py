@@ -8,8 +8,9 @@ What a step's pixels are is `orders.py`'s business, what becomes of their interv
 without the shear, pixel by pixel or from gathered patches, is `gathered.py`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from queue import SimpleQueue
 
 import numpy as np
@@ -17,10 +18,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, ShearlocError
-from ..models import engines
-from ..models.context import compand, predict_at_edge
+from ..models import engines, network
+from ..models.context import predict_pixel, shown
 from ..models.local import LocalModel, channel_parameters
 from . import lanes as stream
+from . import parallel
 from .cdf import PRECISION, mixture, mixture_cdf, mixture_search, tables
 from .orders import shear, step_count, step_rows, step_sizes
 from .rans import pop_advance, pop_target
@@ -31,6 +33,8 @@ Frequencies = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 
 BATCH = 8192
 """Pixels that the encoder gives to the network at a time (or one step's, if that has more)."""
+CHUNK = 64
+"""Steps that the decoder does between two looks at whether the payload ran dry."""
 BLOCK = 256
 """Pixels whose parameters are at hand at a time (or one lane's, if it has more): they fit into the nearest caches."""
 
@@ -64,7 +68,16 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
 
     def work(space: "_Space", n: int, part: slice) -> None:
         values, predictions = space.values[:, :n], space.predictions[:, :n]
-        _frequencies(model.head, cdf_tables, space.runner.run(n), values, predictions, starts[:, part], freqs[:, part])
+        _frequencies(
+            model.head,
+            cdf_tables,
+            model.predictor,
+            space.runner.run(n),
+            values,
+            predictions,
+            starts[:, part],
+            freqs[:, part],
+        )
         spaces.put(space)
 
     done = t = 0
@@ -73,7 +86,15 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
         while t < walk.steps:
             space = spaces.get()
             t, n = _gather_batch(
-                walk.ring, pixels, t, walk.o, model.offsets, space.runner.inputs, space.predictions, space.values
+                walk.ring,
+                pixels,
+                t,
+                walk.o,
+                model.offsets,
+                model.predictor,
+                space.runner.inputs,
+                space.predictions,
+                space.values,
             )
             if workers > 1:
                 jobs.append(pool.submit(work, space, n, slice(done, done + n)))
@@ -101,23 +122,103 @@ def decode_images(
     stacks = stream.Stacks(payload, lanes)
     walk = _Walk(model, images, height, width)
     pixels = np.empty((*size, model.channels), np.uint8)
-    space = _Space(model, engines.choose(engine, pixels.size), images * walk.tallest)
-    head, cdf_tables = model.head, tables()
-    for t in range(walk.steps):
-        n = walk.size(t)
-        values, predictions = space.values[:, :n], space.predictions[:, :n]
-        _gather(walk.ring, height, width, t, walk.o, model.offsets, space.runner.inputs, predictions)
-        pop(head, cdf_tables, space.runner.run(n), predictions, values, stacks.heads, stacks.words, stacks.tops)
-        _scatter(values, t, walk.o, walk.ring, pixels)
-        if t % 64 == 63:
-            if stacks.dry:
-                break
-            if progress:
-                progress(t, walk.steps)
+    decode = _decode_on_threads if engines.choose(engine, pixels.size) == "numba" else _decode_step_by_step
+    for t in decode(model, walk, stacks, engine, pixels):
+        if stacks.dry:
+            break
+        if progress:
+            progress(t, walk.steps)
     stacks.finish()
     if progress:
         progress(walk.steps, walk.steps)
     return pixels
+
+
+def _decode_step_by_step(
+    model: LocalModel, walk: "_Walk", stacks: stream.Stacks, engine: str, pixels: Pixels
+) -> Iterator[int]:
+    """Fills `pixels`; gives the number of steps done now and then."""
+    images, height, width, _ = pixels.shape
+    space = _Space(model, engines.choose(engine, pixels.size), images * walk.tallest)
+    lanes = stacks.arrays[0].size
+    for t in range(walk.steps):
+        n = walk.size(t)
+        values, predictions = space.values[:, :n], space.predictions[:, :n]
+        _gather(
+            walk.ring, height, width, t, walk.o, model.offsets, model.predictor, 0, n, space.runner.inputs, predictions
+        )
+        sums = space.runner.run(n)
+        pop(model.head, tables(), model.predictor, sums, predictions, values, stacks.arrays, n, 0, lanes)
+        walk.clear(t)
+        _scatter(values, t, walk.o, 0, n, walk.ring, pixels)
+        if t % CHUNK == CHUNK - 1:
+            yield t
+
+
+def _decode_on_threads(
+    model: LocalModel, walk: "_Walk", stacks: stream.Stacks, engine: str, pixels: Pixels
+) -> Iterator[int]:
+    """The same for the `numba` engine: each thread takes some of the lanes, and waits for the others at every step."""
+    lanes, most = stacks.arrays[0].size, pixels.shape[0] * walk.tallest
+    parts = min(lanes, parallel.most_parts())
+    shares = [lanes * part // parts for part in range(parts + 1)]
+    rows = max(most * (last - first) // lanes + 1 for first, last in pairwise(shares))
+    packed = network.packed(model.layers)
+    shape = model.channels, rows
+    spaces = [
+        (
+            np.zeros((rows, packed.features), np.int8),
+            np.empty(shape, np.int32),
+            np.empty(shape, np.int32),
+            network.buffers(packed, rows),
+        )
+        for _ in range(parts)
+    ]
+    arrived = np.zeros(1, np.int64)
+    model_arrays = (packed, model.head, tables(), model.offsets, model.predictor)
+    with ThreadPoolExecutor(max(1, parts - 1)) as pool:
+        for begin in range(0, walk.steps, CHUNK):
+            end = min(begin + CHUNK, walk.steps)
+            arrived[0] = 0
+
+            def chunk(part: int, begin: int = begin, end: int = end) -> None:
+                where = (begin, end, walk.o, walk.ring, pixels)
+                share = (shares[part], shares[part + 1], parts)
+                _decode_steps(model_arrays, spaces[part], where, stacks.arrays, share, arrived)
+
+            jobs = [pool.submit(chunk, part) for part in range(1, parts)]
+            chunk(0)
+            for job in jobs:
+                job.result()
+            yield end
+
+
+@njit(cache=True, nogil=True)
+def _decode_steps(model, space, where, stacks, share, arrived):  # type: ignore[no-untyped-def]
+    """Decodes one thread's lanes of the steps begin .. end - 1, in step with the others.
+
+    `share`: its first lane, one past its last, and the number of threads; other arguments as the caller packs them.
+    """
+    begin, end, o, ring, pixels = where
+    first_lane, last_lane, parts = share
+    packed, head, cdf_tables, offsets, predictor = model
+    inputs, predictions, values, (activations, sums, out) = space
+    images, height, width = pixels.shape[:3]
+    lanes, mask = stacks[0].size, ring.shape[0] - 1
+    for t in range(begin, end):
+        first, last = step_rows(t, height, width, o)
+        size = images * (last - first)
+        start, stop = size * first_lane // lanes, size * last_lane // lanes
+        if start < stop:
+            _gather(ring, height, width, t, o, offsets, predictor, start, stop, inputs, predictions)
+            network.run(packed, inputs, stop - start, activations, sums, out)
+            pop(head, cdf_tables, predictor, out, predictions, values, stacks, size, first_lane, last_lane)
+            _scatter(values, t, o, start, stop, ring, pixels)
+        if first_lane == 0:
+            # For the next step; nobody looks at this column any more (`_Walk`).
+            ring[(t + 1) & mask] = -1
+        if parts > 1:
+            parallel.wait(arrived, parts * (t - begin + 1))
 
 
 class _Walk:
@@ -130,11 +231,17 @@ class _Walk:
         self._sizes = step_sizes(images, height, width, self.o)
         back = int((-model.offsets @ np.array([self.o, 1])).max())
         above = int(-model.offsets[:, 0].min())
-        self.ring = np.full((1 << back.bit_length(), images, above + height, model.channels), -1, np.int16)
+        # One column more than is looked back at: it is emptied while other threads still read the oldest.
+        columns = 1 << (back + 1).bit_length()
+        self.ring = np.full((columns, images, above + height, model.channels), -1, np.int16)
 
     def size(self, t: int) -> int:
         """Pixels of step t."""
         return int(self._sizes[t])
+
+    def clear(self, t: int) -> None:
+        """Empties the ring's column t."""
+        self.ring[t & (self.ring.shape[0] - 1)] = -1
 
 
 class _Space:
@@ -161,22 +268,21 @@ def check_lanes(lanes: int, rows: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _gather(ring, height, width, t, o, offsets, inputs, predictions):  # type: ignore[no-untyped-def]
-    """Inputs [n, features] and predictions [C, n] of the n pixels of step t."""
-    mask, images, above, channels = ring.shape[0] - 1, ring.shape[1], ring.shape[2] - height, ring.shape[3]
+def _gather(ring, height, width, t, o, offsets, predictor, begin, end, inputs, predictions):  # type: ignore[no-untyped-def]
+    """Inputs [end - begin, features] and predictions [C, end - begin] of the pixels begin .. end - 1 of step t."""
+    mask, above, channels = ring.shape[0] - 1, ring.shape[2] - height, ring.shape[3]
     first, last = step_rows(t, height, width, o)
-    count = last - first
-    for image in range(images):
-        row, at = above + first, image * count
-        west, north, northwest = (
-            ring[(t - 1) & mask, image],
-            ring[(t - o) & mask, image],
-            ring[(t - o - 1) & mask, image],
-        )
+    start = begin
+    while start < end:
+        # A run of pixels of one image: from `row` of the ring's column on, and from place `at` of the batch.
+        image, inside = start // (last - first), start % (last - first)
+        count, row, at = min(end - start, last - first - inside), above + first + inside, start - begin
+        west, north = ring[(t - 1) & mask, image], ring[(t - o) & mask, image]
+        northwest = ring[(t - o - 1) & mask, image]
         for k in range(count):
             for c in range(channels):
-                predictions[c, at + k] = predict_at_edge(
-                    west[row + k, c], north[row + k - 1, c], northwest[row + k - 1, c]
+                predictions[c, at + k] = predict_pixel(
+                    predictor, west[row + k, c], north[row + k - 1, c], northwest[row + k - 1, c]
                 )
         for f in range(offsets.shape[0]):
             dy, dx = offsets[f, 0], offsets[f, 1]
@@ -184,12 +290,13 @@ def _gather(ring, height, width, t, o, offsets, inputs, predictions):  # type: i
             for k in range(count):
                 for c in range(channels):
                     value = column[row + k + dy, c]
-                    difference = compand(value - predictions[c, at + k])
+                    difference = shown(predictor, value - predictions[c, at + k])
                     inputs[at + k, f * channels + c] = difference if value >= 0 else 0
+        start += count
 
 
 @njit(cache=True, nogil=True)
-def _gather_batch(ring, pixels, t, o, offsets, inputs, predictions, values):  # type: ignore[no-untyped-def]
+def _gather_batch(ring, pixels, t, o, offsets, predictor, inputs, predictions, values):  # type: ignore[no-untyped-def]
     """`_gather` for as many steps as fit into `inputs`, of images that are known; (end step, pixels).
 
     Also the pixels themselves: `values` int32 [C, rows].
@@ -202,7 +309,7 @@ def _gather_batch(ring, pixels, t, o, offsets, inputs, predictions, values):  # 
         size = images * (last - first)
         if done + size > inputs.shape[0]:
             break
-        _gather(ring, height, width, t, o, offsets, inputs[done:], predictions[:, done:])
+        _gather(ring, height, width, t, o, offsets, predictor, 0, size, inputs[done:], predictions[:, done:])
         column = ring[t & mask]
         column[:] = -1
         for image in range(images):
@@ -217,23 +324,21 @@ def _gather_batch(ring, pixels, t, o, offsets, inputs, predictions, values):  # 
 
 
 @njit(cache=True, nogil=True)
-def _scatter(values, t, o, ring, pixels):  # type: ignore[no-untyped-def]
-    """Puts the decoded values int32 [C, n] of step t where they belong, and -1 everywhere else in the ring's column."""
-    images, height, width, channels = pixels.shape
+def _scatter(values, t, o, begin, end, ring, pixels):  # type: ignore[no-untyped-def]
+    """Puts the decoded values int32 [C, end - begin] of the pixels begin .. end - 1 of step t where they belong."""
+    height, width, channels = pixels.shape[1:]
     above = ring.shape[2] - height
     first, last = step_rows(t, height, width, o)
     column = ring[t & (ring.shape[0] - 1)]
-    column[:] = -1
-    for image in range(images):
-        at = image * (last - first) - first
-        for i in range(first, last):
-            for c in range(channels):
-                column[image, above + i, c] = values[c, at + i]
-                pixels[image, i, t - i * o, c] = values[c, at + i]
+    for q in range(begin, end):
+        image, i = q // (last - first), first + q % (last - first)
+        for c in range(channels):
+            column[image, above + i, c] = values[c, q - begin]
+            pixels[image, i, t - i * o, c] = values[c, q - begin]
 
 
 @njit(cache=True, nogil=True)
-def _frequencies(head, cdf_tables, sums, values, predictions, starts, freqs):  # type: ignore[no-untyped-def]
+def _frequencies(head, cdf_tables, predictor, sums, values, predictions, starts, freqs):  # type: ignore[no-untyped-def]
     """start and freq, uint32 [C, n], of the values int32 [C, n] of n pixels."""
     sigmoid, exponential, inverse = cdf_tables
     channels, components = values.shape[0], head.components
@@ -251,22 +356,26 @@ def _frequencies(head, cdf_tables, sums, values, predictions, starts, freqs):  #
                 starts[c, begin + i] = start
                 freqs[c, begin + i] = mixture_cdf(value + 1, weights, means, inverses, sigmoid) - start
                 differences[c, i] = value - predictions[c, begin + i]
-                seen[c, i] = compand(differences[c, i])
+                seen[c, i] = shown(predictor, differences[c, i])
 
 
 @njit(cache=True, nogil=True)
-def pop(head, cdf_tables, sums, predictions, values, heads, words, tops):  # type: ignore[no-untyped-def]
-    """Decodes the n pixels of a step into values int32 [C, n]: all lanes, as `lanes.py` shares them out."""
+def pop(head, cdf_tables, predictor, sums, predictions, values, stacks, size, first, last):  # type: ignore[no-untyped-def]
+    """Decodes the pixels of lanes first .. last - 1 of a step of `size` pixels into values int32 [C, n].
+
+    `sums`, `predictions` and `values` begin with lane `first`; `stacks`: heads, words and tops of `lanes.Stacks`.
+    """
     sigmoid, exponential, inverse = cdf_tables
-    channels, size, lanes = values.shape[0], values.shape[1], heads.size
+    heads, words, tops = stacks
+    channels, lanes = values.shape[0], heads.size
     weights, means, inverses = _mixture_buffers(head.components)
-    lane = 0
-    while lane < lanes:
+    offset, lane = size * first // lanes, first
+    while lane < last:
         begin, stop = size * lane // lanes, lane + 1
-        while stop < lanes and size * (stop + 1) // lanes - begin <= BLOCK:
+        while stop < last and size * (stop + 1) // lanes - begin <= BLOCK:
             stop += 1
         n = size * stop // lanes - begin
-        block = slice(begin, begin + n)
+        block = slice(begin - offset, begin - offset + n)
         differences, seen, levels, params = _block_buffers(channels, head.components, n)
         for c in range(channels):
             channel_parameters(head, sums[block], c, predictions[:, block], differences, seen, levels, params)
@@ -278,9 +387,9 @@ def pop(head, cdf_tables, sums, predictions, values, heads, words, tops):  # typ
                     value, start, freq = mixture_search(target, weights, means, inverses, sigmoid)
                     # A lane that runs dry reads on in its neighbour's words; `Stacks` sees where the lanes ended.
                     state, top = pop_advance(state, words, top, start, freq, PRECISION)
-                    values[c, begin + i] = value
-                    differences[c, i] = value - predictions[c, begin + i]
-                    seen[c, i] = compand(differences[c, i])
+                    values[c, begin - offset + i] = value
+                    differences[c, i] = value - predictions[c, begin - offset + i]
+                    seen[c, i] = shown(predictor, differences[c, i])
                 heads[one], tops[one] = state, top
         lane = stop
 

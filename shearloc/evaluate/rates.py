@@ -171,7 +171,7 @@ def float_code_length(net: "LocalNet", pixels: Pixels) -> float:
     with torch.no_grad():
         for start in range(0, int(image.ends[-1]), PIXELS_AT_ONCE):
             index = np.arange(start, min(start + PIXELS_AT_ONCE, int(image.ends[-1])))
-            batch = image.contexts(index, np.zeros_like(index), offsets)
+            batch = image.contexts(index, np.zeros_like(index), offsets, net.predictor)
             bits += float(net(*map(torch.from_numpy, batch)).double().sum())
     return bits
 

@@ -39,7 +39,7 @@ def bias_adjustments(
     for update in range(updates):
         stepper.param_groups[0]["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * update / updates))
         index = rng.integers(0, int(image.ends[-1]), BATCH)
-        batch = image.contexts(index, np.zeros_like(index), model.offsets)
+        batch = image.contexts(index, np.zeros_like(index), model.offsets, model.predictor)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             bits = net(*map(torch.from_numpy, batch)).mean()
         stepper.zero_grad()

@@ -1,11 +1,15 @@
-"""What a local model sees of a pixel: causal neighbours as differences to a local predictor.
+"""What a local model sees of a pixel: causal neighbours as differences to a prediction.
 
 This is the model's input, in integers (DESIGN section 3, "predictor-relative context"). It is not an
 order of coding: that is `codec/orders.py`.
 
-A context is a list of offsets (dy, dx) to earlier pixels. For every channel, the median edge detector of
-LOCO-I (Weinberger, Seroussi, Sapiro 2000) predicts the pixel from W, N and NW; the input is
-`compand(neighbour - prediction)`, and 0 for a neighbour outside the image.
+A context is a list of offsets (dy, dx) to earlier pixels. There are two predictors:
+
+    MEDIAN_EDGE  for every channel, the median edge detector of LOCO-I (Weinberger, Seroussi, Sapiro 2000) predicts
+                 the pixel from W, N and NW; the input is `compand(neighbour - prediction)`
+    CONSTANT     the thesis's raw pixels: the prediction is always 128, the input neighbour - 128 as it is
+
+A neighbour outside the image is a 0 to the network.
 """
 
 import numpy as np
@@ -13,7 +17,11 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 OUTSIDE_PREDICTION = 128
-"""Prediction of a channel at the first pixel of an image, which has no neighbours."""
+"""Prediction of a channel at the first pixel of an image, which has no neighbours; and CONSTANT's everywhere."""
+
+CONSTANT, MEDIAN_EDGE = 0, 1
+PREDICTORS = {"none": CONSTANT, "med": MEDIAN_EDGE}
+"""Predictors by the names that options and model files give them."""
 
 
 def causal_offsets(horizon: int, reach: int) -> NDArray[np.int32]:
@@ -21,7 +29,8 @@ def causal_offsets(horizon: int, reach: int) -> NDArray[np.int32]:
 
     `horizon` h >= 1 bounds |dy| and |dx|; `reach` R >= 0 is how far right the row above is seen. The k-th
     row above may be seen up to column k(R+1)-1 without delaying the wavefront (`codec/orders.py`), and is, up to h.
-    Returns int32 [n, 2]. Contains W, N and NW, which the predictor needs.
+    R = h is the thesis's context (eq. 5.4): whole rows above. Returns int32 [n, 2]. Contains W, N and NW, which the
+    median edge detector needs.
     """
     rows = [(-k, m) for k in range(horizon + 1) for m in range(-horizon, min(horizon, k * (reach + 1) - 1) + 1)]
     return np.array(rows, np.int32)
@@ -55,6 +64,18 @@ def compand(difference: int) -> int:
     return size if difference >= 0 else -size
 
 
+@njit(inline="always")
+def predict_pixel(predictor: int, west: int, north: int, northwest: int) -> int:
+    """A pixel's prediction, 0 .. 255; negative neighbours are outside the image."""
+    return predict_at_edge(west, north, northwest) if predictor == MEDIAN_EDGE else OUTSIDE_PREDICTION
+
+
+@njit(inline="always")
+def shown(predictor: int, difference: int) -> int:
+    """A level's difference to the prediction as the int8 that the network sees."""
+    return compand(difference) if predictor == MEDIAN_EDGE else difference
+
+
 @njit(parallel=True, cache=True)
 def sample_contexts(
     pixels: NDArray[np.uint8],
@@ -63,6 +84,7 @@ def sample_contexts(
     widths: NDArray[np.int64],
     picks: NDArray[np.int64],
     offsets: NDArray[np.int32],
+    predictor: int,
     inputs: NDArray[np.float32],
     predictions: NDArray[np.float32],
     values: NDArray[np.float32],
@@ -71,7 +93,7 @@ def sample_contexts(
 
     `pixels`: the images' bytes one after another (row, column, channel); image k starts at byte `starts[k]`.
     `picks` int64 [n, 4]: image, row, column, and 1 to mirror left and right (else 0).
-    Fills `inputs` [n, offsets x channels] with companded differences, `predictions` and `values` [n, channels].
+    Fills `inputs` [n, offsets x channels] with what the network sees, `predictions` and `values` [n, channels].
     """
     channels = values.shape[1]
     for q in prange(picks.shape[0]):
@@ -85,12 +107,12 @@ def sample_contexts(
                 x = j - (0 if k == 1 else side)
                 if 0 <= y < height and 0 <= x < width:
                     near[k] = pixels[start + (y * width + x) * channels + c]
-            prediction = predict_at_edge(near[0], near[1], near[2])
+            prediction = predict_pixel(predictor, near[0], near[1], near[2])
             predictions[q, c] = prediction
             values[q, c] = pixels[start + (i * width + j) * channels + c]
             for k in range(offsets.shape[0]):
                 y, x = i + offsets[k, 0], j + side * offsets[k, 1]
                 difference = 0
                 if 0 <= y < height and 0 <= x < width:
-                    difference = compand(pixels[start + (y * width + x) * channels + c] - prediction)
+                    difference = shown(predictor, pixels[start + (y * width + x) * channels + c] - prediction)
                 inputs[q, k * channels + c] = difference

@@ -1,9 +1,9 @@
 """Engines: ways to run the exact layers of `layers.py`. They differ in speed only, never in a bit.
 
+    numba   int8 products in vector code of our own (`products.py`), the fastest on a processor with VNNI
     numpy   float32 matrix products of integers (BLAS), exact because no partial sum exceeds 2^24
     torch   int8 products on the CPU by `torch._int_mm` (VNNI where the processor has it)
     cuda    the same on a GPU's int8 tensor cores, requantisation on the device too
-    numba   plain loops, the reference
 
 A runner holds a network's weights in its engine's form and buffers for up to `rows` inputs.
 """
@@ -19,7 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .layers import Dense, multiply, requantize
+from . import network
+from .layers import Dense, requantize, requantize_and_add
+from .products import has_vnni
 
 LARGE = 1 << 22
 """Subpixels from which `auto` finds importing torch (about two seconds) worth its speed."""
@@ -52,22 +54,28 @@ class Runner:
         for k, layer in enumerate(self.layers[:-1]):
             sums = self._product(k, values, n)
             values = self._activations[k][:n]
-            requantize(sums, layer.bias, layer.multiplier, layer.shift, values)
+            if layer.skip:
+                earlier = self._activations[k - layer.skip][:n]
+                requantize_and_add(sums, layer.bias, layer.multiplier, layer.shift, earlier, values)
+            else:
+                requantize(sums, layer.bias, layer.multiplier, layer.shift, values)
         return self._product(len(self.layers) - 1, values, n)
 
 
 class NumbaRunner(Runner):
-    """The reference: integer loops."""
+    """int8 products of our own; its inputs may have more columns than there are features, and hold anything there."""
 
     dtype = np.int8
 
-    def _prepare(self, rows: int) -> None:
-        self._sums = [np.empty((rows, layer.weight.shape[1]), np.int32) for layer in self.layers]
-        self._activations = [np.empty(sums.shape, np.int8) for sums in self._sums[:-1]]
+    def __init__(self, layers: tuple[Dense, ...], rows: int) -> None:
+        self.network = network.packed(layers)
+        self.inputs = np.zeros((rows, self.network.features), np.int8)
+        self.buffers = network.buffers(self.network, rows)
 
-    def _product(self, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
-        multiply(inputs, self.layers[k].weight, self._sums[k][:n])
-        return self._sums[k][:n]
+    def run(self, n: int) -> NDArray[Any]:
+        """As `Runner.run`; there may be more columns than outputs."""
+        network.run(self.network, self.inputs, n, *self.buffers)
+        return self.buffers[2][:n]
 
 
 @cache
@@ -136,18 +144,29 @@ class DeviceRunner(Runner):
         padded = -(-n // 32) * 32
         features = self.layers[0].weight.shape[0]
         values = torch.nn.functional.pad(self._host[:padded].to(self._device), (0, -features % 8))
-        for weight, bias, multiplier, shift in self._device_layers[:-1]:
+        activations: list[Any] = []
+        for k, (weight, bias, multiplier, shift) in enumerate(self._device_layers[:-1]):
             sums = torch._int_mm(values, weight) + bias
             scaled = (sums * multiplier + torch.bitwise_left_shift(torch.ones_like(shift), shift - 1)) >> shift
-            values = (scaled.clamp(0, 255) - 128).to(torch.int8)
+            values = scaled.clamp(0, 255) - 128
+            if skip := self.layers[k].skip:
+                values = (values + 128 + activations[k - skip]).clamp(max=127)
+            values = values.to(torch.int8)
+            activations.append(values)
         sums = torch._int_mm(values, self._device_layers[-1][0])
         return sums[:n, : self.layers[-1].weight.shape[1]].contiguous().cpu().numpy()
 
 
 def choose(engine: str, samples: int) -> str:
-    """What `auto` means for an image of so many subpixels: torch if it is exact, and loaded or worth loading."""
+    """What `auto` means for an image of so many subpixels.
+
+    numba where the processor has the instruction that makes it the fastest; else torch, if it is exact, and loaded or
+    worth loading; else numpy.
+    """
     if engine != "auto":
         return engine
+    if has_vnni():
+        return "numba"
     at_hand = sys.modules.get("torch") is not None or (
         samples >= LARGE and importlib.util.find_spec("torch") is not None
     )

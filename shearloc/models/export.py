@@ -3,16 +3,19 @@
 Needs torch, which trained the network; what it returns does not.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from .context import causal_offsets
+from .context import PREDICTORS, causal_offsets
 from .layers import INT32_MAX, Dense
+from .likelihoods import channel_counts
 from .local import LocalModel
 from .local_float import LocalNet, Shape, linears, weight_scale
-from .quantize import ACTIVATION_STEP, INPUT_STEP, LOG_SCALE_OFFSET, LOG_SCALE_STEP, LOGIT_STEP, MEAN_GAIN, MEAN_STEP
+from .quantize import ACTIVATION_STEP, LOG_SCALE_OFFSET, LOG_SCALE_STEP, LOGIT_STEP, MEAN_STEP
 
 COEFFICIENT_STEP = 1 / 256
 
@@ -37,18 +40,20 @@ def _rounded(values: NDArray[np.float64]) -> NDArray[np.int32]:
     return np.round(values).astype(np.int32)
 
 
-def _dense(layer: nn.Linear, input_step: float, steps: NDArray[np.float64], centered: bool) -> Dense:
-    """Rounds a float layer. `steps`: real value of one unit of each output, a power of two.
+def _dense(
+    weights: tuple[Tensor, Tensor], input_step: float, steps: NDArray[np.float64], centered: bool, skip: int = 0
+) -> Dense:
+    """Rounds a float layer's weight and bias. `steps`: real value of one unit of each output, a power of two.
 
     `centered`: the inputs are stored minus 128, which the bias makes up for.
     """
-    scale = _numbers(weight_scale(layer.weight))
-    weight = np.round(_numbers(layer.weight) / scale[:, None]).astype(np.int8)
-    bias = np.round(_numbers(layer.bias) / (scale * input_step))
+    scale = _numbers(weight_scale(weights[0]))
+    weight = np.round(_numbers(weights[0]) / scale[:, None]).astype(np.int8)
+    bias = np.round(_numbers(weights[1]) / (scale * input_step))
     if centered:
         bias += 128 * weight.sum(1, dtype=np.int64)
     multiplier, shift = _split_scale(scale * input_step / steps)
-    return Dense(np.ascontiguousarray(weight.T), _rounded(bias), multiplier, shift)
+    return Dense(np.ascontiguousarray(weight.T), _rounded(bias), multiplier, shift, skip)
 
 
 def output_steps(shape: Shape) -> NDArray[np.float64]:
@@ -56,7 +61,7 @@ def output_steps(shape: Shape) -> NDArray[np.float64]:
     components = shape.components
     steps: list[float] = []
     for channel in range(shape.channels):
-        kinds = [LOGIT_STEP, MEAN_STEP / MEAN_GAIN, LOG_SCALE_STEP] + channel * [COEFFICIENT_STEP]
+        kinds = [LOGIT_STEP, MEAN_STEP / shape.mean_gain, LOG_SCALE_STEP] + channel * [COEFFICIENT_STEP]
         steps += [step for step in kinds for _ in range(components)]
     steps += (shape.channels - 1) * shape.head_width * [ACTIVATION_STEP]
     return np.array(steps)
@@ -70,65 +75,77 @@ def _log_scale_offsets(shape: Shape) -> NDArray[np.float64]:
     return np.concatenate([*offsets, units]) * LOG_SCALE_OFFSET
 
 
-def _shift_log_scales(net: LocalNet) -> nn.Linear:
-    """The last layer with LOG_SCALE_OFFSET moved into its bias."""
-    out = nn.Linear(net.out.in_features, net.out.out_features)
-    out.load_state_dict(net.out.state_dict())
-    with torch.no_grad():
-        out.bias.add_(torch.from_numpy(_log_scale_offsets(net.shape)).float())
-    return out
-
-
 def export(net: LocalNet, name: str) -> LocalModel:
     """The integer model of a float network. ValueError if the accumulator bound cannot be proved."""
     shape = net.shape
     hidden_steps = np.full(shape.width, ACTIVATION_STEP)
-    layers = [_dense(net.first, INPUT_STEP, hidden_steps, centered=False)]
-    layers += [_dense(layer, ACTIVATION_STEP, hidden_steps, centered=True) for layer in linears(net.hidden)]
-    out = _shift_log_scales(net)
-    layers.append(_dense(out, ACTIVATION_STEP, output_steps(shape), centered=True))
-    unit = _numbers(weight_scale(out.weight)) * ACTIVATION_STEP
+    layers = [_dense((net.first.weight, net.first.bias), shape.input_step, hidden_steps, centered=False)]
+    layers += [
+        _dense((layer.weight, layer.bias), ACTIVATION_STEP, hidden_steps, centered=True, skip=skip)
+        for layer, skip in zip(linears(net.hidden), shape.skips, strict=True)
+    ]
+    last, bias = net.last()
+    shifted = last, bias + torch.from_numpy(_log_scale_offsets(shape)).float()
+    layers.append(_dense(shifted, ACTIVATION_STEP, output_steps(shape), centered=True))
+    unit = _numbers(weight_scale(last)) * ACTIVATION_STEP
     learn = np.zeros((shape.channels - 1, shape.channels - 1, shape.head_width), np.int32)
     adjust = np.zeros((shape.channels - 1, shape.head_width, (2 + shape.channels) * shape.components), np.int32)
     starts = np.cumsum([0, *net.counts])
-    for c in range(1, shape.channels):
+    for c in net.heads:
         units = unit[starts[shape.channels + c - 1] :][: shape.head_width]
-        learn[c - 1, :c] = _rounded(_numbers(linears(net.learn)[c - 1].weight).T * INPUT_STEP / units)
+        learn[c - 1, :c] = _rounded(_numbers(linears(net.learn)[c - 1].weight).T * shape.input_step / units)
         parameters = unit[starts[c] :][: net.counts[c]]
         weight = _numbers(linears(net.adjust)[c - 1].weight)
         adjust[c - 1, :, : net.counts[c]] = _rounded(weight.T * ACTIVATION_STEP / parameters)
     offsets = causal_offsets(shape.horizon, shape.reach)
-    model = LocalModel(name, shape.channels, shape.components, offsets, tuple(layers), learn, adjust)
+    predictor = PREDICTORS[shape.predictor]
+    model = LocalModel(name, shape.channels, shape.components, offsets, tuple(layers), learn, adjust, predictor)
     model.prove()
     return model
 
 
 def shape_of(model: LocalModel) -> Shape:
     """The shape of the float network that the model was exported from."""
-    first, hidden = model.layers[0].weight.shape[1], len(model.layers) - 2
+    first, blocks = model.layers[0].weight.shape[1], sum(layer.skip > 0 for layer in model.layers)
+    plain = len(model.layers) - 2 - 3 * blocks
     horizon, reach = -int(model.offsets[:, 0].min()), int(model.offsets[model.offsets[:, 0] == -1, 1].max())
-    return Shape(model.channels, horizon, reach, first, hidden, model.adjust.shape[1], model.components)
+    predictor = next(name for name, value in PREDICTORS.items() if value == model.predictor)
+    head_width = model.adjust.shape[1]
+    shared = model.channels > 1 and _shares_logits(model)
+    return Shape(model.channels, horizon, reach, first, plain, head_width, model.components, predictor, blocks, shared)
+
+
+def _shares_logits(model: LocalModel) -> bool:
+    """Whether every channel's logits are the first one's, which export repeats."""
+    last, components = model.layers[-1], model.components
+    starts = np.cumsum([0, *channel_counts(model.channels, components)[:-1]])
+    arrays = (last.weight.T, last.bias, last.multiplier, last.shift)
+    return all(np.array_equal(a[:components], a[start : start + components]) for a in arrays for start in starts)
 
 
 def restore(model: LocalModel) -> LocalNet:
-    """The float network whose weights are exactly the model's: the inverse of `export`, up to its rounding."""
-    shape = shape_of(model)
+    """The float network whose weights are exactly the model's: the inverse of `export`, up to its rounding.
+
+    Shared logits come back as each channel's own.
+    """
+    shape = replace(shape_of(model), shared_logits=False)
     net = LocalNet(shape)
     floats = [net.first, *linears(net.hidden), net.out]
     steps = [np.full(shape.width, ACTIVATION_STEP)] * (len(floats) - 1) + [output_steps(shape)]
     with torch.no_grad():
         for k, (layer, dense) in enumerate(zip(floats, model.layers, strict=True)):
-            input_step = ACTIVATION_STEP if k else INPUT_STEP
+            input_step = ACTIVATION_STEP if k else shape.input_step
             unit = dense.multiplier * np.exp2(-dense.shift.astype(np.float64)) * steps[k]
             bias = dense.bias - (128 * dense.weight.sum(0, dtype=np.int64) if k else 0)
             layer.weight.copy_(torch.from_numpy(dense.weight.T * (unit / input_step)[:, None]))
             layer.bias.copy_(torch.from_numpy(bias * unit))
         net.out.bias.sub_(torch.from_numpy(_log_scale_offsets(shape)).float())
         starts = np.cumsum([0, *net.counts])
-        for c in range(1, shape.channels):
+        for c in net.heads:
             units = unit[starts[shape.channels + c - 1] :][: shape.head_width]
             parameters = unit[starts[c] :][: net.counts[c]]
             adjust = model.adjust[c - 1, :, : net.counts[c]]
-            linears(net.learn)[c - 1].weight.copy_(torch.from_numpy((model.learn[c - 1, :c] * units / INPUT_STEP).T))
+            learn = model.learn[c - 1, :c] * units / shape.input_step
+            linears(net.learn)[c - 1].weight.copy_(torch.from_numpy(learn.T))
             linears(net.adjust)[c - 1].weight.copy_(torch.from_numpy((adjust * parameters / ACTIVATION_STEP).T))
     return net

@@ -3,6 +3,8 @@
 It reads pictures for training only; what `shearloc encode` reads is `codec/planes.py`'s business.
 """
 
+import gzip
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .context import sample_contexts
+from ..errors import ShearlocError
+from .context import MEDIAN_EDGE, sample_contexts
 
 JPEG_REDUCTIONS = ((2.0, Image.Resampling.LANCZOS), (3.1, Image.Resampling.BICUBIC))
 """A JPEG is only used reduced by these factors: at full size its block artefacts would be learnt."""
 
 JPEG_MATRIX = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 """RGB to luma and two colour differences (ITU-T T.871)."""
+
+TILE = 32
+"""Side of the images in a grid."""
+
+IDX_FILES = {"train": "train-images-idx3-ubyte.gz", "test": "t10k-images-idx3-ubyte.gz"}
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
@@ -36,6 +44,54 @@ def load_folder(folder: Path, channels: int) -> list[NDArray[np.uint8]]:
             array = np.asarray(reduced if channels == 3 else reduced.convert("L"))
             arrays.append(array.reshape(array.shape[0], array.shape[1], channels))
     return arrays
+
+
+def load_data(folder: Path, channels: int, part: str = "train") -> list[NDArray[np.uint8]]:
+    """The "train" or "test" images of a data set, each uint8 [H, W, channels].
+
+    Known by their content: IDX files as MNIST has them (gray only), and grids of 32 x 32 tiles named `train_*` and
+    `test_*`. Any other folder is training images (`load_folder`) without a test part. ShearlocError where a folder has
+    no image of this kind.
+    """
+    idx = folder / IDX_FILES[part]
+    if idx.exists():
+        if channels != 1:
+            raise ShearlocError(f"{folder} holds gray images: train with --channels 1")
+        return list(read_idx(idx)[..., None])
+    grids = sorted(folder.glob("*_*.webp"))
+    if grids and all(path.name.startswith(("train_", "test_")) for path in grids):
+        chosen = [path for path in grids if path.name.startswith(part)]
+        return [tile for path in chosen for tile in tiles(_read(path, channels), TILE)]
+    if not folder.is_dir():
+        raise ShearlocError(f"there is no folder {folder}")
+    return load_folder(folder, channels) if part == "train" else []
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """The array of a gzipped IDX file of bytes (LeCun's MNIST page). ShearlocError if it is none."""
+    try:
+        data = gzip.decompress(path.read_bytes())
+        if data[:3] != b"\0\0\x08":
+            raise ValueError("no bytes in it")
+        shape = np.frombuffer(data, ">u4", data[3], 4)
+        return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
+    except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
+        raise ShearlocError(f"{path} is not a gzipped IDX file of bytes ({error})") from error
+
+
+def tiles(grid: NDArray[np.uint8], side: int) -> list[NDArray[np.uint8]]:
+    """The side x side tiles of uint8 [H, W, C], row by row. ValueError where they do not fill it."""
+    height, width, channels = grid.shape
+    if height % side or width % side:
+        raise ValueError(f"tiles of {side} x {side} do not fill a grid of {height} x {width}")
+    rows = grid.reshape(height // side, side, width // side, side, channels).swapaxes(1, 2)
+    return list(rows.reshape(-1, side, side, channels))
+
+
+def _read(path: Path, channels: int) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        array = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+    return array.reshape(*array.shape[:2], channels)
 
 
 def camera_like(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -92,7 +148,7 @@ def split(images: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], lis
     """
     if len(images) < 2:
         raise ValueError(f"training needs at least 2 images, one of them held out; found {len(images)}")
-    held_out = list(range(7, len(images), 20)) or [len(images) - 1]
+    held_out = range(7, len(images), 20) or range(len(images) - 1, len(images))
     return [images[k] for k in range(len(images)) if k not in held_out], [images[k] for k in held_out]
 
 
@@ -117,7 +173,13 @@ class PixelSet:
         starts = (ends - heights * widths) * channels
         return cls(np.concatenate([image.ravel() for image in images]), starts, heights, widths, ends, channels)
 
-    def contexts(self, index: NDArray[np.int64], mirror: NDArray[np.int64], offsets: NDArray[np.int32]) -> Batch:
+    def contexts(
+        self,
+        index: NDArray[np.int64],
+        mirror: NDArray[np.int64],
+        offsets: NDArray[np.int32],
+        predictor: int = MEDIAN_EDGE,
+    ) -> Batch:
         """Inputs, predictions and values of the pixels with these indices (over all images, in order)."""
         image = np.searchsorted(self.ends, index, side="right")
         inside = index - (self.ends - self.heights * self.widths)[image]
@@ -127,11 +189,13 @@ class PixelSet:
         predictions = np.empty((len(index), self.channels), np.float32)
         values = np.empty_like(predictions)
         sample_contexts(
-            self.pixels, self.starts, self.heights, self.widths, picks, offsets, inputs, predictions, values
+            self.pixels, self.starts, self.heights, self.widths, picks, offsets, predictor, inputs, predictions, values
         )
         return inputs, predictions, values
 
-    def sample(self, rng: np.random.Generator, count: int, offsets: NDArray[np.int32]) -> Batch:
+    def sample(
+        self, rng: np.random.Generator, count: int, offsets: NDArray[np.int32], predictor: int = MEDIAN_EDGE
+    ) -> Batch:
         """`count` pixels drawn evenly from all, half of them mirrored."""
         index = rng.integers(0, int(self.ends[-1]), count)
-        return self.contexts(index, rng.integers(0, 2, count), offsets)
+        return self.contexts(index, rng.integers(0, 2, count), offsets, predictor)

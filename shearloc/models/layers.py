@@ -1,7 +1,8 @@
 """Exact layers: int8 in, int8 weights, int32 accumulators, a rounding shift, saturation (DESIGN section 1).
 
 The engines (`engines.py`) differ in how they form the accumulators; the integers are the same.
-Hidden activations take 256 levels, stored minus 128 so that they fill an int8.
+Hidden activations take 256 levels, stored minus 128 so that they fill an int8. A layer that ends a residual block adds
+an earlier layer's activations to its own, level by level, and saturates.
 """
 
 from dataclasses import dataclass
@@ -20,13 +21,15 @@ class Dense:
     """y = clamp(((x @ weight + bias) * multiplier + 2^(shift-1)) >> shift, 0, 255) - 128.
 
     weight int8 [in, out]; bias, multiplier, shift int32 [out]. The last layer of a network is read as its
-    plain accumulators, x @ weight + bias; its reader applies multiplier and shift.
+    plain accumulators, x @ weight + bias; its reader applies multiplier and shift. Where `skip` is not 0, the levels
+    of the layer that comes so many before are added: min(y + 128 + that layer's y, 127).
     """
 
     weight: NDArray[np.int8]
     bias: NDArray[np.int32]
     multiplier: NDArray[np.int32]
     shift: NDArray[np.int32]
+    skip: int = 0
 
 
 def accumulator_bounds(layer: Dense) -> NDArray[np.int64]:
@@ -53,25 +56,29 @@ def prove(layer: Dense) -> None:
         raise ValueError(f"a product with the multiplier can reach {largest.max()}, beyond an int32")
 
 
+@njit(inline="always")
+def level(accumulator, bias, multiplier, shift):  # type: ignore[no-untyped-def]
+    """The level 0 .. 255 of one accumulator. Everything fits an int32, as `prove` showed."""
+    total = np.int32(np.int32(accumulator) + bias)
+    scaled = np.int32(total * multiplier + (np.int32(1) << (shift - np.int32(1)))) >> shift
+    return min(max(scaled, np.int32(0)), np.int32(255))
+
+
 @njit(cache=True, nogil=True)
 def requantize(accumulators, bias, multiplier, shift, out) -> None:  # type: ignore[no-untyped-def]
     """`Dense`'s second half for rows of accumulators (int32, or float32 holding integers) [n, out].
 
-    Writes int8 or float32 [n, out]. Everything fits an int32, as `prove` showed.
+    Writes int8 or float32 [n, out].
     """
     for i in range(accumulators.shape[0]):
         for j in range(accumulators.shape[1]):
-            total = np.int32(np.int32(accumulators[i, j]) + bias[j])
-            scaled = np.int32(total * multiplier[j] + (np.int32(1) << (shift[j] - np.int32(1)))) >> shift[j]
-            out[i, j] = min(max(scaled, np.int32(0)), np.int32(255)) - np.int32(128)
+            out[i, j] = level(accumulators[i, j], bias[j], multiplier[j], shift[j]) - np.int32(128)
 
 
 @njit(cache=True, nogil=True)
-def multiply(inputs, weight, out) -> None:  # type: ignore[no-untyped-def]
-    """The reference product: int8 [n, in] @ int8 [in, out] -> int32 [n, out], plain loops."""
-    for i in range(inputs.shape[0]):
-        for j in range(weight.shape[1]):
-            out[i, j] = 0
-        for k in range(weight.shape[0]):
-            for j in range(weight.shape[1]):
-                out[i, j] += np.int32(inputs[i, k]) * np.int32(weight[k, j])
+def requantize_and_add(accumulators, bias, multiplier, shift, earlier, out) -> None:  # type: ignore[no-untyped-def]
+    """`requantize` at the end of a residual block: adds the levels of `earlier` (as `out` [n, out]) and saturates."""
+    for i in range(accumulators.shape[0]):
+        for j in range(accumulators.shape[1]):
+            own = level(accumulators[i, j], bias[j], multiplier[j], shift[j])
+            out[i, j] = min(own + np.int32(earlier[i, j]), np.int32(127))

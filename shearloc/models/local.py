@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ..errors import ShearlocError
+from .context import MEDIAN_EDGE, PREDICTORS
 from .layers import INT32_MAX, Dense, accumulator_bounds, prove
 
 FORMAT = "shearloc-local-1"
@@ -50,7 +51,10 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LocalModel:
-    """A local autoregressive model in integers. `layers`: hidden ones and the last; `offsets` int32 [n, 2]."""
+    """A local autoregressive model in integers. `layers`: hidden ones and the last; `offsets` int32 [n, 2].
+
+    `predictor`: what the context is relative to, see `context.py`.
+    """
 
     name: str
     channels: int
@@ -59,6 +63,7 @@ class LocalModel:
     layers: tuple[Dense, ...]
     learn: NDArray[np.int32]
     adjust: NDArray[np.int32]
+    predictor: int = MEDIAN_EDGE
 
     @property
     def head(self) -> Head:
@@ -70,6 +75,7 @@ class LocalModel:
     def fingerprint(self) -> bytes:
         """8 bytes that change with any integer of the model: of SHA-256 over names, types, shapes and values."""
         digest = hashlib.sha256(f"{FORMAT} {self.channels} {self.components}".encode())
+        digest.update("".join(f" {key} {value}" for key, value in self._settings().items()).encode())
         for key, array in sorted(self.arrays().items()):
             digest.update(f" {key} {array.dtype.str} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
@@ -83,19 +89,31 @@ class LocalModel:
                 named[f"layer{k}.{field}"] = getattr(layer, field)
         return named
 
+    def _settings(self) -> dict[str, str]:
+        """What is not an array and not as in a model of plain layers with the median edge detector, as text."""
+        settings = {}
+        if self.predictor != MEDIAN_EDGE:
+            settings["predictor"] = next(name for name, value in PREDICTORS.items() if value == self.predictor)
+        if any(layer.skip for layer in self.layers):
+            settings["skips"] = " ".join(str(layer.skip) for layer in self.layers)
+        return settings
+
     def prove(self) -> None:
         """Checks that arrays fit each other, and the bounds that make the model exact; ValueError says what fails."""
         self._check_shapes()
         for layer in self.layers:
             prove(layer)
         bounds = int(accumulator_bounds(self.layers[-1]).max())
-        seen = 127 * int(np.abs(self.learn.astype(np.int64)).sum(1).max(initial=0))
+        seen = 128 * int(np.abs(self.learn.astype(np.int64)).sum(1).max(initial=0))
         adjusted = 255 * int(np.abs(self.adjust.astype(np.int64)).sum(1).max(initial=0))
         if bounds + max(seen, adjusted) > INT32_MAX:
             raise ValueError("the head's sums can leave an int32: use smaller weights there")
 
     def _check_shapes(self) -> None:
         """Types and shapes, and that offsets point to earlier pixels: the kernels do not check. ValueError."""
+        if self.predictor not in PREDICTORS.values():
+            raise ValueError(f"there is no predictor {self.predictor}")
+        self._check_skips()
         later, units = self.channels - 1, self.adjust.shape[1] if self.adjust.ndim == 3 else 0
         parameters = [(3 + c) * self.components for c in range(self.channels)]
         widths = [len(self.offsets) * self.channels, *(len(layer.bias) for layer in self.layers)]
@@ -115,6 +133,14 @@ class LocalModel:
         seen = {(dy, dx) for dy, dx in self.offsets.tolist()}
         if not {(0, -1), (-1, 0), (-1, -1)} <= seen or any(dy > 0 or (dy == 0 and dx >= 0) for dy, dx in seen):
             raise ValueError("the offsets do not hold W, N and NW, or point to later pixels")
+
+    def _check_skips(self) -> None:
+        """Skips lead to an earlier layer as wide; the last layer, whose accumulators are read, has none. ValueError."""
+        for k, layer in enumerate(self.layers):
+            if not 0 <= layer.skip <= k or layer.bias.shape != self.layers[k - layer.skip].bias.shape:
+                raise ValueError(f"the skip of layer {k} leads nowhere")
+        if self.layers and self.layers[-1].skip:
+            raise ValueError("the last layer has a skip")
 
     def adjusted(self, adjustments: NDArray[np.int8]) -> "LocalModel":
         """The model with other biases: `adjustments` int8 [biases of all layers], in units of a layer's output.
@@ -143,6 +169,7 @@ class LocalModel:
         """Writes the model as .safetensors, after `prove`."""
         self.prove()
         metadata = {"format": FORMAT, "channels": str(self.channels), "components": str(self.components)}
+        metadata |= self._settings()
         arrays = {key: np.ascontiguousarray(array) for key, array in self.arrays().items()}
         save_file(arrays, path, metadata)
         path.chmod(0o644)  # safetensors makes it private
@@ -158,9 +185,14 @@ def load(path: Path, name: str) -> LocalModel:
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         count = sum(key.endswith(".weight") for key in arrays)
         fields = ("weight", "bias", "multiplier", "shift")
-        layers = tuple(Dense(*(arrays[f"layer{k}.{field}"] for field in fields)) for k in range(count))
+        skips = [int(skip) for skip in metadata.get("skips", "0 " * count).split()]
+        layers = tuple(
+            Dense(**{field: arrays[f"layer{k}.{field}"] for field in fields}, skip=skip)
+            for k, skip in zip(range(count), skips, strict=True)
+        )
         sizes = int(metadata["channels"]), int(metadata["components"])
-        model = LocalModel(name, *sizes, arrays["offsets"], layers, arrays["learn"], arrays["adjust"])
+        predictor = PREDICTORS[metadata.get("predictor", "med")]
+        model = LocalModel(name, *sizes, arrays["offsets"], layers, arrays["learn"], arrays["adjust"], predictor)
         model.prove()
     except (SafetensorError, KeyError, ValueError) as error:
         if isinstance(error, ShearlocError):
@@ -184,9 +216,10 @@ def _clamp(value, limit):  # type: ignore[no-untyped-def]
 def channel_parameters(head, sums, channel, predictions, differences, seen, levels, params):  # type: ignore[no-untyped-def]
     """Mixture parameters of one channel of n pixels, given the pixels' earlier channels.
 
-    `sums` [n, outputs]: the network's last products (int32, or float32 holding integers). `predictions`,
+    `sums` [n, >= outputs]: the network's last products (int32, or float32 holding integers). `predictions`,
     `differences`, `seen` int32 [C, n]: each channel's prediction (0 .. 255), and for the earlier channels the
-    value minus it, and that companded. `levels` int32 [n] is scratch. Fills params int32 [>= (3 + channel) K, n]:
+    value minus it, and that as the network sees it. `levels` int32 [n] is scratch.
+    Fills params int32 [>= (3 + channel) K, n]:
     logits (1/32 nat), means (1/64 grey level, absolute), log-scales (1/32 nat), then the coefficients.
     """
     # Pixels are the inner loop throughout, because they are many and contiguous.
@@ -197,7 +230,7 @@ def channel_parameters(head, sums, channel, predictions, differences, seen, leve
         for j in range(count):
             params[j, i] = np.int32(sums[i, first + j]) + head.bias[first + j]
     units = head.adjust.shape[1]
-    base = sums.shape[1] - (head.adjust.shape[0] - channel + 1) * units
+    base = head.bias.size - (head.adjust.shape[0] - channel + 1) * units
     for u in range(base, base + units if channel > 0 else base):
         for i in range(n):
             levels[i] = np.int32(sums[i, u]) + head.bias[u]

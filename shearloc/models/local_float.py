@@ -10,14 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .context import causal_offsets
-from .likelihoods import logistic_mixture_bits
+from .context import MEDIAN_EDGE, PREDICTORS, causal_offsets
+from .likelihoods import channel_counts, linear_mixture_bits
 from .quantize import (
     ACTIVATION_MAX,
     ACTIVATION_STEP,
     INPUT_STEP,
-    LOG_SCALE_OFFSET,
     MEAN_GAIN,
+    RAW_INPUT_STEP,
+    RAW_MEAN_GAIN,
     WEIGHT_MAX,
 )
 
@@ -25,7 +26,14 @@ from .quantize import (
 @dataclass(frozen=True)
 class Shape:
     """The shape of a local model. `horizon` and `reach`: see `context.causal_offsets`; `layers`: hidden ones
-    of `width` x `width` after the first; `components`: K."""
+    of `width` x `width` after the first and the residual blocks; `components`: K.
+
+    `predictor`: see `context.PREDICTORS`. `blocks`: residual blocks of three layers each (thesis, algorithm 5).
+    `shared_logits`: all channels' mixtures have the first one's weights.
+
+    The thesis's NeLLoC with r residual blocks and horizon h is reach=h, width=256, layers=1, head_width=0,
+    components=10, predictor="none", blocks=r, shared_logits=True.
+    """
 
     channels: int = 3
     horizon: int = 3
@@ -34,6 +42,24 @@ class Shape:
     layers: int = 2
     head_width: int = 32
     components: int = 5
+    predictor: str = "med"
+    blocks: int = 0
+    shared_logits: bool = False
+
+    @property
+    def input_step(self) -> float:
+        """Real value of one unit of a network input."""
+        return INPUT_STEP if PREDICTORS[self.predictor] == MEDIAN_EDGE else RAW_INPUT_STEP
+
+    @property
+    def mean_gain(self) -> float:
+        """Grey levels per unit of the network's mean output."""
+        return MEAN_GAIN if PREDICTORS[self.predictor] == MEDIAN_EDGE else RAW_MEAN_GAIN
+
+    @property
+    def skips(self) -> list[int]:
+        """Of each hidden layer, how many layers before it the one is whose activations it adds (0: none)."""
+        return [0, 0, 3] * self.blocks + [0] * self.layers
 
 
 def weight_scale(weight: Tensor) -> Tensor:
@@ -59,7 +85,8 @@ class LocalNet(nn.Module):
     One matrix product gives, for every pixel, the parameters of all channels as far as the context tells,
     and hidden units of a small head per later channel, which then learn the pixel's earlier channels.
     Channel c has (3 + c) K parameters: logits, means, log-scales, and a coefficient per earlier channel
-    by which its difference to its prediction shifts the means.
+    by which its difference to its prediction shifts the means. With shared logits, `out` holds them once, for the
+    first channel, and `last` repeats them.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -67,56 +94,89 @@ class LocalNet(nn.Module):
         self.shape = shape
         self.quantized = False
         features = len(causal_offsets(shape.horizon, shape.reach)) * shape.channels
-        width, later = shape.width, range(1, shape.channels)
-        self.counts = [(3 + c) * shape.components for c in range(shape.channels)]
-        self.counts += [shape.head_width for _ in later]
+        width, self.heads = shape.width, range(1, shape.channels if shape.head_width else 1)
+        self.predictor = PREDICTORS[shape.predictor]
+        self.counts = channel_counts(shape.channels, shape.components)
+        self.counts += [shape.head_width for _ in self.heads]
         self.first = nn.Linear(features, width)
-        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(shape.layers))
-        self.out = nn.Linear(width, sum(self.counts))
-        self.learn = nn.ModuleList(nn.Linear(c, shape.head_width, bias=False) for c in later)
-        self.adjust = nn.ModuleList(nn.Linear(shape.head_width, self.counts[c], bias=False) for c in later)
+        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in shape.skips)
+        self.rows = _output_rows(shape)
+        self.out = nn.Linear(width, int(self.rows.max()) + 1)
+        self.learn = nn.ModuleList(nn.Linear(c, shape.head_width, bias=False) for c in self.heads)
+        self.adjust = nn.ModuleList(nn.Linear(shape.head_width, self.counts[c], bias=False) for c in self.heads)
         nn.init.normal_(self.out.weight, std=0.02)
+        if self.predictor != MEDIAN_EDGE:
+            self._spread_components()
         for weight in self.adjust.parameters():
             nn.init.zeros_(weight)
 
-    def _linear(self, layer: nn.Linear, inputs: Tensor) -> Tensor:
-        weight = layer.weight
+    def _spread_components(self) -> None:
+        """Starts with means all over the grey levels and wide scales: a constant predicts nothing."""
+        shape = self.shape
+        means = torch.linspace(-100, 100, shape.components) / shape.mean_gain
+        with torch.no_grad():
+            starts = [sum(self.counts[:c]) for c in range(shape.channels)]
+            for start in starts:
+                rows = self.rows[start + shape.components :]
+                self.out.bias[rows[: shape.components]] = means
+                self.out.bias[rows[shape.components : 2 * shape.components]] = 1.5
+
+    def last(self) -> tuple[Tensor, Tensor]:
+        """Weight [outputs, width] and bias of the last layer, shared logits repeated."""
+        if not self.shape.shared_logits:
+            return self.out.weight, self.out.bias
+        return self.out.weight[self.rows], self.out.bias[self.rows]
+
+    def _linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if self.quantized:
             weight = _round_through(weight, weight_scale(weight)[:, None])
-        return nn.functional.linear(inputs, weight, layer.bias)
+        return nn.functional.linear(inputs, weight, bias)
 
     def _activate(self, value: Tensor) -> Tensor:
         # hardtanh is clamp with a backward pass ten times as fast in bfloat16.
         value = nn.functional.hardtanh(value, 0, ACTIVATION_MAX)
         return _round_through(value, ACTIVATION_STEP) if self.quantized else value
 
-    def outputs(self, inputs: Tensor, differences: Tensor) -> list[Tensor]:
-        """Each channel's parameters, float [n, 3 + c, K].
+    def outputs(self, inputs: Tensor, differences: Tensor) -> Tensor:
+        """All channels' parameters one after the other, float [n, sum of (3 + c) K].
 
-        `inputs` float [n, features]: companded differences; `differences` float [n, channels]: companded
-        differences of the pixel itself to its prediction (of which channel c sees those before it).
+        `inputs` float [n, features], and `differences` float [n, channels] of the pixel itself to its prediction (of
+        which channel c sees those before it): both as `context.shown`.
         """
-        x = self._activate(self._linear(self.first, inputs * INPUT_STEP))
-        for layer in linears(self.hidden):
-            x = self._activate(self._linear(layer, x))
-        params = list(self._linear(self.out, x).split(self.counts, 1))
+        x = self._activate(self._linear(inputs * self.shape.input_step, self.first.weight, self.first.bias))
+        levels = [x]
+        for layer, skip in zip(linears(self.hidden), self.shape.skips, strict=True):
+            x = self._activate(self._linear(x, layer.weight, layer.bias))
+            if skip:
+                x = nn.functional.hardtanh(x + levels[-skip], 0, ACTIVATION_MAX)
+            levels.append(x)
+        out = self._linear(x, *self.last())
+        if not self.heads:
+            return out
+        params = list(out.split(self.counts, 1))
         channels, learn, adjust = self.shape.channels, linears(self.learn), linears(self.adjust)
-        for c in range(1, channels):
-            seen = learn[c - 1](differences[:, :c] * INPUT_STEP)
+        for c in self.heads:
+            seen = learn[c - 1](differences[:, :c] * self.shape.input_step)
             params[c] = params[c] + adjust[c - 1](self._activate(params[channels + c - 1] + seen))
-        return [p.float().view(len(p), -1, self.shape.components) for p in params[:channels]]
+        return torch.cat(params[:channels], 1)
 
     def forward(self, inputs: Tensor, predictions: Tensor, values: Tensor) -> Tensor:
-        """Bits of each subpixel, float [n, channels], from what `context.sample_contexts` fills."""
+        """Bits of each subpixel, float32 [n, channels], from what `context.sample_contexts` fills."""
         differences = values - predictions
-        params = self.outputs(inputs, compand(differences))
-        means = [
-            p[:, 1] * MEAN_GAIN + predictions[:, c, None] + (p[:, 3:] * differences[:, :c, None]).sum(1)
-            for c, p in enumerate(params)
-        ]
-        logits = torch.stack([p[:, 0] for p in params], 1)
-        log_scales = torch.stack([p[:, 2] for p in params], 1) + LOG_SCALE_OFFSET
-        return logistic_mixture_bits(logits, torch.stack(means, 1), log_scales, values)
+        seen = compand(differences) if self.predictor == MEDIAN_EDGE else differences
+        return linear_mixture_bits(self.outputs(inputs, seen), predictions, values, self.shape.mean_gain)
+
+
+def _output_rows(shape: Shape) -> Tensor:
+    """Which row of `LocalNet.out` gives each output: int64 [outputs]."""
+    counts = channel_counts(shape.channels, shape.components)
+    shared = [c > 0 and shape.shared_logits and j < shape.components for c, n in enumerate(counts) for j in range(n)]
+    own = torch.tensor([not row for row in shared] + [True] * (shape.channels - 1) * shape.head_width)
+    rows = torch.cumsum(own, 0) - 1
+    starts = [sum(counts[:c]) for c in range(shape.channels)]
+    for start in starts if shape.shared_logits else []:
+        rows[start : start + shape.components] = torch.arange(shape.components)
+    return rows
 
 
 def compand(differences: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
     python -m shearloc.models.train ../shared/data/photos ../shared/data/imagenet-jpeg \\
         --name photo --minutes 80 --out runs/photo
+    python -m shearloc.models.train ../shared/data/cifar10 --nelloc 1 --name nelloc-r1 --minutes 80 --out runs/nelloc-r1
 
 Pixels are sampled with their contexts, not whole images. The run writes `checkpoint.pt` every two minutes and resumes
 from it; at the end of the float phase `float.pt` (the float parent), at the end of all `NAME.safetensors`
@@ -15,16 +16,18 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .context import causal_offsets
-from .images import PixelSet, camera_like, load_folder, split
+from .context import PREDICTORS, causal_offsets
+from .images import PixelSet, camera_like, load_data, split
+from .local import LocalModel
 from .local_float import LocalNet, Shape, linears
 
 
@@ -78,9 +81,24 @@ def mean_bits(net: LocalNet, pixels: PixelSet, offsets: NDArray[np.int32], count
     total = 0.0
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=not exact):
         for part in np.array_split(index, max(1, count // 16384)):
-            batch = pixels.contexts(part, np.zeros_like(part), offsets)
+            batch = pixels.contexts(part, np.zeros_like(part), offsets, net.predictor)
             total += float(net(*map(torch.from_numpy, batch)).double().sum())
     return total / (count * pixels.channels)
+
+
+def mean_bits_of(model: LocalNet | LocalModel, images: list[NDArray[np.uint8]]) -> float:
+    """Bits per dimension of all pixels of uint8 [H, W, C] images, in float32.
+
+    Of an integer model it is the float network with its weights, rounding as it does; code lengths are within 0.1%.
+    """
+    if isinstance(model, LocalModel):
+        from .export import restore
+
+        model = restore(model)
+        model.quantized = True
+    pixels = PixelSet.of(images)
+    offsets = causal_offsets(model.shape.horizon, model.shape.reach)
+    return mean_bits(model, pixels, offsets, int(pixels.ends[-1]), exact=True)
 
 
 def fit(
@@ -110,7 +128,7 @@ def fit(
         groups = [group for stepper in steppers for group in stepper.param_groups]
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * rate_factor(schedule, progress)
-        bits = _update(net, steppers, training.sample(rng, schedule.batch, offsets))
+        bits = _update(net, steppers, training.sample(rng, schedule.batch, offsets, net.predictor))
         progress.updates += 1
         progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
         # A process that was paused has not trained meanwhile.
@@ -159,7 +177,7 @@ def _resume(path: Path, net: LocalNet, steppers: list[torch.optim.Optimizer]) ->
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folders", nargs="+", type=Path, help="folders of images; JPEGs are used reduced")
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of images or data sets; JPEGs are used reduced")
     parser.add_argument("--name", required=True, help="name of the model, for its file and card")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the exported model")
     parser.add_argument("--minutes", type=float, default=Schedule.minutes)
@@ -170,9 +188,16 @@ def _arguments() -> argparse.Namespace:
         "--camera-like", action="store_true", help="add a copy of each RGB image with a camera's defects"
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    for field in Shape.__dataclass_fields__:
-        parser.add_argument(f"--{field.replace('_', '-')}", type=int, default=getattr(Shape, field))
+    parser.add_argument("--nelloc", type=int, metavar="R", help="the thesis's network with R residual blocks")
+    for field in ("channels", "horizon", "reach", "width", "layers", "head_width", "components", "blocks"):
+        parser.add_argument(f"--{field.replace('_', '-')}", type=int)
+    parser.add_argument("--predictor", choices=PREDICTORS)
     return parser.parse_args()
+
+
+def nelloc(blocks: int, channels: int = 3, horizon: int = 3) -> Shape:
+    """The thesis's NeLLoC, with so many residual blocks: raw pixels, K = 10, linear coefficients, shared weights."""
+    return Shape(channels, horizon, horizon, 256, 1, 0, 10, "none", blocks, shared_logits=channels > 1)
 
 
 def keep_freed_memory() -> None:
@@ -189,7 +214,9 @@ def keep_freed_memory() -> None:
 def _start(args: argparse.Namespace) -> LocalNet:
     """A network as the arguments have it: new, or that of the base."""
     if args.base is None:
-        return LocalNet(Shape(**{field: getattr(args, field) for field in Shape.__dataclass_fields__}))
+        base = Shape() if args.nelloc is None else nelloc(args.nelloc, args.channels or 3, args.horizon or 3)
+        given: dict[str, Any] = {field: getattr(args, field, None) for field in asdict(base)}
+        return LocalNet(replace(base, **{field: value for field, value in given.items() if value is not None}))
     from . import local, zoo
     from .export import restore
 
@@ -217,7 +244,7 @@ def main() -> None:
     net = _start(args)
     shape = net.shape
     schedule = Schedule(minutes=args.minutes, finish=args.finish, learning_rate=args.rate)
-    images = [image for folder in args.folders for image in load_folder(folder, shape.channels)]
+    images = [image for folder in args.folders for image in load_data(folder, shape.channels)]
     images, set_aside = split(images)
     if args.camera_like:
         rng = np.random.default_rng(schedule.seed)
@@ -248,6 +275,9 @@ def main() -> None:
         "updates": progress.updates,
         "held_out_bits_per_dimension": round(mean_bits(net, held_out, offsets, 1 << 18, exact=True), 4),
     }
+    if test := [image for folder in args.folders for image in load_data(folder, shape.channels, "test")]:
+        card["test_images"] = len(test)
+        card["test_bits_per_dimension"] = round(mean_bits_of(net, test), 4)
     export(net, args.name).save(args.out / f"{args.name}.safetensors")
     (args.out / f"{args.name}.json").write_text(json.dumps(card, indent=2) + "\n")
     print(json.dumps(card, indent=2))

@@ -47,7 +47,8 @@ def float_units(net: LocalNet, batch: Batch) -> list[NDArray[np.float64]]:
     """The fake-quantised network's parameters [n, 3 + c, K], in units of the integer ones, means not yet absolute."""
     inputs, predictions, values = (torch.from_numpy(part).double() for part in batch)
     with torch.no_grad():
-        found = quantized(net).outputs(inputs, compand(values - predictions))
+        outputs = quantized(net).outputs(inputs, compand(values - predictions))
+    found = [p.view(len(p), -1, net.shape.components) for p in outputs.split(net.counts[: net.shape.channels], 1)]
     steps = [LOGIT_STEP, MEAN_STEP / MEAN_GAIN, LOG_SCALE_STEP, COEFFICIENT_STEP, COEFFICIENT_STEP]
     return [p.double().numpy() / np.array(steps[: p.shape[1]])[:, None] for p in found]
 
