@@ -4,7 +4,7 @@
 
 For watching a change of the code on one machine: the picture is drawn, so nothing but the shipped models is needed.
 It is not the measurement that the README quotes; that is `python -m shearloc.evaluate speed`, which measures the
-numpy engine in a process without torch.
+numba and numpy engines in processes without torch.
 """
 
 from dataclasses import dataclass
@@ -39,11 +39,11 @@ def draw(channels: int) -> NDArray[np.uint8]:
     return pixels.astype(np.uint8).squeeze()
 
 
-# Of module scope, so that all of an engine's cases run together and numpy's come before torch is imported.
-@pytest.fixture(scope="module", params=["numpy", "torch", "cuda"])
+# Of module scope, so that all of an engine's cases run together and those without torch come before it is imported.
+@pytest.fixture(scope="module", params=["numba", "numpy", "torch", "cuda"])
 def engine(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
-    if name != "numpy":
+    if name not in ("numba", "numpy"):
         torch = pytest.importorskip("torch", reason=f"engine '{name}' needs torch")
         if name == "cuda" and not torch.cuda.is_available():
             pytest.skip("engine 'cuda' needs a GPU")

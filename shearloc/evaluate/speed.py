@@ -30,8 +30,7 @@ Pixels = NDArray[np.uint8]
 Advance = Callable[[], None]
 """Called whenever one of the steps counted beforehand is done."""
 
-ENGINES = ("numpy", "torch", "cuda")
-"""Not `numba`: the reference is there to be right, and takes minutes."""
+ENGINES = ("numba", "numpy", "torch", "cuda")
 
 ROUNDS = 5
 """Rounds that count; one more before them warms up."""
