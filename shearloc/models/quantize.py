@@ -7,7 +7,7 @@ Both the float network in training (`local_float.py`, which imitates the grid) a
 INPUT_STEP = 1 / 16
 """Real value of one unit of a network input (a companded difference, int8)."""
 
-RAW_INPUT_STEP = 1 / 32
+RAW_INPUT_STEP = 1 / 64
 """The same where the context is raw: a level minus 128."""
 
 ACTIVATION_STEP = 1 / 64
@@ -41,7 +41,7 @@ LOG_SCALE_MIN, LOG_SCALE_MAX = -3.5, 6.0
 MEAN_GAIN = 16.0
 """Grey levels per unit of the network's mean output."""
 
-RAW_MEAN_GAIN = 128.0
+RAW_MEAN_GAIN = 64.0
 """The same where the prediction is always 128."""
 
 LOG_SCALE_OFFSET = 1.0
