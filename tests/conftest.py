@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -107,6 +108,31 @@ def tiny_model(tiny_net: "Callable[..., LocalNet]") -> "Callable[..., LocalModel
     @cache
     def make(*arguments: float) -> "LocalModel":
         return export(tiny_net(*arguments), "tiny")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_nelloc() -> "Callable[..., LocalModel]":
+    """tiny_nelloc(channels, horizon=3, blocks=1, **shape): a small untrained model as the thesis has them, cached.
+
+    `shape`: fields of `local_float.Shape` to change.
+    """
+    torch = pytest.importorskip("torch")
+    from shearloc.models.export import export
+    from shearloc.models.local_float import LocalNet
+    from shearloc.models.train import nelloc
+
+    @cache
+    def make(channels: int, horizon: int = 3, blocks: int = 1, **shape: Any) -> "LocalModel":
+        torch.manual_seed(channels)
+        net = LocalNet(replace(nelloc(blocks, channels, horizon), **({"width": 16, "components": 3} | shape)))
+        with torch.no_grad():
+            for layer in [net.first, *net.hidden]:
+                layer.weight.mul_(3)
+                layer.bias.mul_(3)
+            net.out.weight.normal_(0, 0.1)
+        return export(net, "tiny")
 
     return make
 

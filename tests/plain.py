@@ -34,19 +34,29 @@ def compand(difference: int) -> int:
     return -squeezed if difference < 0 else squeezed
 
 
-def context(image: NDArray[np.uint8], i: int, j: int, offsets: Offsets) -> tuple[list[int], list[int]]:
-    """A pixel's inputs (offset by offset, channels together) and its predictions, for uint8 [H, W, C]."""
+def shown(relative: bool, difference: int) -> int:
+    """What the network sees of a difference."""
+    return compand(difference) if relative else difference
+
+
+def context(
+    image: NDArray[np.uint8], i: int, j: int, offsets: Offsets, relative: bool = True
+) -> tuple[list[int], list[int]]:
+    """A pixel's inputs (offset by offset, channels together) and its predictions, for uint8 [H, W, C].
+
+    `relative`: to the median edge detector; else to 128 throughout.
+    """
     height, width, channels = image.shape
 
     def at(dy: int, dx: int, c: int) -> int:
         y, x = i + dy, j + dx
         return int(image[y, x, c]) if 0 <= y < height and 0 <= x < width else -1
 
-    predictions = [median_edge(at(0, -1, c), at(-1, 0, c), at(-1, -1, c)) for c in range(channels)]
+    predictions = [median_edge(at(0, -1, c), at(-1, 0, c), at(-1, -1, c)) if relative else 128 for c in range(channels)]
     inputs = []
     for dy, dx in np.asarray(offsets).tolist():
         for c in range(channels):
-            inputs.append(compand(at(dy, dx, c) - predictions[c]) if at(dy, dx, c) >= 0 else 0)
+            inputs.append(shown(relative, at(dy, dx, c) - predictions[c]) if at(dy, dx, c) >= 0 else 0)
     return inputs, predictions
 
 
@@ -67,10 +77,15 @@ def activation(total: int, multiplier: int, shift: int) -> int:
 def network(layers: Sequence[Any], inputs: NDArray[np.integer]) -> NDArray[np.int64]:
     """The last layer's products, its bias not added, for inputs [n, in]."""
     values = inputs.astype(np.int64)
-    for layer in layers[:-1]:
+    found: list[NDArray[np.int64]] = []
+    for k, layer in enumerate(layers[:-1]):
         totals = values @ layer.weight.astype(np.int64) + layer.bias
         scaled = (totals * layer.multiplier + (1 << (layer.shift.astype(np.int64) - 1))) >> layer.shift
-        values = scaled.clip(0, 255) - 128
+        levels = scaled.clip(0, 255)
+        if layer.skip:
+            levels = (levels + found[k - layer.skip] + 128).clip(0, 255)
+        values = levels - 128
+        found.append(values)
     return values @ layers[-1].weight.astype(np.int64)
 
 
@@ -140,13 +155,13 @@ def intervals(model: Any, image: NDArray[np.uint8]) -> dict[tuple[int, int], lis
     """Each pixel's intervals, a channel after the other, for uint8 [H, W, C]."""
     height, width, channels = image.shape
     pixels = [(i, j) for i in range(height) for j in range(width)]
-    contexts = [context(image, i, j, model.offsets) for i, j in pixels]
+    contexts = [context(image, i, j, model.offsets, bool(model.predictor)) for i, j in pixels]
     sums = network(model.layers, np.array([inputs for inputs, _ in contexts])).tolist()
     found = {}
     for pixel, row, (_, predictions) in zip(pixels, sums, contexts, strict=True):
         values = image[pixel].tolist()
         differences = [value - prediction for value, prediction in zip(values, predictions, strict=True)]
-        seen = [compand(difference) for difference in differences]
+        seen = [shown(bool(model.predictor), difference) for difference in differences]
         found[pixel] = [
             interval(parameters(model.head, row, c, predictions[c], differences, seen), model.components, values[c])
             for c in range(channels)

@@ -173,6 +173,12 @@ class PixelSet:
         starts = (ends - heights * widths) * channels
         return cls(np.concatenate([image.ravel() for image in images]), starts, heights, widths, ends, channels)
 
+    def images(self) -> NDArray[np.uint8]:
+        """All images as a view uint8 [n, H, W, C]. ShearlocError where their sizes differ."""
+        if len(set(self.heights.tolist())) > 1 or len(set(self.widths.tolist())) > 1:
+            raise ShearlocError("the images differ in size: use a data set of equal ones")
+        return self.pixels.reshape(-1, int(self.heights[0]), int(self.widths[0]), self.channels)
+
     def contexts(
         self,
         index: NDArray[np.int64],

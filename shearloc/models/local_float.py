@@ -5,12 +5,15 @@ range of the grid from the start, and `quantized=True` rounds weights and activa
 straight-through gradients (quantisation-aware training). Files are never coded with it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .context import MEDIAN_EDGE, PREDICTORS, causal_offsets
+from .images import Batch, PixelSet
 from .likelihoods import channel_counts, linear_mixture_bits
 from .quantize import (
     ACTIVATION_MAX,
@@ -93,33 +96,38 @@ class LocalNet(nn.Module):
         super().__init__()
         self.shape = shape
         self.quantized = False
-        features = len(causal_offsets(shape.horizon, shape.reach)) * shape.channels
         width, self.heads = shape.width, range(1, shape.channels if shape.head_width else 1)
         self.predictor = PREDICTORS[shape.predictor]
+        self.offsets = causal_offsets(shape.horizon, shape.reach)
         self.counts = channel_counts(shape.channels, shape.components)
         self.counts += [shape.head_width for _ in self.heads]
-        self.first = nn.Linear(features, width)
+        self.first = nn.Linear(len(self.offsets) * shape.channels, width)
         self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in shape.skips)
-        self.rows = _output_rows(shape)
+        self.rows = output_rows(shape.channels, shape.components, shape.shared_logits)
+        units = torch.arange(len(self.heads) * shape.head_width) + self.rows.max() + 1
+        self.rows = torch.cat([self.rows, units])
         self.out = nn.Linear(width, int(self.rows.max()) + 1)
         self.learn = nn.ModuleList(nn.Linear(c, shape.head_width, bias=False) for c in self.heads)
         self.adjust = nn.ModuleList(nn.Linear(shape.head_width, self.counts[c], bias=False) for c in self.heads)
         nn.init.normal_(self.out.weight, std=0.02)
         if self.predictor != MEDIAN_EDGE:
-            self._spread_components()
+            spread_components(self.out.bias, self.rows, shape.channels, shape.components)
         for weight in self.adjust.parameters():
             nn.init.zeros_(weight)
 
-    def _spread_components(self) -> None:
-        """Starts with means all over the grey levels and wide scales: a constant predicts nothing."""
-        shape = self.shape
-        means = torch.linspace(-100, 100, shape.components) / shape.mean_gain
-        with torch.no_grad():
-            starts = [sum(self.counts[:c]) for c in range(shape.channels)]
-            for start in starts:
-                rows = self.rows[start + shape.components :]
-                self.out.bias[rows[: shape.components]] = means
-                self.out.bias[rows[shape.components : 2 * shape.components]] = 1.5
+    def trunk(self) -> list[Tensor]:
+        """The matrices between the first activations and the last."""
+        return [self.first.weight, *(layer.weight for layer in linears(self.hidden))]
+
+    def draw(self, pixels: PixelSet, rng: np.random.Generator, count: int) -> Batch:
+        """A batch for `forward`: pixels drawn evenly, half of them mirrored."""
+        return pixels.sample(rng, count, self.offsets, self.predictor)
+
+    def batches(self, pixels: PixelSet, count: int) -> Iterator[Batch]:
+        """Evenly spaced pixels in batches for `forward`."""
+        index = np.linspace(0, int(pixels.ends[-1]) - 1, count).astype(np.int64)
+        for part in np.array_split(index, -(-count // 16384)):
+            yield pixels.contexts(part, np.zeros_like(part), self.offsets, self.predictor)
 
     def last(self) -> tuple[Tensor, Tensor]:
         """Weight [outputs, width] and bias of the last layer, shared logits repeated."""
@@ -167,16 +175,30 @@ class LocalNet(nn.Module):
         return linear_mixture_bits(self.outputs(inputs, seen), predictions, values, self.shape.mean_gain)
 
 
-def _output_rows(shape: Shape) -> Tensor:
-    """Which row of `LocalNet.out` gives each output: int64 [outputs]."""
-    counts = channel_counts(shape.channels, shape.components)
-    shared = [c > 0 and shape.shared_logits and j < shape.components for c, n in enumerate(counts) for j in range(n)]
-    own = torch.tensor([not row for row in shared] + [True] * (shape.channels - 1) * shape.head_width)
-    rows = torch.cumsum(own, 0) - 1
-    starts = [sum(counts[:c]) for c in range(shape.channels)]
-    for start in starts if shape.shared_logits else []:
-        rows[start : start + shape.components] = torch.arange(shape.components)
-    return rows
+def output_rows(channels: int, components: int, shared: bool) -> Tensor:
+    """Which of a network's outputs each parameter of `linear_mixture_bits` is: int64 [sum of `channel_counts`].
+
+    `shared`: every channel's logits are the first one's.
+    """
+    rows, size = [], 0
+    for c, count in enumerate(channel_counts(channels, components)):
+        logits = components if shared and c else 0
+        rows += [*range(logits), *range(size, size + count - logits)]
+        size += count - logits
+    return torch.tensor(rows)
+
+
+def spread_components(bias: Tensor, rows: Tensor, channels: int, components: int) -> None:
+    """Starts raw-pixel mixtures with means all over the grey levels and wide scales: 128 is no prediction.
+
+    Changes the last layer's bias in place; `rows` as `output_rows` gives them.
+    """
+    counts = channel_counts(channels, components)
+    with torch.no_grad():
+        for c in range(channels):
+            means, log_scales = rows[sum(counts[:c]) + components :][: 2 * components].split(components)
+            bias[means] = torch.linspace(-100, 100, components) / RAW_MEAN_GAIN
+            bias[log_scales] = 1.5
 
 
 def compand(differences: Tensor) -> Tensor:

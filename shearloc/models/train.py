@@ -6,7 +6,7 @@
 
 Pixels are sampled with their contexts, not whole images. The run writes `checkpoint.pt` every two minutes and resumes
 from it; at the end of the float phase `float.pt` (the float parent), at the end of all `NAME.safetensors`
-and its card `NAME.json`. Needs torch; nothing that decodes imports this file.
+and its card `NAME.json` (of a PixelCNN `NAME.pt` instead). Needs torch; nothing that decodes imports this file.
 """
 
 import argparse
@@ -25,10 +25,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .context import PREDICTORS, causal_offsets
+from .context import PREDICTORS
 from .images import PixelSet, camera_like, load_data, split
 from .local import LocalModel
-from .local_float import LocalNet, Shape, linears
+from .local_float import LocalNet, Shape
+from .pixelcnn import CnnShape, PixelCNN
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,12 @@ class Progress:
 
 
 Report = Callable[[Progress, float], None]
+Net = LocalNet | PixelCNN
 
 
-def optimizers(net: LocalNet, rate: float) -> list[torch.optim.Optimizer]:
+def optimizers(net: Net, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the trunk's matrices, AdamW for everything else (2% fewer bits than AdamW alone at equal time)."""
-    trunk = [net.first.weight, *(layer.weight for layer in linears(net.hidden))]
+    trunk = net.trunk()
     rest = [p for p in net.parameters() if all(p is not weight for weight in trunk)]
     muon = torch.optim.Muon(trunk, lr=5 * rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
     return [muon, torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
@@ -75,18 +77,21 @@ def _cosine(done: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def mean_bits(net: LocalNet, pixels: PixelSet, offsets: NDArray[np.int32], count: int, exact: bool) -> float:
-    """Bits per subpixel over `count` evenly spaced pixels; bfloat16 products unless `exact`."""
-    index = np.linspace(0, int(pixels.ends[-1]) - 1, count).astype(np.int64)
-    total = 0.0
+def mean_bits(net: Net, pixels: PixelSet, count: int, exact: bool) -> float:
+    """Bits per subpixel over `count` evenly spaced pixels (of whole images, if the net wants them whole).
+
+    bfloat16 products unless `exact`.
+    """
+    total = samples = 0.0
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=not exact):
-        for part in np.array_split(index, max(1, count // 16384)):
-            batch = pixels.contexts(part, np.zeros_like(part), offsets, net.predictor)
-            total += float(net(*map(torch.from_numpy, batch)).double().sum())
-    return total / (count * pixels.channels)
+        for batch in net.batches(pixels, count):
+            bits = net(*map(torch.from_numpy, batch))
+            total += float(bits.double().sum())
+            samples += bits.numel()
+    return total / samples
 
 
-def mean_bits_of(model: LocalNet | LocalModel, images: list[NDArray[np.uint8]]) -> float:
+def mean_bits_of(model: Net | LocalModel, images: list[NDArray[np.uint8]]) -> float:
     """Bits per dimension of all pixels of uint8 [H, W, C] images, in float32.
 
     Of an integer model it is the float network with its weights, rounding as it does; code lengths are within 0.1%.
@@ -97,12 +102,11 @@ def mean_bits_of(model: LocalNet | LocalModel, images: list[NDArray[np.uint8]]) 
         model = restore(model)
         model.quantized = True
     pixels = PixelSet.of(images)
-    offsets = causal_offsets(model.shape.horizon, model.shape.reach)
-    return mean_bits(model, pixels, offsets, int(pixels.ends[-1]), exact=True)
+    return mean_bits(model, pixels, int(pixels.ends[-1]), exact=True)
 
 
 def fit(
-    net: LocalNet,
+    net: Net,
     training: PixelSet,
     held_out: PixelSet,
     schedule: Schedule,
@@ -112,7 +116,6 @@ def fit(
     """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one."""
     torch.manual_seed(schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    offsets = causal_offsets(net.shape.horizon, net.shape.reach)
     steppers = optimizers(net, schedule.learning_rate)
     peaks = [group["lr"] for stepper in steppers for group in stepper.param_groups]
     progress = _resume(folder / "checkpoint.pt", net, steppers)
@@ -128,7 +131,7 @@ def fit(
         groups = [group for stepper in steppers for group in stepper.param_groups]
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * rate_factor(schedule, progress)
-        bits = _update(net, steppers, training.sample(rng, schedule.batch, offsets, net.predictor))
+        bits = _update(net, steppers, net.draw(training, rng, schedule.batch))
         progress.updates += 1
         progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
         # A process that was paused has not trained meanwhile.
@@ -137,12 +140,12 @@ def fit(
             saved = progress.seconds
             _save(folder / "checkpoint.pt", net, steppers, progress)
             if report:
-                report(progress, mean_bits(net, held_out, offsets, 65536, exact=False))
+                report(progress, mean_bits(net, held_out, 65536, exact=False))
     _save(folder / "checkpoint.pt", net, steppers, progress)
     return progress
 
 
-def _update(net: LocalNet, steppers: list[torch.optim.Optimizer], batch: tuple[NDArray[np.float32], ...]) -> float:
+def _update(net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArray[np.float32], ...]) -> float:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss: Tensor = net(*map(torch.from_numpy, batch)).mean()
     for stepper in steppers:
@@ -153,7 +156,7 @@ def _update(net: LocalNet, steppers: list[torch.optim.Optimizer], batch: tuple[N
     return float(loss.detach())
 
 
-def _save(path: Path, net: LocalNet, steppers: list[torch.optim.Optimizer], progress: Progress) -> None:
+def _save(path: Path, net: Net, steppers: list[torch.optim.Optimizer], progress: Progress) -> None:
     state = {
         "net": net.state_dict(),
         "quantized": net.quantized,
@@ -164,7 +167,7 @@ def _save(path: Path, net: LocalNet, steppers: list[torch.optim.Optimizer], prog
     os.replace(path.with_suffix(".tmp"), path)
 
 
-def _resume(path: Path, net: LocalNet, steppers: list[torch.optim.Optimizer]) -> Progress:
+def _resume(path: Path, net: Net, steppers: list[torch.optim.Optimizer]) -> Progress:
     if not path.exists():
         return Progress()
     state = torch.load(path, weights_only=True)
@@ -189,6 +192,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--nelloc", type=int, metavar="R", help="the thesis's network with R residual blocks")
+    parser.add_argument(
+        "--pixelcnn", type=int, metavar="N", help="a full PixelCNN of N blocks (the thesis: gray 5, RGB 10)"
+    )
     for field in ("channels", "horizon", "reach", "width", "layers", "head_width", "components", "blocks"):
         parser.add_argument(f"--{field.replace('_', '-')}", type=int)
     parser.add_argument("--predictor", choices=PREDICTORS)
@@ -211,9 +217,13 @@ def keep_freed_memory() -> None:
         mallopt(parameter, value)
 
 
-def _start(args: argparse.Namespace) -> LocalNet:
+def _start(args: argparse.Namespace) -> Net:
     """A network as the arguments have it: new, or that of the base."""
     if args.base is None:
+        if args.pixelcnn is not None:
+            channels = args.channels or 3
+            horizon = args.horizon or (4 if channels == 3 else 3)
+            return PixelCNN(CnnShape(channels, horizon, args.width or 256, args.pixelcnn))
         base = Shape() if args.nelloc is None else nelloc(args.nelloc, args.channels or 3, args.horizon or 3)
         given: dict[str, Any] = {field: getattr(args, field, None) for field in asdict(base)}
         return LocalNet(replace(base, **{field: value for field, value in given.items() if value is not None}))
@@ -224,7 +234,7 @@ def _start(args: argparse.Namespace) -> LocalNet:
     return restore(local.load(Path(args.base), args.name) if is_file else zoo.load(args.base))
 
 
-def _summary(net: LocalNet, folders: list[Path], progress: Progress) -> str:
+def _summary(net: Net, folders: list[Path], progress: Progress) -> str:
     kind = "RGB" if net.shape.channels == 3 else "gray"
     count = sum(p.numel() for p in net.parameters())
     data = " and ".join(folder.name for folder in folders)
@@ -243,7 +253,8 @@ def main() -> None:
     keep_freed_memory()
     net = _start(args)
     shape = net.shape
-    schedule = Schedule(minutes=args.minutes, finish=args.finish, learning_rate=args.rate)
+    finish = args.finish if isinstance(net, LocalNet) else 0.0
+    schedule = Schedule(minutes=args.minutes, finish=finish, learning_rate=args.rate)
     images = [image for folder in args.folders for image in load_data(folder, shape.channels)]
     images, set_aside = split(images)
     if args.camera_like:
@@ -259,11 +270,10 @@ def main() -> None:
             bar.console.print(f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {line}")
 
         progress = fit(net, training, held_out, schedule, args.out, report)
-    offsets = causal_offsets(shape.horizon, shape.reach)
     card = {
         "name": args.name,
         "summary": _summary(net, args.folders, progress),
-        "kind": "local",
+        "kind": "local" if isinstance(net, LocalNet) else "pixelcnn",
         "shape": asdict(shape),
         "parameters": sum(p.numel() for p in net.parameters()),
         "data": [folder.name for folder in args.folders],
@@ -273,12 +283,15 @@ def main() -> None:
         "schedule": asdict(schedule),
         "threads": args.threads,
         "updates": progress.updates,
-        "held_out_bits_per_dimension": round(mean_bits(net, held_out, offsets, 1 << 18, exact=True), 4),
+        "held_out_bits_per_dimension": round(mean_bits(net, held_out, 1 << 18, exact=True), 4),
     }
     if test := [image for folder in args.folders for image in load_data(folder, shape.channels, "test")]:
         card["test_images"] = len(test)
         card["test_bits_per_dimension"] = round(mean_bits_of(net, test), 4)
-    export(net, args.name).save(args.out / f"{args.name}.safetensors")
+    if isinstance(net, LocalNet):
+        export(net, args.name).save(args.out / f"{args.name}.safetensors")
+    else:
+        torch.save(net.state_dict(), args.out / f"{args.name}.pt")
     (args.out / f"{args.name}.json").write_text(json.dumps(card, indent=2) + "\n")
     print(json.dumps(card, indent=2))
 

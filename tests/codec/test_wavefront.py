@@ -93,6 +93,21 @@ def test_any_context_works(
     check_round_trip(tiny_model(3, horizon, reach), picture(*size, 3))
 
 
+@pytest.mark.parametrize("predictor", ["none", "med"])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 0), (3, 1, 0, 0), (3, 3, 1, 0), (3, 2, 1, 5), (1, 4, 3, 0)], ids=str)
+def test_models_as_the_thesis_has_them(
+    plain: ModuleType, tiny_nelloc: Models, picture: Picture, shape: tuple[int, int, int, int], predictor: str
+) -> None:
+    """Raw pixels or not, residual blocks, heads or none: the plain encoder's bytes by every engine, and back."""
+    channels, horizon, blocks, heads = shape
+    model = tiny_nelloc(channels, horizon, blocks, head_width=heads, predictor=predictor)
+    image = picture(13, 11, channels).reshape(13, 11, channels)
+    payload = plain.payload(model, image, 1, horizon + 1)
+    for engine in ("numpy", "numba", "torch"):
+        assert encoded(model, image, engine) == (payload, 1)
+        assert np.array_equal(decoded(model, payload, 1, image, engine), image)
+
+
 @pytest.mark.parametrize("lanes", [1, 2, 5])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("arguments", [(3, 1, 0.2), (2, 2, 0.2), (1, 0, 2.0)], ids=str)

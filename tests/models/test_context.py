@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shearloc.models.context import OUTSIDE_PREDICTION, causal_offsets, compand, predict, predict_at_edge
+from shearloc.models.context import (
+    CONSTANT,
+    MEDIAN_EDGE,
+    OUTSIDE_PREDICTION,
+    causal_offsets,
+    compand,
+    predict,
+    predict_at_edge,
+)
 from shearloc.models.images import PixelSet
 
 levels = st.integers(0, 255)
@@ -34,9 +42,10 @@ def test_offsets_are_sorted_causal_and_hold_the_predictors(horizon: int, reach: 
     assert max(dx for dy, dx in offsets if dy == -1) == min(reach, horizon)
 
 
-def test_full_reach_is_the_thesis_context() -> None:
-    whole = [(dy, dx) for dy in (0, -1, -2, -3) for dx in range(-3, 4) if dy < 0 or dx < 0]
-    assert causal_offsets(3, 3).tolist() == [list(offset) for offset in whole]
+@pytest.mark.parametrize("h", range(1, 6))
+def test_full_reach_is_the_thesis_context(h: int) -> None:
+    whole = [[dy, dx] for dy in range(0, -h - 1, -1) for dx in range(-h, h + 1) if dy < 0 or dx < 0]
+    assert causal_offsets(h, h).tolist() == whole
 
 
 @given(levels, levels, levels)
@@ -86,15 +95,15 @@ def image_lists(draw: st.DrawFn) -> list[NDArray[np.uint8]]:
     return [rng.integers(0, spread, (*size, channels)).astype(np.uint8) for size in sizes]
 
 
-@given(image_lists(), st.integers(1, 3), st.integers(0, 3), st.booleans())
+@given(image_lists(), st.integers(1, 3), st.integers(0, 3), st.booleans(), st.sampled_from([CONSTANT, MEDIAN_EDGE]))
 def test_sampler_agrees_with_its_plain_twin(
-    plain: ModuleType, images: list[NDArray[np.uint8]], horizon: int, reach: int, mirror: bool
+    plain: ModuleType, images: list[NDArray[np.uint8]], horizon: int, reach: int, mirror: bool, predictor: int
 ) -> None:
     """Every pixel of every image, at the borders too; a mirrored one is that of the mirrored image."""
     offsets = causal_offsets(horizon, reach)
     pixels = PixelSet.of(images)
     index = np.arange(pixels.ends[-1])
-    inputs, predictions, values = pixels.contexts(index, np.full_like(index, mirror), offsets)
+    inputs, predictions, values = pixels.contexts(index, np.full_like(index, mirror), offsets, predictor)
     k = 0
     for image in images:
         height, width = image.shape[:2]
@@ -102,7 +111,7 @@ def test_sampler_agrees_with_its_plain_twin(
         for i in range(height):
             for j in range(width):
                 column = width - 1 - j if mirror else j
-                expected, expected_predictions = plain.context(seen, i, column, offsets)
+                expected, expected_predictions = plain.context(seen, i, column, offsets, bool(predictor))
                 assert inputs[k].tolist() == expected
                 assert predictions[k].tolist() == expected_predictions
                 assert values[k].tolist() == image[i, j].tolist()

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -84,6 +85,22 @@ def test_engines_give_the_reference(
     values = INPUTS[inputs]((100, widths[0]))
     run.inputs[:100, : widths[0]] = values
     assert np.array_equal(run.run(100)[:, : widths[-1]], plain.network(layers, values))
+
+
+@every_engine
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("inputs", ["random", "lowest", "alternating"])
+def test_residual_blocks_too(plain: ModuleType, kind: str, extreme: bool, inputs: str) -> None:
+    """Two blocks, of three layers and of one, and layers without a skip before, between and after them."""
+    layers = list(random_layers((66, 24, 24, 24, 24, 13, 13, 13, 61), extreme))
+    layers[3], layers[6] = replace(layers[3], skip=3), replace(layers[6], skip=1)
+    values = INPUTS[inputs]((100, 66))
+    expected = plain.network(layers, values)
+    assert not np.array_equal(expected, plain.network([replace(layer, skip=0) for layer in layers], values))
+    run = make(kind, tuple(layers), 100)
+    for _ in range(2):
+        run.inputs[:100, :66] = values
+        assert np.array_equal(run.run(100)[:, : layers[-1].bias.size], expected)
 
 
 @every_engine

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shearloc.models.engines import Runner, runner
-from shearloc.models.layers import INT32_MAX, Dense, accumulator_bounds, prove, requantize
+from shearloc.models.layers import INT32_MAX, Dense, accumulator_bounds, prove, requantize, requantize_and_add
 from shearloc.models.quantize import ACCUMULATOR_BOUND
 
 FULL = ACCUMULATOR_BOUND // 128
@@ -55,6 +55,19 @@ def test_requantize_agrees_with_python(
     requantize(np.stack([totals, totals]).astype(source), bias, multiplier, shift, out)
     expected = [plain.activation(row[0] + row[1], *row[2:]) for row in drawn]
     assert out.tolist() == [expected, expected]
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.float32])
+@given(st.lists(st.tuples(scaled_totals(), st.integers(-128, 127)), min_size=1, max_size=9))
+def test_the_end_of_a_residual_block_adds_levels_and_saturates(
+    plain: ModuleType, dtype: type, drawn: list[tuple[tuple[int, int, int, int], int]]
+) -> None:
+    totals, bias, multiplier, shift = np.array([row for row, _ in drawn], np.int32).T.copy()
+    earlier = np.array([[value for _, value in drawn]], dtype)
+    out: NDArray[Any] = np.empty((1, len(drawn)), dtype)
+    requantize_and_add(totals[None], bias, multiplier, shift, earlier, out)
+    levels = [plain.activation(row[0] + row[1], *row[2:]) + 128 + value + 128 for row, value in drawn]
+    assert out.tolist() == [[min(level, 255) - 128 for level in levels]]
 
 
 @pytest.mark.parametrize(

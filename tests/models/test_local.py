@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from shearloc.errors import ShearlocError
-from shearloc.models.context import compand
+from shearloc.models import zoo
+from shearloc.models.context import CONSTANT, MEDIAN_EDGE, compand
 from shearloc.models.layers import Dense
 from shearloc.models.local import FORMAT, Head, LocalModel, channel_parameters, load
 
@@ -96,6 +97,52 @@ def test_round_trip(tiny_model: Models, tmp_path: Path) -> None:
             assert np.array_equal(back.arrays()[key], array)
         assert back.fingerprint == model.fingerprint
         assert len(back.fingerprint) == 8
+
+
+def test_settings_round_trip(tiny_nelloc: Models, tmp_path: Path) -> None:
+    """Raw pixels and residual blocks come back; a file that says nothing of them is of a model without."""
+    model = tiny_nelloc(3, 2, 2)
+    model.save(tmp_path / "model.safetensors")
+    back = load(tmp_path / "model.safetensors", "again")
+    assert (back.predictor, [layer.skip for layer in back.layers]) == (CONSTANT, [0, 0, 0, 3, 0, 0, 3, 0, 0])
+    assert back.fingerprint == model.fingerprint
+    save_file(load_file(tmp_path / "model.safetensors"), tmp_path / "model.safetensors", GOOD)
+    plainer = load(tmp_path / "model.safetensors", "plainer")
+    assert plainer.predictor == MEDIAN_EDGE and not any(layer.skip for layer in plainer.layers)
+    without_skips = replace(model, layers=plainer.layers)
+    fingerprints = {model.fingerprint, plainer.fingerprint, without_skips.fingerprint}
+    assert len(fingerprints | {replace(plainer, layers=model.layers).fingerprint}) == 4
+
+
+def test_shipped_models_keep_their_fingerprints() -> None:
+    """Files name the model that they need by it."""
+    assert zoo.load("photo").fingerprint.hex() == "fd690b0d8ad31a02"
+    assert zoo.load("gray").fingerprint.hex() == "048591531ad388c6"
+
+
+@pytest.mark.parametrize(
+    ("layer", "skip"), [(0, 1), (3, 4), (3, -1), (2, 2), (4, 1)], ids=["itself", "before", "after", "width", "last"]
+)
+def test_skips_that_lead_nowhere_are_refused(layer: int, skip: int) -> None:
+    widths = [9, 4, 5, 6, 6, 3]
+    layers = [
+        Dense(np.ones((m, n), np.int8), *(np.ones(n, np.int32),) * 3) for m, n in zip(widths, widths[1:], strict=False)
+    ]
+    nothing = np.zeros((0, 0, 0), np.int32)
+    offsets = np.array([(dy, dx) for dy in (0, -1, -2) for dx in (-1, 0, 1) if dy or dx < 0] + [(-3, 0), (-3, 1)])
+    model = LocalModel("t", 1, 1, offsets.astype(np.int32), tuple(layers), nothing, np.zeros((0, 0, 3), np.int32))
+    model.prove()
+    replace(model, layers=(*layers[:3], replace(layers[3], skip=1), layers[4])).prove()
+    layers[layer] = replace(layers[layer], skip=skip)
+    with pytest.raises(ValueError, match="skip"):
+        replace(model, layers=tuple(layers)).prove()
+
+
+@pytest.mark.parametrize("claim", [{"predictor": "magic"}, {"skips": "0 0"}, {"skips": "0 x 0"}], ids=str)
+def test_settings_that_make_no_sense_are_refused(saved: Path, claim: dict[str, str]) -> None:
+    save_file(load_file(saved), saved, GOOD | claim)
+    with pytest.raises(ShearlocError, match="sound"):
+        load(saved, "t")
 
 
 def with_array(model: LocalModel, key: str, array: NDArray[Any]) -> LocalModel:

@@ -4,6 +4,7 @@ How well a trained model does is measured in bench/ and written in the model car
 counter in most tests, so that they do the same number of updates on any machine.
 """
 
+import gzip
 import json
 import subprocess
 import sys
@@ -20,8 +21,19 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from shearloc.errors import ShearlocError
 from shearloc.models.context import causal_offsets
-from shearloc.models.images import JPEG_REDUCTIONS, Batch, PixelSet, camera_like, load_folder, split
+from shearloc.models.images import (
+    JPEG_REDUCTIONS,
+    Batch,
+    PixelSet,
+    camera_like,
+    load_data,
+    load_folder,
+    read_idx,
+    split,
+    tiles,
+)
 from shearloc.models.local import load
 
 Picture = Callable[..., NDArray[np.uint8]]
@@ -69,11 +81,10 @@ def test_bits_fall(pixels: PixelSet, tmp_path: Path) -> None:
     from shearloc.models.train import Schedule, fit, mean_bits
 
     net = small_net()
-    offsets = causal_offsets(3, 1)
-    before = mean_bits(net, pixels, offsets, 2000, exact=True)
+    before = mean_bits(net, pixels, 2000, exact=True)
     progress = fit(net, pixels, pixels, Schedule(minutes=1.5, batch=512, learning_rate=1e-2), tmp_path)
     assert progress.updates == 90
-    after = mean_bits(net, pixels, offsets, 2000, exact=True)
+    after = mean_bits(net, pixels, 2000, exact=True)
     assert after < before - 0.2
 
 
@@ -208,6 +219,75 @@ def test_lossless_images_come_whole_and_jpegs_reduced(picture: Picture, tmp_path
     assert np.array_equal(loaded[2], image) and np.array_equal(loaded[3], image)
 
 
+def test_grids_are_cut_into_their_tiles(tmp_path: Path) -> None:
+    """Row by row, by file name; the test part is apart."""
+    rng = np.random.default_rng(0)
+    grids = {name: rng.integers(0, 256, (64, 96, 3), dtype=np.uint8) for name in ("train_01", "train_00", "test_00")}
+    for name, grid in grids.items():
+        Image.fromarray(grid).save(tmp_path / f"{name}.webp", lossless=True)
+    for part, names in (("train", ["train_00", "train_01"]), ("test", ["test_00"])):
+        loaded = load_data(tmp_path, 3, part)
+        expected = [
+            grids[name][i : i + 32, j : j + 32] for name in names for i in range(0, 64, 32) for j in range(0, 96, 32)
+        ]
+        assert len(loaded) == len(expected)
+        assert all(np.array_equal(a, b) for a, b in zip(loaded, expected, strict=True))
+    assert load_data(tmp_path, 1)[0].shape == (32, 32, 1)
+
+
+def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    path.write_bytes(gzip.compress(header + array.tobytes()))
+
+
+def test_idx_files(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", images)
+    write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", images[:2])
+    assert np.array_equal(np.stack(load_data(tmp_path, 1)), images[..., None])
+    assert np.array_equal(np.stack(load_data(tmp_path, 1, "test")), images[:2, ..., None])
+    with pytest.raises(ShearlocError, match="gray"):
+        load_data(tmp_path, 3)
+
+
+def test_broken_idx_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    write_idx(path, np.zeros((5, 4, 3), np.uint8))
+    whole = path.read_bytes()
+    raw = gzip.decompress(whole)
+    contents = [b"", whole[:-9], b"no gzip", gzip.compress(b""), gzip.compress(raw[:-1]), gzip.compress(raw[:7])]
+    for content in [*contents, gzip.compress(b"\0\0\x0d" + raw[3:])]:
+        path.write_bytes(content)
+        with pytest.raises(ShearlocError, match="IDX"):
+            read_idx(path)
+
+
+def test_other_folders_have_no_test_part(picture: Picture, tmp_path: Path) -> None:
+    Image.fromarray(picture(20, 20, 3)).save(tmp_path / "a.png")
+    assert len(load_data(tmp_path, 3)) == 1 and load_data(tmp_path, 3, "test") == []
+    with pytest.raises(ShearlocError, match="no folder"):
+        load_data(tmp_path / "none", 3)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "channels", "part", "shape"),
+    [
+        ("cifar10", 3, "test", (1000, 32, 32, 3)),
+        ("mnist", 1, "test", (10000, 28, 28, 1)),
+        ("fashion-mnist", 1, "train", (60000, 28, 28, 1)),
+    ],
+)
+def test_the_data_sets(data_folder: Path, name: str, channels: int, part: str, shape: tuple[int, ...]) -> None:
+    images = load_data(data_folder / name, channels, part)
+    assert (len(images), *images[0].shape) == shape
+
+
+def test_tiles_must_fill_the_grid() -> None:
+    with pytest.raises(ValueError, match="fill"):
+        tiles(np.zeros((32, 33, 3), np.uint8), 32)
+
+
 def test_jpegs_are_told_by_content(picture: Picture, tmp_path: Path) -> None:
     Image.fromarray(picture(62, 93, 3)).save(tmp_path / "a.png", "JPEG")
     assert max(array.shape for array in load_folder(tmp_path, 3)) == (31, 46, 3)
@@ -261,6 +341,24 @@ def test_a_flat_image_stays_flat_but_for_grain() -> None:
     copies = [camera_like(image, np.random.default_rng(seed)) for seed in range(12)]
     assert any((copy == image).all() for copy in copies)
     assert all(np.abs(copy.astype(int) - 90).max() < 20 for copy in copies)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [["--nelloc", "1"], ["--pixelcnn", "1", "--horizon", "1"]], ids=lambda o: o[0])
+def test_the_command_on_a_data_set(tmp_path: Path, options: list[str]) -> None:
+    """The thesis's networks on gray images: a card with the test images' rate, and the weights."""
+    pytest.importorskip("torch")
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8) // 64 * 64
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", images)
+    write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", images[:3])
+    command = [sys.executable, "-m", "shearloc.models.train", str(tmp_path), "--name", "t", "--channels", "1"]
+    command += [*options, "--width", "16", "--minutes", "0.05", "--threads", "1", "--out", str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    card = json.loads((tmp_path / "run" / "t.json").read_text())
+    assert card["test_images"] == 3 and 0 < card["test_bits_per_dimension"] < 8
+    assert (card["kind"] == "local") == (tmp_path / "run" / "t.safetensors").exists()
+    assert (card["kind"] == "pixelcnn") == (tmp_path / "run" / "t.pt").exists()
 
 
 @pytest.mark.slow

@@ -1,0 +1,108 @@
+"""The full PixelCNN of the thesis (algorithms 5 and 6): what the local models are compared with.
+
+A float network for likelihoods alone: its receptive field grows with every block, so its pixels can only be decoded
+one after the other, and nothing here codes. `train.py` trains it.
+
+A masked convolution is a matrix product over the earlier neighbours only (`neighbourhood`): the same numbers without
+the masked half of the work. As in the authors' code masks are of pixels, not of colours: the channels of a pixel are
+tied by the mixture's linear coefficients.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .context import OUTSIDE_PREDICTION, causal_offsets
+from .images import PixelSet
+from .likelihoods import linear_mixture_bits
+from .local_float import linears, output_rows, spread_components
+from .quantize import RAW_INPUT_STEP, RAW_MEAN_GAIN
+
+
+@dataclass(frozen=True)
+class CnnShape:
+    """The shape of a PixelCNN. The thesis has horizon 3 and 5 blocks for gray, horizon 4 and 10 blocks for RGB."""
+
+    channels: int = 3
+    horizon: int = 4
+    width: int = 256
+    blocks: int = 10
+    components: int = 10
+
+
+class Block(nn.Module):
+    """Algorithm 5 with kernels 1x1, 3x3, 1x1: float [n, H, W, width] to the same."""
+
+    def __init__(self, width: int, offsets: list[tuple[int, int]]) -> None:
+        super().__init__()
+        self.offsets = offsets
+        self.layers = nn.ModuleList([nn.Linear(width * k, width) for k in (1, len(offsets), 1)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x plus the branch."""
+        enter, mix, leave = linears(self.layers)
+        h = torch.relu(mix(neighbourhood(torch.relu(enter(x)), self.offsets)))
+        return x + torch.relu(leave(h))
+
+
+class PixelCNN(nn.Module):
+    """Whole images in, bits out. Algorithm 6 with mixtures of `linear_mixture_bits`, as the local models have."""
+
+    quantized = False
+
+    def __init__(self, shape: CnnShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.offsets = [(dy, dx) for dy, dx in causal_offsets(shape.horizon, shape.horizon).tolist()]
+        near = [*((dy, dx) for dy, dx in causal_offsets(1, 1).tolist()), (0, 0)]
+        self.first = nn.Linear(len(self.offsets) * shape.channels, shape.width)
+        self.blocks = nn.ModuleList(Block(shape.width, near) for _ in range(shape.blocks))
+        self.hidden = nn.Linear(shape.width, shape.width)
+        self.rows = output_rows(shape.channels, shape.components, shared=True)
+        self.out = nn.Linear(shape.width, int(self.rows.max()) + 1)
+        nn.init.normal_(self.out.weight, std=0.02)
+        spread_components(self.out.bias, self.rows, shape.channels, shape.components)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Bits of every subpixel, float32 [n, H, W, C], of images float32 [n, H, W, C] in grey levels."""
+        x = neighbourhood((images - OUTSIDE_PREDICTION) * RAW_INPUT_STEP, self.offsets)
+        x = torch.relu(self.first(x))
+        for block in self.blocks:
+            x = block(x)
+        out = self.out(torch.relu(self.hidden(x))).flatten(0, 2)
+        values = images.flatten(0, 2)
+        predictions = torch.full_like(values, OUTSIDE_PREDICTION)
+        bits = linear_mixture_bits(out[:, self.rows], predictions, values, RAW_MEAN_GAIN)
+        return bits.view(images.shape)
+
+    def trunk(self) -> list[Tensor]:
+        """The matrices between the first activations and the last."""
+        blocks = [layer.weight for block in self.blocks for layer in block.modules() if isinstance(layer, nn.Linear)]
+        return [self.first.weight, *blocks, self.hidden.weight]
+
+    def draw(self, pixels: PixelSet, rng: np.random.Generator, count: int) -> tuple[np.ndarray, ...]:
+        """A batch for `forward`: images drawn evenly, half of them mirrored, of about `count` pixels in all."""
+        images = pixels.images()
+        chosen = images[rng.integers(0, len(images), max(1, count // images[0, :, :, 0].size))].astype(np.float32)
+        mirrored = rng.random(len(chosen)) < 0.5
+        chosen[mirrored] = chosen[mirrored, :, ::-1]
+        return (chosen,)
+
+    def batches(self, pixels: PixelSet, count: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """Evenly spaced images of at least `count` pixels in all, in batches for `forward`."""
+        images = pixels.images()
+        number = min(len(images), -(-count // images[0, :, :, 0].size))
+        for index in np.array_split(np.linspace(0, len(images) - 1, number).astype(np.int64), -(-number // 16)):
+            yield (images[index].astype(np.float32),)
+
+
+def neighbourhood(x: Tensor, offsets: list[tuple[int, int]]) -> Tensor:
+    """The features of the pixels at these offsets (dy <= 0, dx), 0 outside: [n, H, W, C] to [n, H, W, offsets x C]."""
+    height, width = x.shape[1:3]
+    above, side = max(-dy for dy, _ in offsets), max(abs(dx) for _, dx in offsets)
+    padded = nn.functional.pad(x, (0, 0, side, side, above, 0))
+    views = [padded[:, above + dy : above + dy + height, side + dx : side + dx + width] for dy, dx in offsets]
+    return torch.cat(views, 3)
