@@ -186,6 +186,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=Schedule.minutes)
     parser.add_argument("--finish", type=float, default=Schedule.finish)
     parser.add_argument("--rate", type=float, default=Schedule.learning_rate, help="peak of the learning rate")
+    parser.add_argument("--batch", type=int, default=Schedule.batch, help="pixels in an update")
     parser.add_argument("--base", help="start from this model (a name, or a .safetensors file) and its shape")
     parser.add_argument(
         "--camera-like", action="store_true", help="add a copy of each RGB image with a camera's defects"
@@ -254,7 +255,7 @@ def main() -> None:
     net = _start(args)
     shape = net.shape
     finish = args.finish if isinstance(net, LocalNet) else 0.0
-    schedule = Schedule(minutes=args.minutes, finish=finish, learning_rate=args.rate)
+    schedule = Schedule(minutes=args.minutes, finish=finish, batch=args.batch, learning_rate=args.rate)
     images = [image for folder in args.folders for image in load_data(folder, shape.channels)]
     images, set_aside = split(images)
     if args.camera_like:
