@@ -5,7 +5,7 @@ go through. The sequential order has a stream of its own, one pixel to a step; t
 of `wavefront.py`, which decodes it faster from a sheared copy.
 """
 
-from itertools import pairwise
+from collections.abc import Callable
 
 import numpy as np
 from numba import njit
@@ -16,8 +16,8 @@ from ..models.context import predict_pixel, shown
 from ..models.local import LocalModel
 from . import lanes as stream
 from .cdf import tables
-from .orders import shear, step_sizes, wavefront_positions
-from .wavefront import Pixels, Progress, check_lanes, frequencies, open_runner, pop
+from .orders import shear, step_count, step_positions, wavefront_positions
+from .wavefront import CHUNK, Pixels, Progress, check_lanes, frequencies, open_runner, pop
 
 
 def encode_sequential(
@@ -44,8 +44,8 @@ def decode_sequential(
     progress: Progress | None = None,
 ) -> Pixels:
     """The uint8 [N, H, W, C] of size (N, H, W) that `encode_sequential` coded; CorruptError if it cannot have been."""
-    positions = np.arange(size[0] * size[1] * size[2])
-    return _decode(model, payload, lanes, size, engine, positions, np.ones(len(positions), np.int64), progress)
+    count = size[0] * size[1] * size[2]
+    return _decode(model, payload, lanes, size, engine, count, lambda t: np.array([t]), progress)
 
 
 def decode_parallel(
@@ -58,7 +58,8 @@ def decode_parallel(
 ) -> Pixels:
     """As `wavefront.decode_images`, without the shear (thesis, algorithm 3)."""
     o = shear(model.offsets)
-    return _decode(model, payload, lanes, size, engine, wavefront_positions(*size, o), step_sizes(*size, o), progress)
+    steps = step_count(size[1], size[2], o)
+    return _decode(model, payload, lanes, size, engine, steps, lambda t: step_positions(t, *size, o), progress)
 
 
 def _decode(
@@ -67,32 +68,33 @@ def _decode(
     lanes: int,
     size: tuple[int, int, int],
     engine: str,
-    positions: NDArray[np.int64],
-    sizes: NDArray[np.int64],
+    steps: int,
+    positions: Callable[[int], NDArray[np.int64]],
     progress: Progress | None,
 ) -> Pixels:
     check_lanes(lanes, size[0] * size[1])
     stacks = stream.Stacks(payload, lanes)
     pixels = np.empty((*size, model.channels), np.uint8)
-    runner = open_runner(engines.choose(engine, pixels.size), model, int(sizes.max()))
-    predictions = np.empty((model.channels, int(sizes.max())), np.int32)
+    most = size[0] * min(size[1], size[2])
+    runner = open_runner(engines.choose(engine, pixels.size), model, most)
+    predictions = np.empty((model.channels, most), np.int32)
     values = np.empty_like(predictions)
     head, cdf_tables, flat = model.head, tables(), pixels.reshape(-1, model.channels)
-    ends = np.cumsum(sizes).tolist()
-    for t, (begin, end) in enumerate(pairwise([0, *ends])):
-        here, n = positions[begin:end], end - begin
+    for t in range(steps):
+        here = positions(t)
+        n = len(here)
         _gather_patches(pixels, here, model.offsets, model.predictor, runner.inputs, predictions)
-        sums, lanes = runner.run(n), stacks.heads.size
+        sums = runner.run(n)
         pop(head, cdf_tables, model.predictor, sums, predictions, values[:, :n], stacks.arrays, n, 0, lanes)
         flat[here] = values[:, :n].T
-        if t % 64 == 63:
+        if t % CHUNK == CHUNK - 1:
             if stacks.dry:
                 break
             if progress:
-                progress(t, len(sizes))
+                progress(t, steps)
     stacks.finish()
     if progress:
-        progress(len(sizes), len(sizes))
+        progress(steps, steps)
     return pixels
 
 

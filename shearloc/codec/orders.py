@@ -46,6 +46,12 @@ def step_sizes(images: int, height: int, width: int, o: int) -> NDArray[np.int64
     return images * (np.minimum(height, t // o + 1) - first)
 
 
+def step_positions(t: int, images: int, height: int, width: int, o: int) -> NDArray[np.int64]:
+    """Where the pixels of step t of [images, height, width] lie, as flat indices. int64 [pixels of the step]."""
+    rows = np.arange(*step_rows(t, height, width, o))
+    return (np.arange(images)[:, None] * (height * width) + rows * width + t - rows * o).ravel()
+
+
 def wavefront_positions(images: int, height: int, width: int, o: int) -> NDArray[np.int64]:
     """Where every pixel of [images, height, width] lies, as a flat index, in the order of coding. int64 [pixels]."""
     positions = np.empty(images * height * width, np.int64)

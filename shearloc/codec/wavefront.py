@@ -33,6 +33,8 @@ Frequencies = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 
 BATCH = 8192
 """Pixels that the encoder gives to the network at a time (or one step's, if that has more)."""
+SPAN = 4096
+"""Steps that the encoder gathers at most at a time."""
 CHUNK = 64
 """Steps that the decoder does between two looks at whether the payload ran dry."""
 BLOCK = 256
@@ -56,7 +58,7 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
     """
     pixels = np.require(pixels, np.uint8, ["C", "W"])  # a kernel would compile once more for an array that is read-only
     images, height, width, channels = pixels.shape
-    walk = _Walk(model, images, height, width)
+    walk = _Walk(model, images, height, width, SPAN)
     starts = np.empty((channels, images * height * width), np.uint32)
     freqs = np.empty_like(starts)
     rows = min(starts.shape[1], max(BATCH, walk.tallest))
@@ -85,10 +87,13 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
     with engines.one_thread_each(engine, workers), ThreadPoolExecutor(workers) as pool:
         while t < walk.steps:
             space = spaces.get()
+            walk.move_to(t)
             t, n = _gather_batch(
                 walk.ring,
+                walk.origin,
                 pixels,
                 t,
+                min(t + SPAN, walk.steps),
                 walk.o,
                 model.offsets,
                 model.predictor,
@@ -120,7 +125,7 @@ def decode_images(
     images, height, width = size
     check_lanes(lanes, images * height)
     stacks = stream.Stacks(payload, lanes)
-    walk = _Walk(model, images, height, width)
+    walk = _Walk(model, images, height, width, CHUNK)
     pixels = np.empty((*size, model.channels), np.uint8)
     decode = _decode_on_threads if engines.choose(engine, pixels.size) == "numba" else _decode_step_by_step
     for t in decode(model, walk, stacks, engine, pixels):
@@ -142,15 +147,16 @@ def _decode_step_by_step(
     space = _Space(model, engines.choose(engine, pixels.size), images * walk.tallest)
     lanes = stacks.arrays[0].size
     for t in range(walk.steps):
+        if t % CHUNK == 0:
+            walk.move_to(t)
         n = walk.size(t)
         values, predictions = space.values[:, :n], space.predictions[:, :n]
-        _gather(
-            walk.ring, height, width, t, walk.o, model.offsets, model.predictor, 0, n, space.runner.inputs, predictions
-        )
+        inputs, ring, origin = space.runner.inputs, walk.ring, walk.origin
+        _gather(ring, origin, height, width, t, walk.o, model.offsets, model.predictor, 0, n, inputs, predictions)
         sums = space.runner.run(n)
         pop(model.head, tables(), model.predictor, sums, predictions, values, stacks.arrays, n, 0, lanes)
-        walk.clear(t)
-        _scatter(values, t, walk.o, 0, n, walk.ring, pixels)
+        _clear(ring, origin, height, width, t, walk.o)
+        _scatter(values, t, walk.o, 0, n, ring, origin, pixels)
         if t % CHUNK == CHUNK - 1:
             yield t
 
@@ -180,9 +186,10 @@ def _decode_on_threads(
         for begin in range(0, walk.steps, CHUNK):
             end = min(begin + CHUNK, walk.steps)
             arrived[0] = 0
+            walk.move_to(begin)
 
             def chunk(part: int, begin: int = begin, end: int = end) -> None:
-                where = (begin, end, walk.o, walk.ring, pixels)
+                where = (begin, end, walk.o, walk.ring, walk.origin, pixels)
                 share = (shares[part], shares[part + 1], parts)
                 _decode_steps(model_arrays, spaces[part], where, stacks.arrays, share, arrived)
 
@@ -199,49 +206,62 @@ def _decode_steps(model, space, where, stacks, share, arrived):  # type: ignore[
 
     `share`: its first lane, one past its last, and the number of threads; other arguments as the caller packs them.
     """
-    begin, end, o, ring, pixels = where
+    begin, end, o, ring, origin, pixels = where
     first_lane, last_lane, parts = share
     packed, head, cdf_tables, offsets, predictor = model
     inputs, predictions, values, (activations, sums, out) = space
     images, height, width = pixels.shape[:3]
-    lanes, mask = stacks[0].size, ring.shape[0] - 1
+    lanes = stacks[0].size
     for t in range(begin, end):
         first, last = step_rows(t, height, width, o)
         size = images * (last - first)
         start, stop = size * first_lane // lanes, size * last_lane // lanes
         if start < stop:
-            _gather(ring, height, width, t, o, offsets, predictor, start, stop, inputs, predictions)
+            _gather(ring, origin, height, width, t, o, offsets, predictor, start, stop, inputs, predictions)
             network.run(packed, inputs, stop - start, activations, sums, out)
             pop(head, cdf_tables, predictor, out, predictions, values, stacks, size, first_lane, last_lane)
-            _scatter(values, t, o, start, stop, ring, pixels)
+            _scatter(values, t, o, start, stop, ring, origin, pixels)
         if first_lane == 0:
             # For the next step; nobody looks at this column any more (`_Walk`).
-            ring[(t + 1) & mask] = -1
+            _clear(ring, origin, height, width, t + 1, o)
         if parts > 1:
             parallel.wait(arrived, parts * (t - begin + 1))
 
 
 class _Walk:
-    """Geometry of a walk over N images, and the ring: int16 [columns kept, N, horizon + H, C], -1 outside an image."""
+    """Geometry of a walk over N images, and the ring: int16 [columns kept, N, rows kept, C], -1 outside an image.
 
-    def __init__(self, model: LocalModel, images: int, height: int, width: int) -> None:
+    Image row i is row origin + i of the ring. There is room for the rows that `span` steps have pixels in, and those
+    above that they look at; `move_to` lets the others go.
+    """
+
+    def __init__(self, model: LocalModel, images: int, height: int, width: int, span: int) -> None:
         self.o = shear(model.offsets)
         self.steps = step_count(height, width, self.o)
         self.tallest = min(height, -(-width // self.o))
-        self._sizes = step_sizes(images, height, width, self.o)
+        self._size = height, width
+        self._images = images
         back = int((-model.offsets @ np.array([self.o, 1])).max())
-        above = int(-model.offsets[:, 0].min())
         # One column more than is looked back at: it is emptied while other threads still read the oldest.
         columns = 1 << (back + 1).bit_length()
-        self.ring = np.full((columns, images, above + height, model.channels), -1, np.int16)
+        self.origin = self._above = int(-model.offsets[:, 0].min())
+        rows = self._above + min(height, self.tallest + (span + columns) // self.o + 2)
+        self.ring = np.full((columns, images, rows, model.channels), -1, np.int16)
 
     def size(self, t: int) -> int:
         """Pixels of step t."""
-        return int(self._sizes[t])
+        first, last = step_rows(t, *self._size, self.o)
+        return self._images * (last - first)
 
-    def clear(self, t: int) -> None:
-        """Empties the ring's column t."""
-        self.ring[t & (self.ring.shape[0] - 1)] = -1
+    def move_to(self, t: int) -> None:
+        """Makes room for the steps t .. t + span - 1; to be called before them, for no t twice further than a span."""
+        first, _ = step_rows(t, *self._size, self.o)
+        gone = first + self.origin - self._above
+        rows = self.ring.shape[2]
+        if gone > 0 and rows < self._above + self._size[0]:
+            self.ring[:, :, : rows - gone] = self.ring[:, :, gone:].copy()
+            self.ring[:, :, rows - gone :] = -1
+            self.origin -= gone
 
 
 class _Space:
@@ -268,15 +288,24 @@ def check_lanes(lanes: int, rows: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _gather(ring, height, width, t, o, offsets, predictor, begin, end, inputs, predictions):  # type: ignore[no-untyped-def]
+def _clear(ring, origin, height, width, t, o):  # type: ignore[no-untyped-def]
+    """Empties the ring's column t, as far as later steps look at it before it comes again."""
+    first, last = step_rows(t, height, width, o)
+    column = ring[t & (ring.shape[0] - 1)]
+    begin = max(0, origin + first - ring.shape[0])
+    column[:, begin : min(column.shape[1], origin + last + ring.shape[0])] = -1
+
+
+@njit(cache=True, nogil=True)
+def _gather(ring, origin, height, width, t, o, offsets, predictor, begin, end, inputs, predictions):  # type: ignore[no-untyped-def]
     """Inputs [end - begin, features] and predictions [C, end - begin] of the pixels begin .. end - 1 of step t."""
-    mask, above, channels = ring.shape[0] - 1, ring.shape[2] - height, ring.shape[3]
+    mask, channels = ring.shape[0] - 1, ring.shape[3]
     first, last = step_rows(t, height, width, o)
     start = begin
     while start < end:
         # A run of pixels of one image: from `row` of the ring's column on, and from place `at` of the batch.
         image, inside = start // (last - first), start % (last - first)
-        count, row, at = min(end - start, last - first - inside), above + first + inside, start - begin
+        count, row, at = min(end - start, last - first - inside), origin + first + inside, start - begin
         west, north = ring[(t - 1) & mask, image], ring[(t - o) & mask, image]
         northwest = ring[(t - o - 1) & mask, image]
         for k in range(count):
@@ -296,27 +325,26 @@ def _gather(ring, height, width, t, o, offsets, predictor, begin, end, inputs, p
 
 
 @njit(cache=True, nogil=True)
-def _gather_batch(ring, pixels, t, o, offsets, predictor, inputs, predictions, values):  # type: ignore[no-untyped-def]
+def _gather_batch(ring, origin, pixels, t, stop, o, offsets, predictor, inputs, predictions, values):  # type: ignore[no-untyped-def]
     """`_gather` for as many steps as fit into `inputs`, of images that are known; (end step, pixels).
 
     Also the pixels themselves: `values` int32 [C, rows].
     """
     images, height, width, channels = pixels.shape
-    mask, above = ring.shape[0] - 1, ring.shape[2] - height
-    steps, done = width + (height - 1) * o, 0
-    while t < steps:
+    done = 0
+    while t < stop:
         first, last = step_rows(t, height, width, o)
         size = images * (last - first)
         if done + size > inputs.shape[0]:
             break
-        _gather(ring, height, width, t, o, offsets, predictor, 0, size, inputs[done:], predictions[:, done:])
-        column = ring[t & mask]
-        column[:] = -1
+        _gather(ring, origin, height, width, t, o, offsets, predictor, 0, size, inputs[done:], predictions[:, done:])
+        _clear(ring, origin, height, width, t, o)
+        column = ring[t & (ring.shape[0] - 1)]
         for image in range(images):
             for i in range(first, last):
                 for c in range(channels):
                     value = pixels[image, i, t - i * o, c]
-                    column[image, above + i, c] = value
+                    column[image, origin + i, c] = value
                     values[c, done + image * (last - first) + i - first] = value
         done += size
         t += 1
@@ -324,16 +352,15 @@ def _gather_batch(ring, pixels, t, o, offsets, predictor, inputs, predictions, v
 
 
 @njit(cache=True, nogil=True)
-def _scatter(values, t, o, begin, end, ring, pixels):  # type: ignore[no-untyped-def]
+def _scatter(values, t, o, begin, end, ring, origin, pixels):  # type: ignore[no-untyped-def]
     """Puts the decoded values int32 [C, end - begin] of the pixels begin .. end - 1 of step t where they belong."""
     height, width, channels = pixels.shape[1:]
-    above = ring.shape[2] - height
     first, last = step_rows(t, height, width, o)
     column = ring[t & (ring.shape[0] - 1)]
     for q in range(begin, end):
         image, i = q // (last - first), first + q % (last - first)
         for c in range(channels):
-            column[image, above + i, c] = values[c, q - begin]
+            column[image, origin + i, c] = values[c, q - begin]
             pixels[image, i, t - i * o, c] = values[c, q - begin]
 
 

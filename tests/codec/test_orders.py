@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shearloc.codec.orders import shear, step_count, step_rows
+from shearloc.codec.orders import shear, step_count, step_positions, step_rows, step_sizes, wavefront_positions
 from shearloc.models.context import causal_offsets
 
 sizes = st.one_of(
@@ -74,3 +74,16 @@ def test_what_a_pixel_sees_was_decoded_in_an_earlier_step(size: tuple[int, int],
         for dy, dx in offsets.tolist():
             y, x = i + dy, j + dx
             assert not (0 <= y < height and 0 <= x < width) or times[y, x] < times[i, j]
+
+
+@given(st.integers(1, 3), sizes, st.integers(1, 7))
+def test_sizes_and_positions_say_the_same(images: int, size: tuple[int, int], o: int) -> None:
+    height, width = size
+    steps = step_count(height, width, o)
+    found = [step_positions(t, images, height, width, o) for t in range(steps)]
+    assert [len(positions) for positions in found] == step_sizes(images, height, width, o).tolist()
+    expected = []
+    for t in range(steps):
+        rows = range(*step_rows(t, height, width, o))
+        expected += [(k * height + i) * width + t - i * o for k in range(images) for i in rows]
+    assert np.concatenate(found).tolist() == wavefront_positions(images, height, width, o).tolist() == expected

@@ -152,6 +152,14 @@ def test_several_lanes(
     assert check_round_trip(tiny_model(size[2]), picture(*size).reshape(size), engine) == lanes
 
 
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+def test_rows_come_and_go_in_a_very_tall_image(tiny_model: Models, engine: str) -> None:
+    """Taller than the ring of the encoder and that of the decoder, in two images at once."""
+    images = np.random.default_rng(5).integers(0, 256, (2, 5000, 2, 1), np.uint8)
+    payload, lanes = encode_images(tiny_model(1), images, engine)
+    assert np.array_equal(decode_images(tiny_model(1), payload, lanes, (2, 5000, 2), engine), images)
+
+
 @given(st.integers(1, 10**6), st.integers(1, 10**5), st.sampled_from([1, 3]))
 def test_lanes_are_few(height: int, width: int, channels: int) -> None:
     samples = height * width * channels
