@@ -37,6 +37,8 @@ SPAN = 4096
 """Steps that the encoder gathers at most at a time."""
 CHUNK = 64
 """Steps that the decoder does between two looks at whether the payload ran dry."""
+LEAST = 32
+"""Pixels of the largest step that are worth a thread of their own."""
 BLOCK = 256
 """Pixels whose parameters are at hand at a time (or one lane's, if it has more): they fit into the nearest caches."""
 
@@ -166,7 +168,7 @@ def _decode_on_threads(
 ) -> Iterator[int]:
     """The same for the `numba` engine: each thread takes some of the lanes, and waits for the others at every step."""
     lanes, most = stacks.arrays[0].size, pixels.shape[0] * walk.tallest
-    parts = min(lanes, parallel.most_parts())
+    parts = max(1, min(lanes, parallel.most_parts(), most // LEAST))
     shares = [lanes * part // parts for part in range(parts + 1)]
     rows = max(most * (last - first) // lanes + 1 for first, last in pairwise(shares))
     packed = network.packed(model.layers)
