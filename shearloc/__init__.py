@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CorruptError, FormatError, ShearlocError, UnknownModelError, UnsupportedImageError
 
 if TYPE_CHECKING:
-    from .codec.api import Info, decode, decode_picture, encode, encode_picture, info, read, write
+    from .codec.api import Info, decode, encode, info, read, write
 
 __version__ = "0.1.0"
 
@@ -23,9 +23,7 @@ __all__ = [
     "UnsupportedImageError",
     "__version__",
     "decode",
-    "decode_picture",
     "encode",
-    "encode_picture",
     "info",
     "read",
     "write",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..errors import CorruptError, FormatError, UnsupportedImageError
 from .crc32c import crc32c
-from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, RGB, RGBA, Chunk
+from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, MAX_CHUNK_BYTES, RGB, RGBA, Chunk
 
 MAGIC = b"\x89SHL\r\n\x1a\n"
 VERSION = 1
@@ -30,9 +30,6 @@ FINGERPRINT_BYTES = 8
 
 MAX_SAMPLES = 1 << 28
 """Default limit on the 8-bit samples of a picture, against headers that claim memory they will not fill."""
-
-MAX_CHUNK_BYTES = 1 << 26
-"""Limit on a picture's metadata and palette together, for the same reason."""
 
 WEBP_SIDE = 16383
 WEBP_PIXELS = 1 << 26

@@ -20,6 +20,9 @@ NAMES = {GRAY: "gray", RGB: "RGB", PALETTE: "palette", GRAY_ALPHA: "gray+alpha",
 RESERVED = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 """Ancillary chunks that are no metadata: transparency, which has its own field, and animation."""
 
+MAX_CHUNK_BYTES = 1 << 26
+"""Limit on a picture's metadata and palette together, against files that claim memory they will not fill."""
+
 Samples = NDArray[Any]
 """uint8 or uint16."""
 Planes = NDArray[np.uint8]
@@ -165,6 +168,8 @@ def _problems(picture: Picture) -> list[str]:
     for kind, _ in picture.chunks:
         if len(kind) != 4 or not kind.isalpha() or not kind[:1].islower() or kind in RESERVED:
             return [f"{kind!r} is not a chunk of metadata"]
+    if sum(16 + len(content) for _, content in picture.chunks) > MAX_CHUNK_BYTES - (1 << 12):  # there is a palette, too
+        return [f"more than {MAX_CHUNK_BYTES} bytes of metadata; strip it"]
     return [*_palette_problems(picture, palette), *_transparency_problems(picture)]
 
 

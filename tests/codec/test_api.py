@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import shearloc
-from shearloc.codec import container, crc32c, planes, png
+from shearloc.codec import api, container, crc32c, planes, png
 from shearloc.codec import parts as parts_
 from shearloc.codec.container import LOCAL, RAW, SEQUENTIAL, WEBP, Header, Part
 from shearloc.codec.picture import GRAY, PALETTE, RGB, Picture, from_array
@@ -41,8 +41,8 @@ def test_images_come_back(picture: Pixels, size: tuple[int, int], channels: int,
 @settings(max_examples=40)
 def test_pictures_come_back(any_picture: st.SearchStrategy[Picture], data: st.DataObject) -> None:
     picture = data.draw(any_picture)
-    file = shearloc.encode_picture(picture)
-    back = shearloc.decode_picture(file)
+    file = api.encode_picture(picture)
+    back = api.decode_picture(file)
     assert back == picture
     info = shearloc.info(file)
     assert (info.mode, info.height, info.width) == (picture.mode, *picture.samples.shape[:2])
@@ -101,8 +101,6 @@ def test_files(tmp_path: Path, picture: Pixels) -> None:
 
 
 def test_progress_is_told(coded: tuple[NDArray[np.uint8], bytes]) -> None:
-    from shearloc.codec import api
-
     image, data = coded
     for run in (lambda tell: api.encode(image, progress=tell), lambda tell: api.decode(data, progress=tell)):
         told: list[tuple[int, int]] = []
@@ -268,7 +266,7 @@ def raw_file(samples: NDArray, colour: int, depth: int, chunks: tuple = ()) -> b
 def test_chunks_must_make_a_picture(chunks: tuple) -> None:
     samples = np.array([[0, 1]], np.uint8)
     good = (b"PLTE", b"123123"), (b"tEXt", b"a\0b")
-    assert shearloc.decode_picture(raw_file(samples, PALETTE, 2, good)).chunks == good[1:]
+    assert api.decode_picture(raw_file(samples, PALETTE, 2, good)).chunks == good[1:]
     with pytest.raises(shearloc.CorruptError, match="not hold a picture"):
         shearloc.decode(raw_file(samples, PALETTE, 2, chunks))
 
@@ -291,8 +289,8 @@ def test_bad_deflated_payloads(payload: bytes) -> None:
 def methods(image: object, **options: object) -> list[tuple[int, str]]:
     """Planes and method of each part, after a round trip."""
     picture = image if isinstance(image, Picture) else from_array(image)
-    file = shearloc.encode_picture(picture, **options)  # type: ignore[arg-type]
-    assert shearloc.decode_picture(file) == picture
+    file = api.encode_picture(picture, **options)  # type: ignore[arg-type]
+    assert api.decode_picture(file) == picture
     return [(part.planes, part.method) for part in shearloc.info(file).parts]
 
 
@@ -347,20 +345,18 @@ def test_opaque_alpha_and_doubled_bytes_cost_next_to_nothing(picture: Pixels) ->
 def test_metadata_and_strip(picture: Pixels) -> None:
     text = (b"tEXt", b"Comment\0" + b"again " * 200)
     one = Picture(picture(20, 20, 3), chunks=(text, (b"gAMA", b"\0\0\xb1\x8f")))
-    file, bare = shearloc.encode_picture(one), shearloc.encode_picture(one.stripped())
+    file, bare = api.encode_picture(one), api.encode_picture(one.stripped())
     assert shearloc.info(file).chunks == ("tEXt", "gAMA") and not shearloc.info(bare).chunks
     assert len(file) < len(bare) + 80  # it is deflated
-    assert shearloc.decode_picture(bare) == one.stripped()
+    assert api.decode_picture(bare) == one.stripped()
 
 
 def test_progress_of_several_parts_is_one(picture: Pixels) -> None:
     told: list[float] = []
-    file = shearloc.encode_picture(
-        from_array(picture(40, 40, 4)), progress=lambda done, total: told.append(done / total)
-    )
+    file = api.encode_picture(from_array(picture(40, 40, 4)), progress=lambda done, total: told.append(done / total))
     assert told == sorted(told) and told[-1] <= 1
     told.clear()
-    shearloc.decode_picture(file, progress=lambda done, total: told.append(done / total))
+    api.decode_picture(file, progress=lambda done, total: told.append(done / total))
     assert told == sorted(told) and told[-1] <= 1
 
 
@@ -372,8 +368,8 @@ def test_real_pictures_come_back(tmp_path: Path) -> None:
         picture = planes.load(path)
         if picture.samples.size > 150_000:  # the others are for the slow test
             continue
-        file = shearloc.encode_picture(picture)
-        planes.save(tmp_path / path.name, shearloc.decode_picture(file))
+        file = api.encode_picture(picture)
+        planes.save(tmp_path / path.name, api.decode_picture(file))
         assert planes.load(tmp_path / path.name) == picture
         assert len(file) < path.stat().st_size + 64
         modes.add(picture.mode)
@@ -385,8 +381,8 @@ def test_real_pictures_come_back(tmp_path: Path) -> None:
 def test_screenshots_cost_at_most_what_webp_does(data_folder: Path) -> None:
     path = data_folder / "screens" / "graph.png"
     picture = planes.load(path)
-    file = shearloc.encode_picture(picture)
-    assert shearloc.decode_picture(file) == picture
+    file = api.encode_picture(picture)
+    assert api.decode_picture(file) == picture
     assert len(file) <= len(parts_.webp(picture.samples, 6, 100)) + 64
 
 
@@ -400,7 +396,6 @@ def test_constants_agree_with_the_command_line() -> None:
     from typing import get_args
 
     from shearloc import cli
-    from shearloc.codec import api
 
     assert get_args(get_args(cli.Engine)[0]) == api.ENGINES
     assert LOCAL in range(len(container.METHODS))

@@ -131,6 +131,7 @@ def test_arrays_become_pictures(channels: int, kind: str) -> None:
         (lambda: Picture(GRAYS, 8, None, bytes(6)), "transparency of 6"),
         (lambda: Picture(COLOURS[None], 8, None, bytes(2)), "transparency of 2"),
         (lambda: Picture(np.zeros((1, 1, 4), np.uint8), 8, None, bytes(6)), "transparency of 6"),
+        (lambda: Picture(GRAYS, chunks=((b"tEXt", bytes(2**26)),)), "strip it"),
         *(
             (lambda kind=kind: Picture(GRAYS, chunks=((kind, b""),)), "not a chunk")
             for kind in (b"IEND", b"tRNS", b"abc")
