@@ -28,12 +28,15 @@ THOROUGH_EFFORT = 5
 """From here on WebP gets the time it wants where it may win."""
 
 # WebP's methods and qualities, and when each is worth its time: measured on kodak, photos and screens (DECISIONS.md).
-_FAST, _MIDDLE, _THOROUGH = (1, 75), (4, 75), (6, 100)
+_FAST, _THOROUGH = (1, 75), (6, 100)
+_MIDDLE, _MIDDLE_GRAY = (4, 75), (5, 100)
 _FLAT_BITS = 1.0
 """Bits a sample below which a picture is drawn rather than photographed, and the thorough method may gain a lot."""
-_FLAT_GAIN, _FAST_GAIN, _MIDDLE_GAIN = 1.5, 1.1, 1.035
-"""What the thorough method can gain: on drawn pictures; on photographs, over the fast one, and over the middle one."""
-_FLAT_PIXELS, _PHOTO_PIXELS = 1 << 24, 1 << 20
+_FLAT_GAIN = 1.5
+"""What the thorough method can gain on drawn or small pictures."""
+_GAINS, _GRAY_GAINS = (1.1, 1.035), (1.15, 1.06)
+"""What it can gain on photographs: over the fast method, and over the middle one."""
+_SMALL_PIXELS, _FLAT_PIXELS, _PHOTO_PIXELS = 1 << 14, 1 << 24, 1 << 20
 """Largest pictures it is tried on; it takes about 1.5 microseconds a drawn pixel, 25 a photographed one."""
 
 _MODEL_FLOOR = 0.005
@@ -221,13 +224,15 @@ def _refined(planes: Planes, fast: bytes, rival: int, effort: int) -> bytes:
     pixels, size = planes.shape[0] * planes.shape[1], len(fast)
     if effort < THOROUGH_EFFORT:
         return fast
-    if 8 * size < _FLAT_BITS * planes.size:
+    if 8 * size < _FLAT_BITS * planes.size or pixels <= _SMALL_PIXELS:
         worth = size < _FLAT_GAIN * rival and pixels <= _FLAT_PIXELS
         return min(fast, webp(planes, *_THOROUGH), key=len) if worth else fast
-    if size >= _FAST_GAIN * rival:
+    gray = planes.shape[2] == 1
+    fast_gain, middle_gain = _GRAY_GAINS if gray else _GAINS
+    if size >= fast_gain * rival:
         return fast
-    middle = min(fast, webp(planes, *_MIDDLE), key=len)
-    worth = len(middle) < _MIDDLE_GAIN * rival and pixels <= _PHOTO_PIXELS
+    middle = min(fast, webp(planes, *(_MIDDLE_GRAY if gray else _MIDDLE)), key=len)
+    worth = len(middle) < middle_gain * rival and pixels <= _PHOTO_PIXELS
     return min(middle, webp(planes, *_THOROUGH), key=len) if worth else middle
 
 
