@@ -74,20 +74,20 @@ def encode(
     engine: Engine = "auto",
     force: Force = False,
 ) -> None:
-    """Compress an 8-bit gray or RGB image file. Pixels only: colour profiles and Exif are not kept."""
+    """Compress an image file of any common kind, its palette, bit depth and metadata included."""
     from .codec import api, planes
 
     out = _choose_output(source, target, ".shl", force)
     start = time.perf_counter()
-    image = planes.load_image(source)
+    picture = planes.load(source)
     with _naming(source), _progress("encode") as progress:
-        data = api.encode(image, model=model, effort=effort, engine=engine, progress=progress)
+        data = api.encode_picture(picture, model=model, effort=effort, engine=engine, progress=progress)
     planes.write_atomic(out, data)
     seconds = time.perf_counter() - start
     before, after = source.stat().st_size, len(data)
     typer.echo(
         f"{source} {before:,} bytes -> {out} {after:,} bytes ({after / before:.1%}), "
-        f"{8 * after / image.size:.3f} bits per subpixel, {seconds:.1f} s"
+        f"{8 * after / picture.samples.size:.3f} bits per subpixel, {seconds:.1f} s"
     )
 
 
@@ -111,14 +111,14 @@ def decode(
     start = time.perf_counter()
     data = source.read_bytes()
     with _naming(source):
-        channels = api.info(data).channels
-    planes.output_format(out, channels)  # refuses before minutes of decoding, not after
+        mode = api.info(data).mode
+    planes.check_output(out, mode)  # refuses before minutes of decoding, not after
     with _naming(source), _progress("decode") as progress:
-        image = api.decode(data, engine=engine, max_samples=max_samples or api.MAX_SAMPLES, progress=progress)
-    planes.save_image(out, image)
+        picture = api.decode_picture(data, engine=engine, max_samples=max_samples or api.MAX_SAMPLES, progress=progress)
+    planes.save(out, picture)
     seconds = time.perf_counter() - start
-    kind = "gray" if image.ndim == 2 else "RGB"
-    typer.echo(f"{source} -> {out} {image.shape[1]} x {image.shape[0]} {kind}, {seconds:.1f} s")
+    height, width = picture.samples.shape[:2]
+    typer.echo(f"{source} -> {out} {width} x {height} {picture.mode}, {seconds:.1f} s")
 
 
 @app.command(epilog="\b\nExamples:\n  shearloc info photo.shl\n  shearloc info photo.shl --json")
@@ -135,7 +135,10 @@ def info(
         typer.echo(json.dumps(fields))
         return
     for name, value in fields.items():
-        if value not in (None, ()):
+        if name == "parts":
+            for part in value:
+                typer.echo(f"{'part':<18}{_plain_part(part)}")
+        elif value not in (None, ()):
             typer.echo(f"{name.replace('_', ' '):<18}{_plain(value)}")
 
 
@@ -154,6 +157,10 @@ def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _plain_part(part: dict[str, object]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in part.items() if value is not None)
 
 
 def _choose_output(source: Path, target: Path | None, suffix: str, force: bool) -> Path:

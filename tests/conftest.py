@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from hypothesis import settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from shearloc.codec.picture import Picture
     from shearloc.models.local import LocalModel
     from shearloc.models.local_float import LocalNet
 
@@ -50,6 +52,31 @@ def picture() -> Callable[..., NDArray[np.uint8]]:
         return pixels[:, :, 0] if channels == 1 else pixels
 
     return make
+
+
+@pytest.fixture(scope="session")
+def any_picture() -> "st.SearchStrategy[Picture]":
+    """Small pictures of every colour type and depth, some of one value, with palette, transparency and metadata."""
+    from shearloc.codec.picture import CHANNELS, DEPTHS, GRAY, PALETTE, RGB, Picture
+
+    @st.composite
+    def draw_picture(draw: st.DrawFn) -> Picture:
+        colour, depth = draw(st.sampled_from([(c, depth) for c, depths in DEPTHS.items() for depth in depths]))
+        height, width = draw(st.tuples(st.integers(1, 12), st.integers(1, 12)))
+        rng = np.random.default_rng(draw(st.integers(0, 99)))
+        shape = (height, width) if CHANNELS[colour] == 1 else (height, width, CHANNELS[colour])
+        top = draw(st.sampled_from([1, 2**depth]))
+        samples = rng.integers(0, top, shape).astype(np.uint16 if depth == 16 else np.uint8)
+        entries = draw(st.integers(1, 2**depth if colour == PALETTE else 256))
+        has_palette = colour == PALETTE or (colour == RGB and draw(st.booleans()))
+        palette = rng.integers(0, 256, (entries, 3), np.uint8) if has_palette else None
+        length = {GRAY: 2, RGB: 6, PALETTE: entries}.get(colour, 0)
+        transparency = rng.bytes(length) if draw(st.booleans()) else b""
+        kinds = st.sampled_from([b"gAMA", b"tEXt", b"iCCP", b"bKGD", b"eXIf"])
+        chunks = draw(st.lists(st.tuples(kinds, st.binary(max_size=40)), max_size=3))
+        return Picture(samples, depth, palette, transparency, tuple(chunks))
+
+    return draw_picture()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from PIL import Image
 
 import shearloc
 from shearloc import cli
-from shearloc.codec import container
+from shearloc.codec import container, planes
+from shearloc.codec.picture import Picture as Kept
 
 Picture = Callable[..., NDArray[np.uint8]]
 
@@ -51,6 +52,18 @@ def test_there_and_back(tmp_path: Path, picture: Picture, channels: int) -> None
     assert (tmp_path / "in.shl").read_bytes() == shearloc.encode(image)
 
 
+def test_every_kind_of_picture_comes_back(tmp_path: Path, picture: Picture) -> None:
+    """A 16-bit RGBA with metadata, through real processes: the file that comes back has the same picture."""
+    samples = picture(8, 9, 4).astype(np.uint16) * 201
+    before = Kept(samples, 16, chunks=((b"gAMA", b"\0\0\xb1\x8f"), (b"tEXt", b"Title\0text")))
+    planes.save(tmp_path / "in.png", before)
+    assert run("encode", "in.png", folder=tmp_path).returncode == 0
+    decoded = run("decode", "in.shl", "back.png", folder=tmp_path)
+    assert decoded.returncode == 0 and "9 x 8 16-bit RGBA" in decoded.stdout
+    assert planes.load(tmp_path / "back.png") == before
+    assert_refused(run("decode", "in.shl", "back.bmp", folder=tmp_path), "back.bmp: .bmp does not keep 16-bit RGBA")
+
+
 def test_existing_output_is_kept_unless_forced(tmp_path: Path, small: bytes) -> None:
     (tmp_path / "a.shl").write_bytes(small)
     (tmp_path / "a.png").write_bytes(b"precious")
@@ -73,8 +86,9 @@ def test_input_is_never_overwritten(tmp_path: Path, picture: Picture) -> None:
 def other_model(data: bytes) -> bytes:
     from dataclasses import replace
 
-    header, payload = container.unpack(data)
-    return container.pack(replace(header, fingerprint=b"elsewher"), payload)
+    header, payloads = container.unpack(data)
+    parts = (replace(header.parts[0], fingerprint=b"elsewher"),)
+    return container.pack(replace(header, parts=parts), payloads)
 
 
 BAD_FILES: dict[str, tuple[Callable[[bytes], bytes], type[shearloc.ShearlocError]]] = {
@@ -157,12 +171,11 @@ def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str]) -> None:
 
 def test_info(tmp_path: Path, small: bytes) -> None:
     (tmp_path / "a.shl").write_bytes(small)
-    assert json.loads(run("info", "a.shl", "--json", folder=tmp_path).stdout) == {
-        **shearloc.info(small).to_dict(),
-        "chunks": [],
-    }
+    fields = shearloc.info(small).to_dict()
+    found = json.loads(run("info", "a.shl", "--json", folder=tmp_path).stdout)
+    assert found == {**fields, "chunks": [], "parts": list(fields["parts"])}
     plain = run("info", "a.shl", folder=tmp_path).stdout
-    assert "photo" in plain and "bits per subpixel" in plain
+    assert "method local" in plain and "model photo" in plain and "bits per subpixel" in plain
 
 
 def test_models(tmp_path: Path) -> None:

@@ -5,60 +5,79 @@ Models, coders and Numba are imported by the calls that need them, so `info` sta
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
-from . import container, planes
-from .container import LOCAL, MAX_SAMPLES, RAW, SHEARED, WEBP, Header
+from ..errors import CorruptError, UnsupportedImageError
+from . import container, parts, planes
+from .container import LOCAL, MAX_SAMPLES, Header, Part
 from .crc32c import crc32c
-
-if TYPE_CHECKING:
-    from ..models.local import LocalModel
+from .parts import Options, Progress
+from .picture import CHANNELS, PALETTE, Picture, Samples, from_array, mode_name
 
 ENGINES = ("auto", "numpy", "torch", "cuda", "numba")
 EFFORTS = range(1, 10)
-ADAPTING_UPDATES = {7: 100, 8: 200, 9: 400}
-"""Gradient steps by which an effort adapts the model to the image."""
-DEFAULT_MODELS = {1: "gray", 3: "photo"}
-"""What model="auto" means, by channel count."""
+ORDERS = (*container.ORDERS, parts.PARALLEL)
 
-Pixels = NDArray[np.uint8]
-Progress = Callable[[int, int], None]
-"""Called now and then with (done, total), in steps of the coder."""
+_PALETTE, _TRANSPARENCY = b"PLTE", b"tRNS"
+
+
+@dataclass(frozen=True)
+class PartInfo:
+    """How some of a picture's planes are stored.
+
+    `method` is raw, webp, local, deflate or same (as the planes before); `model`, `fingerprint` (hexadecimal), `order`,
+    `precision` (bits) and `lanes` are None where no model is used.
+    """
+
+    planes: int
+    method: str
+    payload_bytes: int
+    order: str | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    precision: int | None = None
+    lanes: int | None = None
+    side_information_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Info:
     """What a file says about itself, without decoding it.
 
-    `method` is raw, webp or local; `model`, `fingerprint` (hexadecimal), `order`, `precision` (bits) and `lanes`
-    are None where no model is used. `chunks` are the types of the metadata chunks.
+    `mode` is the kind of picture, as in "8-bit RGB". `chunks` are the types of the chunks of metadata, palette and
+    transparency. A subpixel is one sample of one channel, of 16 bits too.
     """
 
     version: int
+    mode: str
     height: int
     width: int
     channels: int
     bit_depth: int
-    method: str
-    order: str | None
-    model: str | None
-    fingerprint: str | None
-    precision: int | None
-    lanes: int | None
-    side_information_bytes: int | None
+    parts: tuple[PartInfo, ...]
     chunks: tuple[str, ...]
     pixel_crc: str
-    payload_bytes: int
     file_bytes: int
     bits_per_subpixel: float
+
+    @property
+    def method(self) -> str:
+        """The methods of all parts, each once, as in "local+webp"."""
+        return "+".join(dict.fromkeys(part.method for part in self.parts))
+
+    @property
+    def model(self) -> str | None:
+        """The model of the first part that uses one."""
+        return next((part.model for part in self.parts if part.model), None)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Of all parts."""
+        return sum(part.payload_bytes for part in self.parts)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, of types that JSON knows."""
@@ -66,215 +85,180 @@ class Info:
 
 
 def encode(
-    image: Pixels, *, model: str = "auto", effort: int = 5, engine: str = "auto", progress: Progress | None = None
+    image: Samples,
+    *,
+    model: str = "auto",
+    effort: int = 5,
+    engine: str = "auto",
+    order: str = "sheared",
+    progress: Progress | None = None,
 ) -> bytes:
-    """Compress uint8 [H, W] (gray) or [H, W, 3] (RGB), at least 1x1, to the bytes of a `.shl` file.
+    """Compress an array, at least 1x1, to the bytes of a `.shl` file.
 
-    `model` is a name that `shearloc models` lists; "auto" takes "gray" or "photo". `effort` 1..9: from 7 on the
-    model's biases are adapted to the image, which takes torch and many times longer, and costs the decoder
-    nothing; below, every level writes the same bytes. `engine` (auto, numpy, torch, cuda, numba) chooses what
-    computes; it never changes a decoded pixel, nor a byte of the file below effort 7.
-    Raises UnsupportedImageError, UnknownModelError, ShearlocError where torch is needed and not installed,
-    ValueError for a bad effort or engine.
+    `image` is uint8 or uint16 [H, W] (gray), or [H, W, C] with C = 2 (gray and alpha), 3 (RGB) or 4 (RGBA). The other
+    arguments and errors are those of `encode_picture`.
     """
-    _check_engine(engine)
-    if effort not in EFFORTS:
-        raise ValueError(f"effort is a whole number from 1 to 9, not {effort!r}")
-    pixels = _as_planes(image)
-    coder = _model_for(pixels, DEFAULT_MODELS[pixels.shape[2]] if model == "auto" else model)
-    candidates = []
-    if effort in ADAPTING_UPDATES:  # first, because it refuses where torch is missing
-        candidates.append(_encode_adapted(coder, pixels, ADAPTING_UPDATES[effort], engine, progress))
-    coded = min([_encode_local(coder, pixels, engine, progress), *candidates], key=len)
-    if len(coded) < pixels.size:
-        return coded
-    return min(_encode_raw(pixels), coded, key=len)
+    picture = from_array(image)
+    return encode_picture(picture, model=model, effort=effort, engine=engine, order=order, progress=progress)
 
 
 def decode(
     data: bytes | bytearray | memoryview,
     *,
     engine: str = "auto",
+    order: str = "auto",
     max_samples: int = MAX_SAMPLES,
     progress: Progress | None = None,
-) -> Pixels:
-    """The pixels of a `.shl` file: uint8 [H, W] or [H, W, 3], checked against the file's checksum of them.
+) -> Samples:
+    """The image of a `.shl` file as an array, as `encode` takes it: what it was given comes back.
 
-    `engine` as in `encode`. `max_samples` bounds height * width * channels, and so the memory a file may claim.
-    Raises FormatError, CorruptError, UnknownModelError, UnsupportedImageError (too large), ValueError for a bad
-    engine.
+    A file that came of a picture with a palette, a transparent colour or less than 8 bits gives the array that
+    `Picture.array` makes of it. Arguments and errors as in `decode_picture`.
     """
-    _check_engine(engine)
-    header, payload = container.unpack(_as_bytes(data), max_samples)
-    pixels = _decode_payload(header, payload, engine, progress)
-    if crc32c(pixels) != header.pixel_crc:
+    return decode_picture(data, engine=engine, order=order, max_samples=max_samples, progress=progress).array()
+
+
+def encode_picture(
+    picture: Picture,
+    *,
+    model: str = "auto",
+    effort: int = 5,
+    engine: str = "auto",
+    order: str = "sheared",
+    progress: Progress | None = None,
+) -> bytes:
+    """Compress a picture, its palette and metadata included, to the bytes of a `.shl` file.
+
+    `model` is a name that `shearloc models` lists, which then codes the colours (alpha and low bytes of 16 bits find
+    their own way); "auto" stores the smallest of what the default model, lossless WebP and plain storage make of it.
+    `effort` 1..9: from 5 on WebP gets more time where it may win; from 7 on the model's biases are adapted to the
+    image, which takes torch and many times longer, and costs the decoder nothing. `engine` (auto, numpy, torch, cuda,
+    numba) chooses what computes; it never changes a decoded pixel, nor a byte of the file below effort 7. `order`
+    (sheared, parallel, sequential) is that of a model's pixels: the first two write the same file, the last one that can
+    only be decoded pixel by pixel. `progress` is called now and then with (done, total).
+    Raises UnsupportedImageError, UnknownModelError, ShearlocError where torch is needed and not installed,
+    ValueError for a bad effort, engine or order.
+    """
+    _check(engine, ORDERS, order)
+    if effort not in EFFORTS:
+        raise ValueError(f"effort is a whole number from 1 to 9, not {effort!r}")
+    coded = parts.encode(picture, Options(model, effort, engine, order, progress))
+    height, width = picture.samples.shape[:2]
+    crc = crc32c(_little_endian(picture.samples))
+    found = tuple(one.part for one in coded)
+    header = Header(height, width, picture.colour, picture.depth, found, crc, _chunks_of(picture))
+    return container.pack(header, [one.payload for one in coded])
+
+
+def decode_picture(
+    data: bytes | bytearray | memoryview,
+    *,
+    engine: str = "auto",
+    order: str = "auto",
+    max_samples: int = MAX_SAMPLES,
+    progress: Progress | None = None,
+) -> Picture:
+    """The picture of a `.shl` file as it went in, checked against the file's checksum of its samples.
+
+    `engine` as in `encode_picture`. `order`: "auto" takes what the file needs; "parallel" decodes a sheared file from
+    gathered patches, for comparison. `max_samples` bounds height * width * channels (16 bits count twice), and so the
+    memory a file may claim. Raises FormatError, CorruptError, UnknownModelError, UnsupportedImageError (too large),
+    ShearlocError for an order that the file is not in, ValueError for a bad engine or order.
+    """
+    _check(engine, ("auto", *ORDERS), order)
+    header, payloads = container.unpack(_as_bytes(data), max_samples)
+    samples = parts.decode(header, payloads, engine, order, progress)
+    if crc32c(_little_endian(samples)) != header.pixel_crc:
         raise CorruptError("the decoded pixels do not match the file's checksum of them")
-    return pixels[:, :, 0] if header.channels == 1 else pixels
+    return _picture_of(header, samples)
 
 
 def write(
-    path: str | os.PathLike[str], image: Pixels, *, model: str = "auto", effort: int = 5, engine: str = "auto"
+    path: str | os.PathLike[str], image: Samples, *, model: str = "auto", effort: int = 5, engine: str = "auto"
 ) -> None:
     """Encode to a file, which appears only when complete. Arguments and errors as in `encode`; also OSError."""
     planes.write_atomic(path, encode(image, model=model, effort=effort, engine=engine))
 
 
-def read(path: str | os.PathLike[str], *, engine: str = "auto", max_samples: int = MAX_SAMPLES) -> Pixels:
+def read(path: str | os.PathLike[str], *, engine: str = "auto", max_samples: int = MAX_SAMPLES) -> Samples:
     """Decode a `.shl` file. Arguments and errors as in `decode`; also OSError."""
     return decode(Path(path).read_bytes(), engine=engine, max_samples=max_samples)
 
 
 def info(data: bytes | bytearray | memoryview) -> Info:
-    """What a whole `.shl` file says about itself. The header is checked, the payload is not looked at.
+    """What a whole `.shl` file says about itself. The header is checked, the payloads are not looked at.
 
     Raises FormatError, CorruptError.
     """
     file = _as_bytes(data)
-    header, payload_bytes = container.unpack_header(file)
-    local = header.method == LOCAL
+    header, lengths = container.unpack_header(file)
+    channels = CHANNELS[header.colour]
+    kinds = [kind.decode() for kind, _ in header.chunks]
     return Info(
         version=container.VERSION,
+        mode=mode_name(header.colour, header.depth, _TRANSPARENCY.decode() in kinds),
         height=header.height,
         width=header.width,
-        channels=header.channels,
-        bit_depth=header.bit_depth,
-        method=container.METHODS[header.method],
-        order=container.ORDERS[header.order] if local else None,
-        model=header.model if local else None,
-        fingerprint=header.fingerprint.hex() if local else None,
-        precision=header.precision if local else None,
-        lanes=header.lanes if local else None,
-        side_information_bytes=len(header.side_information) if local else None,
-        chunks=tuple(kind.decode() for kind, _ in header.chunks),
+        channels=channels,
+        bit_depth=header.depth,
+        parts=tuple(_part_info(part, length) for part, length in zip(header.parts, lengths, strict=True)),
+        chunks=tuple(kinds),
         pixel_crc=f"{header.pixel_crc:08x}",
-        payload_bytes=payload_bytes,
         file_bytes=len(file),
-        bits_per_subpixel=8 * len(file) / header.samples,
+        bits_per_subpixel=8 * len(file) / (header.height * header.width * channels),
     )
 
 
-def _check_engine(engine: str) -> None:
+def _part_info(part: Part, length: int) -> PartInfo:
+    method = container.METHODS[part.method]
+    if part.method != LOCAL:
+        return PartInfo(part.planes, method, length)
+    return PartInfo(
+        part.planes,
+        method,
+        length,
+        container.ORDERS[part.order],
+        part.model,
+        part.fingerprint.hex(),
+        part.precision,
+        part.lanes,
+        len(part.side_information),
+    )
+
+
+def _check(engine: str, orders: tuple[str, ...], order: str) -> None:
     if engine not in ENGINES:
         raise ValueError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}")
+    if order not in orders:
+        raise ValueError(f"order is one of {', '.join(orders)}, not {order!r}")
 
 
 def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     return data if isinstance(data, bytes) else bytes(memoryview(data))
 
 
-def _as_planes(image: Pixels) -> Pixels:
-    """The image as contiguous uint8 [H, W, C]; UnsupportedImageError for anything else."""
-    if not isinstance(image, np.ndarray):
-        raise UnsupportedImageError(f"the image is a {type(image).__name__}; pass a NumPy array of uint8")
-    if image.dtype != np.uint8:
-        raise UnsupportedImageError(f"the image's samples are {image.dtype}; only uint8 is stored yet")
-    if image.ndim != 2 and (image.ndim != 3 or image.shape[2] != 3):
-        raise UnsupportedImageError(f"the image has shape {image.shape}; pass [H, W] for gray or [H, W, 3] for RGB")
-    if image.size == 0:
-        raise UnsupportedImageError(f"the image has shape {image.shape}: no pixels")
-    return np.ascontiguousarray(image).reshape(*image.shape[:2], -1)
+def _little_endian(samples: Samples) -> Any:
+    """Contiguous, and the same bytes on every machine; shares memory where it can."""
+    return np.ascontiguousarray(samples, samples.dtype.newbyteorder("<"))
 
 
-def _encode_raw(pixels: Pixels) -> bytes:
-    height, width, channels = pixels.shape
-    return container.pack(Header(height, width, channels, RAW, crc32c(pixels)), pixels.tobytes())
+def _chunks_of(picture: Picture) -> tuple[container.Chunk, ...]:
+    palette = () if picture.palette is None else ((_PALETTE, picture.palette.tobytes()),)
+    transparency = ((_TRANSPARENCY, picture.transparency),) if picture.transparency else ()
+    return (*palette, *transparency, *picture.chunks)
 
 
-def _model_for(pixels: Pixels, name: str) -> "LocalModel":
-    from ..models import zoo
-
-    model = zoo.load(name)
-    channels = pixels.shape[2]
-    if model.channels != channels:
-        raise UnsupportedImageError(
-            f"model '{name}' is for images of {model.channels} channels, this one has {channels}; "
-            f"use '{DEFAULT_MODELS[channels]}' or leave the choice to 'auto'"
-        )
-    return model
-
-
-def _encode_local(
-    model: "LocalModel",
-    pixels: Pixels,
-    engine: str,
-    progress: Progress | None,
-    adjustments: NDArray[np.int8] | None = None,
-) -> bytes:
-    from . import adaptation, wavefront
-
-    adapted = model if adjustments is None else model.adjusted(adjustments)
-    payload, lanes = wavefront.encode_images(adapted, pixels[None], engine, progress)
-    height, width, channels = pixels.shape
-    header = Header(
-        height,
-        width,
-        channels,
-        LOCAL,
-        crc32c(pixels),
-        order=SHEARED,
-        model=model.name,
-        fingerprint=model.fingerprint,
-        precision=wavefront.PRECISION,
-        lanes=lanes,
-        side_information=b"" if adjustments is None else adaptation.pack(adjustments),
-    )
-    return container.pack(header, payload)
-
-
-def _encode_adapted(model: "LocalModel", pixels: Pixels, updates: int, engine: str, progress: Progress | None) -> bytes:
+def _picture_of(header: Header, samples: Samples) -> Picture:
+    found = dict(header.chunks)
+    if any([kind for kind, _ in header.chunks].count(name) > 1 for name in (_PALETTE, _TRANSPARENCY)):
+        raise CorruptError("the file does not hold a picture: it has several palettes")
+    metadata = tuple(chunk for chunk in header.chunks if chunk[0] not in (_PALETTE, _TRANSPARENCY))
+    palette = np.frombuffer(found[_PALETTE], np.uint8) if _PALETTE in found else None
     try:
-        from ..models import adapt
-    except ImportError as error:
-        raise ShearlocError(f'effort 7 and more need torch ({error}): pip install "shearloc[torch]"') from error
-    adjustments = adapt.bias_adjustments(model, pixels, updates, progress)
-    return _encode_local(model, pixels, engine, None, adjustments)
-
-
-def _decode_payload(header: Header, payload: bytes, engine: str, progress: Progress | None) -> Pixels:
-    """Contiguous uint8 [H, W, C], not yet compared with the pixel checksum."""
-    if header.method == RAW:
-        return np.frombuffer(payload, np.uint8).reshape(header.height, header.width, header.channels).copy()
-    if header.method == WEBP:
-        return _decode_webp(header, payload)
-    return _decode_local(header, payload, engine, progress)
-
-
-def _decode_webp(header: Header, payload: bytes) -> Pixels:
-    from PIL import Image
-
-    try:
-        with Image.open(BytesIO(payload), formats=["WEBP"]) as image:
-            if image.size != (header.width, header.height):  # before Pillow allocates what the payload claims
-                raise CorruptError("the file's WebP payload has another size than its header says")
-            pixels = np.array(image.convert("L" if header.channels == 1 else "RGB"))
-    except CorruptError:
-        raise
-    except Exception as error:  # Pillow's decoders raise many kinds for damaged data
-        raise CorruptError(f"the file's WebP payload does not decode ({error})") from error
-    return pixels.reshape(header.height, header.width, header.channels)
-
-
-def _decode_local(header: Header, payload: bytes, engine: str, progress: Progress | None) -> Pixels:
-    from ..models import zoo
-    from . import wavefront
-
-    if (header.order, header.precision) != (SHEARED, wavefront.PRECISION):
-        raise FormatError("the file's coder parameters need a newer version of Shearloc")
-    model = zoo.find(header.model, header.fingerprint)
-    if model.channels != header.channels:
-        raise CorruptError(f"the file's {header.channels} channels do not fit its model '{header.model}'")
-    if header.side_information:
-        model = _adjusted(model, header.side_information)
-    size = (1, header.height, header.width)
-    return wavefront.decode_images(model, payload, header.lanes, size, engine, progress)[0]
-
-
-def _adjusted(model: "LocalModel", side_information: bytes) -> "LocalModel":
-    from . import adaptation
-
-    try:
-        return model.adjusted(adaptation.unpack(side_information, model.bias_count))
-    except CorruptError:
-        raise
+        if palette is not None:
+            palette = palette.reshape(-1, 3)
+        elif header.colour == PALETTE:
+            raise UnsupportedImageError("its palette is missing")
+        return Picture(samples, header.depth, palette, found.get(_TRANSPARENCY, b""), metadata)
     except ValueError as error:
-        raise CorruptError(f"the file's side information does not fit its model ({error})") from error
+        raise CorruptError(f"the file does not hold a picture: {error}") from error

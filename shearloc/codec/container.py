@@ -1,21 +1,27 @@
-"""The `.shl` container, version 1: a header and a payload to bytes and back. docs/FORMAT.md is its specification.
+"""The `.shl` container, version 1: a header and payloads to bytes and back. docs/FORMAT.md is its specification.
 
 Bytes only: nothing here codes pixels, loads a model or touches a file.
 """
 
 import io
-from collections.abc import Iterator
+import zlib
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import CorruptError, FormatError, UnsupportedImageError
 from .crc32c import crc32c
+from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, MAX_CHUNK_BYTES, RGB, RGBA, Chunk
 
 MAGIC = b"\x89SHL\r\n\x1a\n"
 VERSION = 1
 
-RAW, WEBP, LOCAL = range(3)
-METHODS = ("raw", "webp", "local")
-"""How the payload holds the pixels. 3 is reserved for variational autoencoders with bits-back."""
+IMAGE = 0
+"""The content kind of a single picture. 1 is reserved for archives."""
+
+RAW, WEBP, LOCAL, BITS_BACK, DEFLATE, SAME = range(6)
+METHODS = ("raw", "webp", "local", "bits-back", "deflate", "same")
+"""How a part's payload holds its planes. Bits-back is reserved for variational autoencoders."""
+KNOWN_METHODS = (RAW, WEBP, LOCAL, DEFLATE, SAME)
 
 SEQUENTIAL, SHEARED = range(2)
 ORDERS = ("sequential", "sheared")
@@ -23,72 +29,100 @@ ORDERS = ("sequential", "sheared")
 FINGERPRINT_BYTES = 8
 
 MAX_SAMPLES = 1 << 28
-"""Default limit on height * width * channels, against headers that claim memory they will not fill."""
+"""Default limit on the 8-bit samples of a picture, against headers that claim memory they will not fill."""
+
+WEBP_SIDE = 16383
+WEBP_PIXELS = 1 << 26
+"""Largest side and area of a WebP payload: the format's own, and what libraries read without a special setting."""
 
 _VARINT_BYTES = 9
 _NAME_BYTES = 255
 _MAX_PRECISION = 32
 _MAX_LANES = 1 << 16
+_MAX_PARTS = 8
+_MAX_CHUNKS = 1 << 16
+_PLAIN, _DEFLATED = range(2)
 
 
 @dataclass(frozen=True)
-class Header:
-    """What a file says about its payload; docs/FORMAT.md has the meaning and range of every field.
+class Part:
+    """Some of a picture's planes and how its payload holds them; docs/FORMAT.md has the meaning of every field.
 
-    `model`, `fingerprint`, `precision`, `lanes` and `side_information` stay at their defaults (empty, zero)
-    where `method` uses no model. `chunks` are (4 ASCII letters, bytes) and never change the pixels.
+    The fields from `order` on stay at their defaults (empty, zero) where `method` uses no model.
     """
 
-    height: int
-    width: int
-    channels: int
+    planes: int
     method: int
-    pixel_crc: int
-    kind: int = 0
-    bit_depth: int = 8
     order: int = SEQUENTIAL
     model: str = ""
     fingerprint: bytes = bytes(FINGERPRINT_BYTES)
     precision: int = 0
     lanes: int = 0
     side_information: bytes = b""
-    chunks: tuple[tuple[bytes, bytes], ...] = ()
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its picture. `colour` and `depth` (bits) as in PNG; the parts together have all planes.
+
+    `chunks` are PNG's: PLTE and tRNS, which a picture may need, and metadata, which never changes the samples.
+    """
+
+    height: int
+    width: int
+    colour: int
+    depth: int
+    parts: tuple[Part, ...]
+    pixel_crc: int
+    chunks: tuple[Chunk, ...] = ()
+    kind: int = IMAGE
+
+    @property
+    def planes(self) -> int:
+        """Planes of 8 bits: one a channel, or two at 16 bits."""
+        return CHANNELS[self.colour] * (2 if self.depth == 16 else 1)
 
     @property
     def samples(self) -> int:
-        """Height * width * channels."""
-        return self.height * self.width * self.channels
+        """Samples of 8 bits: height * width * planes."""
+        return self.height * self.width * self.planes
 
 
-def pack(header: Header, payload: bytes) -> bytes:
-    """A whole file. Raises FormatError or CorruptError for a header that `unpack` would refuse."""
-    _check(header, len(payload))
-    fields = b"".join(_fields(header, len(payload)))
+def pack(header: Header, payloads: Sequence[bytes]) -> bytes:
+    """A whole file, one payload a part. FormatError or CorruptError for a header that `unpack` would refuse."""
+    lengths = [len(payload) for payload in payloads]
+    _check(header, lengths)
+    fields = b"".join(_fields(header, lengths))
     head = MAGIC + bytes([VERSION]) + _varint(len(fields)) + fields
-    return b"".join((head, _u32(crc32c(head)), payload, _u32(crc32c(payload))))
+    sealed = [piece for payload in payloads for piece in (payload, _u32(crc32c(payload)))]
+    return b"".join([head, _u32(crc32c(head)), *sealed])
 
 
-def unpack(data: bytes, max_samples: int = MAX_SAMPLES) -> tuple[Header, bytes]:
-    """Header and payload of a whole file, every claim checked.
+def unpack(data: bytes, max_samples: int = MAX_SAMPLES) -> tuple[Header, list[bytes]]:
+    """Header and payloads of a whole file, every claim checked.
 
     Raises FormatError (empty, not ours, or needs a newer version), CorruptError (cut short, damaged, or
-    followed by other bytes), UnsupportedImageError (more than `max_samples` samples).
+    followed by other bytes), UnsupportedImageError (more than `max_samples` samples of 8 bits).
     """
-    header, start, length = _read_head(data, max_samples)
-    payload = data[start : start + length]
-    if crc32c(payload) != _read_u32(data, start + length):
-        raise CorruptError("the file is damaged: the payload's checksum does not match")
-    return header, payload
+    header, start, lengths = _read_head(data, max_samples)
+    payloads = []
+    for length in lengths:
+        payload = data[start : start + length]
+        if crc32c(payload) != _read_u32(data, start + length):
+            raise CorruptError("the file is damaged: a payload's checksum does not match")
+        payloads.append(payload)
+        start += length + 4
+    return header, payloads
 
 
-def unpack_header(data: bytes) -> tuple[Header, int]:
-    """Header and payload length of a whole file of any size, as `unpack` without looking at the payload."""
-    header, _, length = _read_head(data, None)
-    return header, length
+def unpack_header(data: bytes) -> tuple[Header, list[int]]:
+    """Header and payload lengths of a whole file of any size, as `unpack` without looking at the payloads."""
+    header, _, lengths = _read_head(data, None)
+    return header, lengths
 
 
-def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, int]:
-    """Header, start of the payload and its length."""
+def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, list[int]]:
+    """Header, start of the payloads and their lengths."""
     _check_magic(data)
     stream = io.BytesIO(data)
     stream.seek(len(MAGIC) + 1)
@@ -96,16 +130,16 @@ def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, int]:
     end = stream.tell()
     if crc32c(data[:end]) != int.from_bytes(_take(stream, 4), "little"):
         raise CorruptError("the file is damaged: the header's checksum does not match")
-    header, length = _parse(fields)
-    _check(header, length)
+    header, lengths = _parse(fields)
+    _check(header, lengths)
     if max_samples is not None and header.samples > max_samples:
         raise UnsupportedImageError(
             f"the image has {header.samples} samples, more than the limit of {max_samples}; "
             "raise max_samples (--max-samples) if you trust the file"
         )
     start = end + 4
-    _check_length(len(data), start + length + 4)
-    return header, start, length
+    _check_length(len(data), start + sum(lengths) + 4 * len(lengths))
+    return header, start, lengths
 
 
 def _check_magic(data: bytes) -> None:
@@ -129,82 +163,181 @@ def _check_length(actual: int, expected: int) -> None:
         raise CorruptError(f"the file is followed by {actual - expected} bytes that are not part of it")
 
 
-def _check(header: Header, payload_length: int) -> None:
+def _check(header: Header, lengths: Sequence[int]) -> None:
     """Refuse what this version does not know (FormatError) and what contradicts itself (CorruptError)."""
-    for what, value, known in (
-        ("content kind", header.kind, (0,)),
-        ("bit depth", header.bit_depth, (8,)),
-        ("channel count", header.channels, (1, 3)),
-        ("method", header.method, range(len(METHODS))),
-        ("order", header.order, range(len(ORDERS))),
-    ):
-        if value not in known:
-            raise FormatError(f"the file has {what} {value}, which this version of Shearloc does not know")
-    for problem in _contradictions(header, payload_length):
+    _know("content kind", header.kind, (IMAGE,))
+    _know("colour type", header.colour, CHANNELS)
+    _know("bit depth", header.depth, DEPTHS[header.colour])
+    for part in header.parts:
+        _know("method", part.method, KNOWN_METHODS)
+        _know("order", part.order, range(len(ORDERS)))
+    for problem in _contradictions(header, lengths):
         raise CorruptError(f"the file's header contradicts itself: {problem}")
 
 
-def _contradictions(header: Header, payload_length: int) -> Iterator[str]:
+def _know(what: str, value: int, known: Container[int]) -> None:
+    if value not in known:
+        raise FormatError(f"the file has {what} {value}, which this version of Shearloc does not know")
+
+
+def _contradictions(header: Header, lengths: Sequence[int]) -> Iterator[str]:
     if not (0 < header.height < 1 << 32 and 0 < header.width < 1 << 32):
         yield f"a size of {header.height} x {header.width}"
     if not 0 <= header.pixel_crc < 1 << 32:
         yield "a checksum of more than 32 bits"
-    if len(header.model.encode()) > _NAME_BYTES or not header.model.isprintable():
-        yield "a model name that is too long or not printable"
-    if len(header.fingerprint) != FINGERPRINT_BYTES:
-        yield "a fingerprint of another length"
     if not all(len(kind) == 4 and kind.isalpha() for kind, _ in header.chunks):
         yield "a chunk type that is not four letters"
-    if header.method == RAW and payload_length != header.samples:
-        yield f"{payload_length} bytes for {header.samples} raw samples"
-    if header.method == LOCAL:
-        if not (header.model and 0 < header.precision <= _MAX_PRECISION and 0 < header.lanes <= _MAX_LANES):
+    if sum(4 + _VARINT_BYTES + len(content) for _, content in header.chunks) > MAX_CHUNK_BYTES:
+        yield f"more than {MAX_CHUNK_BYTES} bytes of metadata"
+    if len(header.chunks) > _MAX_CHUNKS:
+        yield f"more than {_MAX_CHUNKS} chunks"
+    if not 1 <= len(header.parts) <= _MAX_PARTS or sum(part.planes for part in header.parts) != header.planes:
+        yield "parts that are not the picture"
+    first = 0
+    for part, length in zip(header.parts, lengths, strict=True):
+        yield from _part_contradictions(header, part, length, first)
+        first += part.planes
+
+
+def _part_contradictions(header: Header, part: Part, length: int, first: int) -> Iterator[str]:
+    """`first` is how many planes the parts before this one have."""
+    channels = CHANNELS[header.colour]
+    if not part.planes:
+        yield "a part without planes"
+    elif first // channels != (first + part.planes - 1) // channels and not _is_whole(header, part):
+        yield "a part of both high and low bytes"
+    if len(part.model.encode()) > _NAME_BYTES or not part.model.isprintable():
+        yield "a model name that is too long or not printable"
+    if len(part.fingerprint) != FINGERPRINT_BYTES:
+        yield "a fingerprint of another length"
+    if part.method == RAW and length != raw_bytes(header, part):
+        yield f"{length} bytes for {raw_bytes(header, part)} raw bytes"
+    if part.method == WEBP and not webp_holds(header.height, header.width, part.planes):
+        yield "a WebP of a size that WebP does not have"
+    if part.method == SAME and (length or first < channels):
+        yield "low bytes that equal high bytes, where there are none"
+    if part.method == LOCAL:
+        if not (part.model and 0 < part.precision <= _MAX_PRECISION and 0 < part.lanes <= _MAX_LANES):
             yield "no model name, or coder parameters out of range"
-    elif _uses_model(header):
-        yield "model fields in a file that uses no model"
+    elif part != Part(part.planes, part.method):
+        yield "model fields in a part that uses no model"
 
 
-def _uses_model(header: Header) -> bool:
-    return bool(header.model or any(header.fingerprint) or header.precision or header.lanes or header.side_information)
+def _is_whole(header: Header, part: Part) -> bool:
+    """Whether a part holds the picture's samples, not planes of 8 bits."""
+    return part.planes == header.planes and part.method in (RAW, DEFLATE)
 
 
-def _fields(header: Header, payload_length: int) -> Iterator[bytes]:
+def part_format(header: Header, part: Part) -> tuple[int, int]:
+    """Colour type and bit depth of the samples that a raw or deflated part holds.
+
+    They are the picture's own if the part has all its planes; else 8 bits, and the colour type goes by the number of
+    planes.
+    """
+    if _is_whole(header, part):
+        return header.colour, header.depth
+    return {1: GRAY, 2: GRAY_ALPHA, 3: RGB}.get(part.planes, RGBA), 8
+
+
+def raw_bytes(header: Header, part: Part) -> int:
+    """Length of a raw part's payload: rows, each packed into whole bytes."""
+    colour, depth = part_format(header, part)
+    return header.height * ((header.width * CHANNELS[colour] * depth + 7) // 8)
+
+
+def webp_holds(height: int, width: int, planes: int) -> bool:
+    """Whether a WebP payload may hold planes of that size."""
+    return max(height, width) <= WEBP_SIDE and height * width <= WEBP_PIXELS and planes <= 4
+
+
+def _fields(header: Header, lengths: Sequence[int]) -> Iterator[bytes]:
     """The header between its length and its checksum, in file order; `_parse` is the inverse."""
-    yield bytes([header.kind, header.bit_depth, header.channels])
+    yield bytes([header.kind, header.colour, header.depth])
     yield _varint(header.height) + _varint(header.width)
-    yield bytes([header.method, header.order])
-    yield _string(header.model.encode())
-    yield header.fingerprint
-    yield bytes([header.precision]) + _varint(header.lanes)
-    yield _string(header.side_information)
-    yield _varint(len(header.chunks))
-    for kind, content in header.chunks:
-        yield kind + _string(content)
+    yield bytes([len(header.parts)])
+    for part, length in zip(header.parts, lengths, strict=True):
+        yield _part_fields(part, length)
+    yield _pack_chunks(header.chunks)
     yield _u32(header.pixel_crc)
-    yield _varint(payload_length)
 
 
-def _parse(fields: bytes) -> tuple[Header, int]:
-    """Header and payload length; structure only, `_check` judges the values."""
+def _part_fields(part: Part, length: int) -> bytes:
+    fields = bytes([part.planes, part.method]) + _varint(length)
+    if part.method == LOCAL:
+        fields += bytes([part.order]) + _string(part.model.encode()) + part.fingerprint
+        fields += bytes([part.precision]) + _varint(part.lanes) + _string(part.side_information)
+    return fields
+
+
+def part_bytes(part: Part, length: int) -> int:
+    """What a part with a payload of that length takes in a file."""
+    return len(_part_fields(part, length)) + length + 4
+
+
+def _parse(fields: bytes) -> tuple[Header, list[int]]:
+    """Header and payload lengths; structure only, `_check` judges the values."""
     stream = io.BytesIO(fields)
-    kind, bit_depth, channels = _take(stream, 3)
+    kind, colour, depth = _take(stream, 3)
     height, width = _take_varint(stream), _take_varint(stream)
-    method, order = _take(stream, 2)
+    parts, lengths = [], []
+    for _ in range(_take(stream, 1)[0]):
+        planes, method = _take(stream, 2)
+        _know("method", method, KNOWN_METHODS)  # its fields cannot be told otherwise
+        lengths.append(_take_varint(stream))
+        parts.append(_parse_local(stream, planes) if method == LOCAL else Part(planes, method))
+    chunks = _parse_chunks(stream)
+    pixel_crc = int.from_bytes(_take(stream, 4), "little")
+    if stream.tell() != len(fields):
+        raise CorruptError("the file's header is longer than its fields")
+    return Header(height, width, colour, depth, tuple(parts), pixel_crc, chunks, kind), lengths
+
+
+def _parse_local(stream: io.BytesIO, planes: int) -> Part:
+    order = _take(stream, 1)[0]
     model = _decode_name(_take_string(stream))
     fingerprint = _take(stream, FINGERPRINT_BYTES)
     precision = _take(stream, 1)[0]
-    lanes = _take_varint(stream)
-    side_information = _take_string(stream)
-    chunks = tuple((_take(stream, 4), _take_string(stream)) for _ in range(_take_varint(stream)))
-    pixel_crc = int.from_bytes(_take(stream, 4), "little")
-    payload_length = _take_varint(stream)
-    if stream.tell() != len(fields):
-        raise CorruptError("the file's header is longer than its fields")
-    header = Header(
-        height, width, channels, method, pixel_crc, kind, bit_depth, order,
-        model, fingerprint, precision, lanes, side_information, chunks,
-    )  # fmt: skip
-    return header, payload_length
+    return Part(planes, LOCAL, order, model, fingerprint, precision, _take_varint(stream), _take_string(stream))
+
+
+def _pack_chunks(chunks: Sequence[Chunk]) -> bytes:
+    """Chunks as one string, plain or deflated: whichever is shorter. No chunks are a single zero."""
+    plain = b"".join(kind + _string(content) for kind, content in chunks)
+    if not plain:
+        return b"\0"
+    deflated = _varint(len(plain)) + zlib.compress(plain, 9)
+    form, content = min((_PLAIN, plain), (_DEFLATED, deflated), key=lambda choice: len(choice[1]))
+    return _varint(1 + len(content)) + bytes([form]) + content
+
+
+def _parse_chunks(stream: io.BytesIO) -> tuple[Chunk, ...]:
+    packed = _take_string(stream)
+    if not packed:
+        return ()
+    form, content = packed[0], packed[1:]
+    _know("form of chunks", form, (_PLAIN, _DEFLATED))
+    plain = io.BytesIO(_inflate(content) if form == _DEFLATED else content)
+    chunks: list[Chunk] = []
+    while plain.tell() < len(plain.getbuffer()):
+        if len(chunks) == _MAX_CHUNKS:
+            raise CorruptError(f"the file's header has more than {_MAX_CHUNKS} chunks")
+        chunks.append((_take(plain, 4), _take_string(plain)))
+    return tuple(chunks)
+
+
+def _inflate(content: bytes) -> bytes:
+    stream = io.BytesIO(content)
+    size = _take_varint(stream)
+    if size > MAX_CHUNK_BYTES:
+        raise CorruptError(f"the file's header claims more than {MAX_CHUNK_BYTES} bytes of metadata")
+    inflater = zlib.decompressobj()
+    try:
+        plain = inflater.decompress(stream.read(), size + 1)
+    except zlib.error as error:
+        raise CorruptError(f"the file's metadata is damaged ({error})") from error
+    if len(plain) != size or not inflater.eof or inflater.unused_data:
+        raise CorruptError("the file's metadata is longer or shorter than it says")
+    return plain
 
 
 def _decode_name(encoded: bytes) -> str:

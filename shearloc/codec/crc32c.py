@@ -4,6 +4,7 @@ Reflected polynomial 0x82F63B78, initial value and final xor 0xFFFFFFFF, as in i
 Headers are short and go through plain Python, so that looking at a file compiles nothing.
 """
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
 POLYNOMIAL = 0x82F63B78
 
 SHORT = 1 << 16
-"""Below this many bytes plain Python (about 5 ms at most) is quicker than importing Numba."""
+"""Below this many bytes plain Python (about 5 ms at most) is quick enough."""
+LONG = 1 << 22
+"""Below this many bytes it is quicker (0.3 s at most) than importing Numba, where that is not done yet."""
 
 
 def crc32c(data: "bytes | bytearray | memoryview | NDArray[np.uint8]") -> int:
     """CRC-32C of a contiguous buffer, in [0, 2^32). Arrays count in C order."""
     octets = memoryview(data).cast("B")  # type: ignore[arg-type]  # types know arrays as buffers from 3.12
-    crc = _by_byte(octets, 0xFFFFFFFF) if len(octets) < SHORT else _by_eight(octets, 0xFFFFFFFF)
+    short = len(octets) < (SHORT if "numba" in sys.modules else LONG)
+    crc = _by_byte(octets, 0xFFFFFFFF) if short else _by_eight(octets, 0xFFFFFFFF)
     return crc ^ 0xFFFFFFFF
 
 

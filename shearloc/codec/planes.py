@@ -1,6 +1,7 @@
-"""Image files to 8-bit planes and back, by Pillow, and files that appear only when complete.
+"""Image files to pictures and back, and files that appear only when complete.
 
-Modes L and RGB of 8 bits only. Nothing is converted: an image that would lose anything on the way in is refused.
+Nothing is converted: an image that would lose anything on the way in is refused, and so is a file format that cannot
+hold a picture as it is. PNG and PNM are read by own code, TIFF, BMP and WebP in `imaging.py`.
 """
 
 import errno
@@ -9,83 +10,90 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..errors import UnsupportedImageError
+from .picture import Picture
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
-_WRITERS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
-    ".png": ("PNG", {}, (1, 3)),
-    ".ppm": ("PPM", {}, (3,)),
-    ".pgm": ("PPM", {}, (1,)),
-    ".tif": ("TIFF", {}, (1, 3)),
-    ".tiff": ("TIFF", {}, (1, 3)),
-    ".bmp": ("BMP", {}, (1, 3)),
-    ".webp": ("WEBP", {"lossless": True, "exact": True}, (3,)),
+_GRAYS = ("8-bit gray", "16-bit gray")
+_COLOURS = ("8-bit RGB", "16-bit RGB")
+_TIFF = ("1-bit gray", *_GRAYS, "8-bit gray+alpha", *_COLOURS, "8-bit RGBA", "16-bit RGBA")
+_HOLDS: dict[str, tuple[str, ...]] = {
+    ".png": (),
+    ".pbm": ("1-bit gray",),
+    ".pgm": _GRAYS,
+    ".ppm": _COLOURS,
+    ".tif": (*_TIFF, "8-bit palette"),
+    ".tiff": (*_TIFF, "8-bit palette"),
+    ".bmp": ("1-bit gray", "8-bit gray", "8-bit palette", "8-bit RGB"),
+    ".webp": ("8-bit RGB", "8-bit RGBA"),
 }
-"""Suffix -> (Pillow's format, options, channel counts that come back as they went in)."""
+"""Suffix -> modes (`Picture.mode`) that come back as they went in; none named means all."""
 
-_BITS_PER_SAMPLE = 258
-"""TIFF tag."""
 
-_CONVERT = "convert it to 8-bit gray or RGB first, if that loses nothing you need"
+def load(path: str | os.PathLike[str]) -> Picture:
+    """The picture of a PNG, PNM, TIFF, BMP or WebP file, metadata included.
+
+    Raises UnsupportedImageError for JPEG, several frames, a file that cannot be read or that would not come back as it
+    is; OSError where the file cannot be opened.
+    """
+    from . import imaging, png, pnm
+
+    data = Path(path).read_bytes()
+    reader = png.read if data.startswith(png.SIGNATURE) else pnm.read if data[:2] in pnm.MAGICS else imaging.read
+    try:
+        return reader(data)
+    except UnsupportedImageError as error:
+        raise UnsupportedImageError(f"{path}: {error}") from error
 
 
 def load_image(path: str | os.PathLike[str]) -> "NDArray[np.uint8]":
-    """The pixels of an image file as Pillow reads them: uint8 [H, W] (gray) or [H, W, 3] (RGB).
+    """The pixels of an 8-bit gray or RGB image file: uint8 [H, W] or [H, W, 3]; metadata is left out.
 
-    Pixels only: colour profiles, Exif and other metadata are not read. Raises UnsupportedImageError for
-    JPEG, several frames, transparency, palettes, more than 8 bits, or a file Pillow cannot read;
-    OSError where the file cannot be opened.
+    Raises as `load`, and UnsupportedImageError for any other kind.
     """
-    import numpy as np
-    from PIL import Image
-
-    with open(path, "rb") as file:
-        try:
-            with Image.open(file) as image:
-                _refuse_what_would_lose(image, path)
-                return np.array(image)
-        except UnsupportedImageError:
-            raise
-        except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
-            raise UnsupportedImageError(f"{path}: not an image that Pillow can read ({error})") from error
+    picture = load(path)
+    if picture.mode not in ("8-bit gray", "8-bit RGB"):
+        raise UnsupportedImageError(f"{path}: {picture.mode}; only 8-bit gray and RGB are used here")
+    return picture.samples
 
 
-def save_image(path: str | os.PathLike[str], pixels: "NDArray[np.uint8]") -> None:
-    """Write uint8 [H, W] or [H, W, 3] losslessly, in the format of the suffix; complete or not at all.
+def save(path: str | os.PathLike[str], picture: Picture) -> None:
+    """Write a picture losslessly, in the format of the suffix; complete or not at all.
 
-    Raises UnsupportedImageError as `output_format` does, or where the format cannot hold the image;
+    Metadata goes along as far as the format holds it (docs/FORMAT.md). Raises UnsupportedImageError as `check_output`;
     OSError where the file cannot be written.
     """
-    from PIL import Image
+    from . import imaging, png, pnm
 
-    name, options = output_format(path, 1 if pixels.ndim == 2 else pixels.shape[2])
+    check_output(path, picture.mode)
+    suffix = Path(path).suffix.lower()
+    writer = png.write if suffix == ".png" else pnm.write if suffix in (".pbm", ".pgm", ".ppm") else None
     with replacing(path) as file:
-        try:
-            Image.fromarray(pixels).save(file, name, **options)
-        except OSError:
-            raise
-        except Exception as error:
-            raise UnsupportedImageError(f"{path}: {name} cannot hold this image ({error})") from error
+        if writer:
+            writer(file, picture)
+        else:
+            imaging.write(file, picture, suffix)
 
 
-def output_format(path: str | os.PathLike[str], channels: int) -> tuple[str, dict[str, Any]]:
-    """Pillow's name and options of the lossless format that a path's suffix asks for.
+def check_output(path: str | os.PathLike[str], mode: str) -> None:
+    """Whether the format of a path's suffix holds pictures of a mode (`Picture.mode`, `Info.mode`) as they are.
 
-    Raises UnsupportedImageError for any other suffix, and for one that does not hold `channels` as they are.
+    Raises UnsupportedImageError where not, or where a library that it takes is not installed.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in _WRITERS:
-        raise UnsupportedImageError(f"{path}: write to one of {' '.join(_WRITERS)}, which lose nothing")
-    name, options, held = _WRITERS[suffix]
-    if channels not in held:
-        raise UnsupportedImageError(f"{path}: {suffix} does not keep {channels}-channel images; use .png")
-    return name, options
+    if suffix not in _HOLDS:
+        raise UnsupportedImageError(f"{path}: write to one of {' '.join(_HOLDS)}, which lose nothing")
+    if _HOLDS[suffix] and mode not in _HOLDS[suffix]:
+        raise UnsupportedImageError(f"{path}: {suffix} does not keep {mode} as it is; use .png")
+    if suffix in (".tif", ".tiff"):
+        from . import imaging
+
+        imaging.check_tiff(mode)
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
@@ -122,35 +130,3 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "no such folder", str(target.parent))
-
-
-def _refuse_what_would_lose(image: "Image", path: str | os.PathLike[str]) -> None:
-    """UnsupportedImageError, with the way out, for what 8-bit L or RGB pixels cannot hold."""
-    if image.format in ("JPEG", "MPO"):
-        raise UnsupportedImageError(
-            f"{path}: a JPEG; its decoded pixels would take more space than the JPEG itself: "
-            "keep the JPEG, or convert it to PNG first if you want its pixels stored"
-        )
-    if getattr(image, "n_frames", 1) > 1:
-        raise UnsupportedImageError(
-            f"{path}: {getattr(image, 'n_frames', 1)} frames; one image is stored: save the frames one by one"
-        )
-    if image.mode not in ("L", "RGB"):
-        raise UnsupportedImageError(f"{path}: mode {image.mode}; only L and RGB are stored yet: {_CONVERT}")
-    if "transparency" in image.info:
-        raise UnsupportedImageError(f"{path}: a transparent colour; not stored yet: {_CONVERT}")
-    if image.format not in {name for name, _, _ in _WRITERS.values()}:
-        raise UnsupportedImageError(f"{path}: {image.format} files are not read: convert it to PNG first")
-    if _drops_samples(image):
-        raise UnsupportedImageError(f"{path}: more than 8 bits or more channels; not stored yet: {_CONVERT}")
-
-
-def _drops_samples(image: "Image") -> bool:
-    """Whether Pillow reads less than the file has: 16-bit RGB and RGB with a spare channel both open as RGB."""
-    if image.format == "TIFF":
-        bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (1,))
-        return max(bits) > 8 or len(bits) > len(image.getbands())
-    decoding = [tile[3] for tile in getattr(image, "tile", [])]
-    if image.format == "PPM":
-        return any(not isinstance(raw, str) and raw[1] > 255 for raw in decoding)
-    return image.format == "PNG" and any(";16" in raw for raw in decoding)

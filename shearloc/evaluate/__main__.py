@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from ..codec import planes
-from ..codec.api import DEFAULT_MODELS
+from ..codec.parts import DEFAULT_MODELS
 from ..errors import ShearlocError
 from ..models import zoo
 from . import rates as rates_

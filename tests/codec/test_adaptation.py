@@ -52,7 +52,7 @@ def test_effort_7_is_smaller_and_comes_back(picture: Picture, channels: int) -> 
     image = picture(120, 150, channels)
     plain, adapted = shearloc.encode(image), shearloc.encode(image, effort=7)
     assert len(adapted) < len(plain)
-    assert shearloc.info(adapted).side_information_bytes
+    assert shearloc.info(adapted).parts[0].side_information_bytes
     for engine in ("numpy", "torch", "numba"):
         assert (shearloc.decode(adapted, engine=engine) == image).all()
 
