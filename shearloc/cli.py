@@ -84,8 +84,8 @@ def encode(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IN... [OUT]",
-            help="PNG, PPM, TIFF, BMP or WebP images. The second of two is OUT if it ends in .shl; else every IN is "
+            metavar="IN",
+            help="PNG, PPM, TIFF, BMP or WebP images. The second of two is OUT if it ends in .shl; else each IN is "
             "written to the same name with .shl.",
         ),
     ],
@@ -133,7 +133,7 @@ def decode(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IN... [OUT]",
+            metavar="IN",
             help=".shl files. The second of two is OUT if it does not end in .shl, and its suffix says which kind of "
             "image; else every IN is written to the same name with .png.",
         ),
@@ -163,7 +163,7 @@ def decode(
 
 @app.command(epilog="\b\nExamples:\n  shearloc verify photo.shl\n  shearloc verify archive/*.shl")
 def verify(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help=".shl files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help=".shl files.")],
     engine: Engine = "auto",
     max_samples: MaxSamples = None,
 ) -> None:
