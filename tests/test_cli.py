@@ -168,10 +168,8 @@ def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str]) -> None:
 
 def test_info(tmp_path: Path, small: bytes) -> None:
     (tmp_path / "a.shl").write_bytes(small)
-    assert json.loads(run("info", "a.shl", "--json", folder=tmp_path).stdout) == {
-        **shearloc.info(small).to_dict(),
-        "chunks": [],
-    }
+    listed = run("info", "a.shl", "--json", folder=tmp_path).stdout
+    assert json.loads(listed) == json.loads(json.dumps(shearloc.info(small).to_dict()))
     plain = run("info", "a.shl", folder=tmp_path).stdout
     assert "photo" in plain and "bits per subpixel" in plain
 
