@@ -15,12 +15,8 @@ from typing import TYPE_CHECKING, Literal
 from .errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from .codec.container import Header
-
-    Picture = NDArray[np.uint8]
+    from .codec.picture import Picture
 
 Progress = Callable[[int, int], None]
 """Called now and then with (done, total)."""
@@ -265,21 +261,22 @@ def load(path: Path, strip: bool) -> "Picture":
     """The picture in an image file, without its metadata if `strip`."""
     from .codec import planes
 
-    return planes.load_image(path)  # no metadata is kept yet, so there is nothing to strip
+    picture = planes.load(path)
+    return picture.stripped() if strip else picture
 
 
 def save(path: Path, picture: "Picture") -> None:
     """Write an image file, complete or not at all."""
     from .codec import planes
 
-    planes.save_image(path, picture)
+    planes.save(path, picture)
 
 
 def encode(picture: "Picture", how: Encoding, progress: Progress | None) -> bytes:
     """The bytes of a `.shl` file."""
     from .codec import api
 
-    return api.encode(picture, model=how.model, effort=how.effort, engine=how.engine, progress=progress)
+    return api.encode_picture(picture, model=how.model, effort=how.effort, engine=how.engine, progress=progress)
 
 
 def decode(data: bytes, how: Decoding, progress: Progress | None) -> "Picture":
@@ -287,28 +284,33 @@ def decode(data: bytes, how: Decoding, progress: Progress | None) -> "Picture":
     from .codec import api
 
     limit = how.max_samples or api.MAX_SAMPLES
-    return api.decode(data, engine=how.engine, max_samples=limit, progress=progress)
+    return api.decode_picture(data, engine=how.engine, max_samples=limit, progress=progress)
 
 
 def same(a: "Picture", b: "Picture") -> bool:
     """Whether two pictures are equal in everything."""
-    return a.shape == b.shape and a.dtype == b.dtype and bool((a == b).all())
+    return a == b
 
 
 def holds(header: "Header", picture: "Picture") -> bool:
-    """Whether a file's header claims this picture: the size, and the checksum of the pixels."""
+    """Whether a file's header claims this picture, by the checksum of its samples; metadata is not looked at."""
     from .codec.crc32c import crc32c
 
-    height, width, channels = header.height, header.width, header.channels
-    shape = (height, width) if channels == 1 else (height, width, channels)
-    return picture.shape == shape and crc32c(picture) == header.pixel_crc
+    samples, chunks = picture.samples, dict(header.chunks)
+    kind = (picture.colour, picture.depth, *samples.shape[:2])
+    return (
+        kind == (header.colour, header.depth, header.height, header.width)
+        and chunks.get(b"PLTE", b"") == (b"" if picture.palette is None else picture.palette.tobytes())
+        and chunks.get(b"tRNS", b"") == picture.transparency
+        and crc32c(samples.astype(samples.dtype.newbyteorder("<"))) == header.pixel_crc
+    )
 
 
 def check_target(path: Path, data: bytes) -> None:
     """ShearlocError where the image in `data` cannot be written to a file of this suffix: before it is decoded."""
     from .codec import api, planes
 
-    planes.output_format(path, api.info(data).channels)
+    planes.check_output(path, api.info(data).mode)
 
 
 def bits_per_subpixel(data: bytes) -> float:
@@ -320,9 +322,10 @@ def bits_per_subpixel(data: bytes) -> float:
 
 def sample_count(picture: "Picture") -> int:
     """What `max_samples` limits."""
-    return picture.size
+    return picture.samples.nbytes
 
 
 def describe(picture: "Picture") -> str:
     """Width, height and kind."""
-    return f"{picture.shape[1]} x {picture.shape[0]} {'gray' if picture.ndim == 2 else 'RGB'}"
+    height, width = picture.samples.shape[:2]
+    return f"{width} x {height} {picture.mode}"

@@ -115,7 +115,7 @@ def encode(
     ] = False,
     force: Force = False,
 ) -> None:
-    """Compress 8-bit gray or RGB image files. Pixels only: colour profiles and Exif are not kept.
+    """Compress image files of any common kind, palette, bit depth and metadata included.
 
     A file that cannot be encoded does not stop the others; those that failed are listed at the end, with exit code 1.
     """
@@ -190,7 +190,10 @@ def info(
         typer.echo(json.dumps(fields))
         return
     for name, value in fields.items():
-        if value not in (None, ()):
+        if name == "parts":
+            for part in value:
+                typer.echo(f"{'part':<18}{_plain_part(part)}")
+        elif value not in (None, ()):
             typer.echo(f"{name.replace('_', ' '):<18}{_plain(value)}")
 
 
@@ -209,6 +212,10 @@ def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
     return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _plain_part(part: dict[str, object]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in part.items() if value is not None)
 
 
 def _jobs(files: list[Path], out_dir: Path | None, suffix: str, is_output: Callable[[Path], bool]) -> list[batch.Job]:

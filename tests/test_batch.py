@@ -15,6 +15,7 @@ from PIL import Image
 import shearloc
 from shearloc import batch, cli
 from shearloc.codec import api
+from shearloc.codec import picture as pictures
 from shearloc.models import engines
 
 Picture = Callable[..., NDArray[np.uint8]]
@@ -143,8 +144,8 @@ def test_skip_existing_skips_what_is_complete(
     command("encode", "a.png", "c.png")
     command("decode", "a.shl", "c.shl", "--out-dir", "back")
     before = listing(tmp_path)
-    monkeypatch.setattr(api, "encode", never)
-    monkeypatch.setattr(api, "decode", never)
+    monkeypatch.setattr(api, "encode_picture", never)
+    monkeypatch.setattr(api, "decode_picture", never)
     for again in (
         command("encode", "a.png", "c.png", "--skip-existing"),
         command("decode", "a.shl", "c.shl", "--out-dir", "back", "--skip-existing"),
@@ -239,8 +240,8 @@ def test_verify(tmp_path: Path, command: Command, images: dict[str, NDArray[np.u
     sound = command("verify", "a.shl", "c.shl")
     assert (sound.code, sound.err) == (0, [])
     assert [line.split(", ")[:2] for line in sound.out] == [
-        ["a.shl: OK", "11 x 9 RGB"],
-        ["c.shl: OK", "9 x 7 gray"],
+        ["a.shl: OK", "11 x 9 8-bit RGB"],
+        ["c.shl: OK", "9 x 7 8-bit gray"],
     ]
     mixed = command("verify", "a.shl", "bad.shl", "none.shl", "a.png")
     assert mixed.code == 1 and len(mixed.out) == 1
@@ -257,8 +258,8 @@ def test_verify_finds_wrong_pixels_behind_sound_checksums(
 
     from shearloc.codec import container
 
-    header, payload = container.unpack(shearloc.encode(images["a"]))
-    (tmp_path / "a.shl").write_bytes(container.pack(replace(header, pixel_crc=1), payload))
+    header, payloads = container.unpack(shearloc.encode(images["a"]))
+    (tmp_path / "a.shl").write_bytes(container.pack(replace(header, pixel_crc=1), payloads))
     wrong = command("verify", "a.shl")
     assert wrong.code == 1 and "pixels do not match" in wrong.err[0]
 
@@ -308,7 +309,11 @@ def test_what_is_decoded_is_compared_with_the_input(
 ) -> None:
     """An encoder that stores other pixels, soundly, is caught, too."""
     real = batch.encode
-    monkeypatch.setattr(batch, "encode", lambda picture, how, progress: real(picture ^ 1, how, progress))
+
+    def encode_another(picture: Any, how: batch.Encoding, progress: Any) -> bytes:
+        return real(pictures.Picture(picture.samples ^ 1), how, progress)
+
+    monkeypatch.setattr(batch, "encode", encode_another)
     refused = command("encode", "a.png")
     assert refused.code == 1 and "verification failed" in refused.err[0]
     assert not (tmp_path / "a.shl").exists()
@@ -357,7 +362,7 @@ def test_not_enough_memory_fails_one_file(
     real = batch.encode
 
     def encode(picture: Any, how: batch.Encoding, progress: Any) -> bytes:
-        if picture.shape == images["a"].shape:
+        if picture.samples.shape == images["a"].shape:
             raise MemoryError
         return real(picture, how, progress)
 

@@ -76,8 +76,8 @@ def test_input_is_never_overwritten(tmp_path: Path, picture: Picture) -> None:
 def other_model(data: bytes) -> bytes:
     from dataclasses import replace
 
-    header, payload = container.unpack(data)
-    return container.pack(replace(header, fingerprint=b"elsewher"), payload)
+    header, payloads = container.unpack(data)
+    return container.pack(replace(header, parts=(replace(header.parts[0], fingerprint=b"elsewher"),)), payloads)
 
 
 BAD_FILES: dict[str, tuple[Callable[[bytes], bytes], type[shearloc.ShearlocError]]] = {

@@ -52,8 +52,8 @@ def test_a_case_is_known_by_its_number() -> None:
 
 def test_parts_make_the_file_again() -> None:
     for seed in seeds():
-        parts, payload = split(seed.data)
-        assert join(seed.data[:9], parts, payload) == seed.data
+        parts, payloads = split(seed.data)
+        assert join(seed.data[:9], parts, payloads) == seed.data
         assert [part.content for part in parts if part.name == "height"] == [
             varint(container.unpack_header(seed.data)[0].height)
         ]
@@ -92,20 +92,21 @@ MISBEHAVIOUR = {
     "another exception": ("1 / 0", "ZeroDivisionError"),
     "memory": ("bytearray(1 << 30)", "MemoryError"),
     "no message": ("raise shearloc.CorruptError", "without a message"),
-    "wrong pixels": ("return ~decode(sound)", "wrong pixels"),
+    "wrong pixels": ("return Picture(~decode(sound).samples)", "wrong pixels"),
 }
 
 
 BROKEN_WORKER = """
 import os, signal, time, shearloc
 from shearloc.codec import api
+from shearloc.codec.picture import Picture
 from tests.fuzz.worker import main
-sound, decode, info = {sound!r}, api.decode, api.info
+sound, decode, info = {sound!r}, api.decode_picture, api.info
 def broken(data, **options):
     if data == sound:
         return decode(data)
     {action}
-api.decode, api.info = broken, lambda data: info(sound)
+api.decode_picture, api.info = broken, lambda data: info(sound)
 main()
 """
 

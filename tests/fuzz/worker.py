@@ -49,9 +49,11 @@ def _answer(data: bytes) -> dict[str, str]:
 def _decode(data: bytes) -> dict[str, str]:
     """`info`, too, because it takes another way."""
     json.dumps(api.info(data).to_dict())
-    pixels = api.decode(data, engine="numpy", max_samples=MAX_SAMPLES)
-    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype}".encode() + pixels.tobytes())
-    return {"pixels": digest.hexdigest()}
+    picture = api.decode_picture(data, engine="numpy", max_samples=MAX_SAMPLES)
+    picture.array()
+    palette = b"" if picture.palette is None else picture.palette.tobytes()
+    what = f"{picture.samples.shape} {picture.mode} {picture.transparency.hex()} {palette.hex()} {picture.chunks}"
+    return {"pixels": hashlib.sha256(what.encode() + picture.samples.tobytes()).hexdigest()}
 
 
 def _limit_memory() -> None:
