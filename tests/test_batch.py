@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 import shearloc
 from shearloc import batch, cli
@@ -372,6 +372,12 @@ def test_not_enough_memory_fails_one_file(
     assert (tmp_path / "b.shl").exists() and not (tmp_path / "a.shl").exists()
 
 
-def test_strip_is_taken(tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]]) -> None:
-    assert command("encode", "a.png", "--strip").code == 0
-    assert (tmp_path / "a.shl").read_bytes() == shearloc.encode(images["a"])
+def test_strip_drops_metadata(tmp_path: Path, command: Command, picture: Picture) -> None:
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Title", "a title")
+    Image.fromarray(picture(9, 11, 3)).save(tmp_path / "a.png", pnginfo=notes)
+    assert command("encode", "a.png", "kept.shl").code == 0
+    assert command("encode", "a.png", "stripped.shl", "--strip").code == 0
+    kept, stripped = (shearloc.info((tmp_path / f"{name}.shl").read_bytes()) for name in ("kept", "stripped"))
+    assert kept.chunks == ("tEXt",) and stripped.chunks == ()
+    assert kept.pixel_crc == stripped.pixel_crc
