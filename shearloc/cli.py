@@ -1,23 +1,25 @@
-"""The `shearloc` command: arguments, messages, exit codes. The work is done by `codec`.
+"""The `shearloc` command: arguments, messages, exit codes. The work on files is `batch.py`'s.
 
-Exit code 0: done; 1: refused, with one line on stderr; 2: wrong usage. `--help` and `info` import neither Numba
-nor torch, so heavy imports are inside the commands.
+Exit code 0: done; 1: refused, with one line on stderr; 2: wrong usage; 130: interrupted (Ctrl-C).
+`--help` and `info` import neither Numba nor torch, so heavy imports are inside the commands.
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 
 import typer
 
-from . import __version__
+from . import __version__, batch
 from .errors import ShearlocError
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
 PROGRESS_AFTER = 2.0
 """Seconds before a progress bar appears."""
 
@@ -34,13 +36,25 @@ Engine = Annotated[
     Literal["auto", "numpy", "torch", "cuda", "numba"],
     typer.Option(help="What computes. It changes the speed, never a byte."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT if it exists.")]
+MaxSamples = Annotated[
+    int | None, typer.Option(min=1, help="Largest height x width x channels to accept. Default: 2^28.")
+]
+OutDir = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder for the outputs, made if missing. Default: beside each IN.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
 
 
 def main() -> None:
     """Run the command line and exit (SystemExit)."""
     try:
         app(prog_name="shearloc")
+    except SystemExit as done:
+        if done.code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
+            _complain("interrupted")
+        raise
+    except KeyboardInterrupt:
+        _fail("interrupted", INTERRUPTED)
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except (ShearlocError, MemoryError) as error:
@@ -62,63 +76,104 @@ def _root(
     pass
 
 
-@app.command(epilog="\b\nExamples:\n  shearloc encode photo.png\n  shearloc encode scan.tif archive/scan.shl --force")
+@app.command(
+    epilog="\b\nExamples:\n  shearloc encode photo.png\n  shearloc encode scan.tif archive/scan.shl --force\n"
+    "  shearloc encode *.png --out-dir archive --skip-existing"
+)
 def encode(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A PNG, PPM, TIFF, BMP or WebP image.")],
-    target: Annotated[Path | None, typer.Argument(metavar="OUT", help="Default: IN with .shl.")] = None,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IN",
+            help="PNG, PPM, TIFF, BMP or WebP images. The second of two is OUT if it ends in .shl; else each IN is "
+            "written to the same name with .shl.",
+        ),
+    ],
+    out_dir: OutDir = None,
     model: Annotated[str, typer.Option(help="One of `shearloc models`; auto chooses by colour.")] = "auto",
     effort: Annotated[
         int,
         typer.Option(min=1, max=9, help="From 7 on, adapt the model to the image: slow, needs torch, smaller files."),
     ] = 5,
     engine: Engine = "auto",
+    strip: Annotated[
+        bool, typer.Option("--strip", help="Drop metadata: colour profile, Exif, XMP, text, resolution.")
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify/--no-verify", help="Decode each new file, with another engine if that is quick, and compare."
+        ),
+    ] = True,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Leave out an IN whose output is there and complete: whole, its checksums right, and the one of its "
+            "pixels that of IN. A half output is replaced, any other file kept.",
+        ),
+    ] = False,
     force: Force = False,
 ) -> None:
-    """Compress an image file of any common kind, its palette, bit depth and metadata included."""
-    from .codec import api, planes
+    """Compress image files of any common kind, palette, bit depth and metadata included.
 
-    out = _choose_output(source, target, ".shl", force)
-    start = time.perf_counter()
-    picture = planes.load(source)
-    with _naming(source), _progress("encode") as progress:
-        data = api.encode_picture(picture, model=model, effort=effort, engine=engine, progress=progress)
-    planes.write_atomic(out, data)
-    seconds = time.perf_counter() - start
-    before, after = source.stat().st_size, len(data)
-    typer.echo(
-        f"{source} {before:,} bytes -> {out} {after:,} bytes ({after / before:.1%}), "
-        f"{8 * after / picture.samples.size:.3f} bits per subpixel, {seconds:.1f} s"
-    )
+    A file that cannot be encoded does not stop the others; those that failed are listed at the end, with exit code 1.
+    """
+    jobs = _jobs(files, out_dir, ".shl", lambda out: out.suffix.lower() == ".shl")
+    how = batch.Encoding(model, effort, engine, strip, verify)
+    existing = batch.Existing(skip_existing, force)
+    _run(jobs, lambda job, begin: batch.encode_file(job, how, existing, begin))
 
 
-@app.command(epilog="\b\nExamples:\n  shearloc decode photo.shl\n  shearloc decode photo.shl back.tif")
+@app.command(
+    epilog="\b\nExamples:\n  shearloc decode photo.shl\n  shearloc decode photo.shl back.tif\n"
+    "  shearloc decode archive/*.shl --out-dir pictures"
+)
 def decode(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A .shl file.")],
-    target: Annotated[
-        Path | None,
-        typer.Argument(metavar="OUT", help="An image; the suffix says which kind. Default: IN with .png."),
-    ] = None,
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IN",
+            help=".shl files. The second of two is OUT if it does not end in .shl, and its suffix says which kind of "
+            "image; else every IN is written to the same name with .png.",
+        ),
+    ],
+    out_dir: OutDir = None,
     engine: Engine = "auto",
-    max_samples: Annotated[
-        int | None, typer.Option(min=1, help="Largest height x width x channels to accept. Default: 2^28.")
-    ] = None,
+    max_samples: MaxSamples = None,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing",
+            help="Leave out an IN whose output is there and complete: an image of the size and with the pixel "
+            "checksum that IN says. A half output is replaced, any other file kept.",
+        ),
+    ] = False,
     force: Force = False,
 ) -> None:
-    """Restore the image of a .shl file, every pixel as it was."""
-    from .codec import api, planes
+    """Restore the images of .shl files, every pixel as it was.
 
-    out = _choose_output(source, target, ".png", force)
-    start = time.perf_counter()
-    data = source.read_bytes()
-    with _naming(source):
-        mode = api.info(data).mode
-    planes.check_output(out, mode)  # refuses before minutes of decoding, not after
-    with _naming(source), _progress("decode") as progress:
-        picture = api.decode_picture(data, engine=engine, max_samples=max_samples or api.MAX_SAMPLES, progress=progress)
-    planes.save(out, picture)
-    seconds = time.perf_counter() - start
-    height, width = picture.samples.shape[:2]
-    typer.echo(f"{source} -> {out} {width} x {height} {picture.mode}, {seconds:.1f} s")
+    A file that cannot be decoded does not stop the others; those that failed are listed at the end, with exit code 1.
+    """
+    jobs = _jobs(files, out_dir, ".png", lambda out: out.suffix.lower() != ".shl")
+    how = batch.Decoding(engine, max_samples)
+    existing = batch.Existing(skip_existing, force)
+    _run(jobs, lambda job, begin: batch.decode_file(job, how, existing, begin))
+
+
+@app.command(epilog="\b\nExamples:\n  shearloc verify photo.shl\n  shearloc verify archive/*.shl")
+def verify(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help=".shl files.")],
+    engine: Engine = "auto",
+    max_samples: MaxSamples = None,
+) -> None:
+    """Decode .shl files and check structure, checksums and pixels, writing nothing. One line for each file.
+
+    Exit code 1 if any of them is not sound.
+    """
+    how = batch.Decoding(engine, max_samples)
+    jobs = [batch.Job(file, file) for file in files]
+    _run(jobs, lambda job, begin: batch.verify_file(job.source, how, begin))
 
 
 @app.command(epilog="\b\nExamples:\n  shearloc info photo.shl\n  shearloc info photo.shl --json")
@@ -163,22 +218,29 @@ def _plain_part(part: dict[str, object]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in part.items() if value is not None)
 
 
-def _choose_output(source: Path, target: Path | None, suffix: str, force: bool) -> Path:
-    """OUT, or IN with another suffix; a bad one is refused before any work.
+def _jobs(files: list[Path], out_dir: Path | None, suffix: str, is_output: Callable[[Path], bool]) -> list[batch.Job]:
+    """IN... [OUT]: the last of two is OUT if it looks like one, so that a pattern that matches two files is no trap."""
+    if len(files) == 2 and out_dir is None and is_output(files[1]):
+        return [batch.Job(*files)]
+    return batch.plan(files, out_dir, suffix)
 
-    Raises OSError, and ShearlocError where a file would be overwritten unasked.
-    """
-    from .codec import planes
 
-    with open(source, "rb"):  # IN's own trouble comes first
-        pass
-    out = target or source.with_suffix(suffix)
-    planes.check_writable(out)
-    if out.exists() and os.path.samefile(source, out):
-        raise ShearlocError(f"{out}: IN and OUT are the same file")
-    if out.exists() and not force:
-        raise ShearlocError(f"{out}: exists already; give another OUT, or --force to overwrite it")
-    return out
+def _run(jobs: list[batch.Job], work: Callable[[batch.Job, batch.Begin], str]) -> None:
+    """Do one job after the other, a line for each. Goes on after one that fails; then exits 1 at the end."""
+    failed: list[Path] = []
+    with _progress(len(jobs)) as progress:
+        for i, job in enumerate(jobs):
+            try:
+                typer.echo(work(job, partial(progress, i)))
+            except (ShearlocError, OSError, MemoryError) as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                _complain(batch.message(error, job))
+                failed.append(job.source)
+    if failed and len(jobs) > 1:
+        _complain(f"{len(failed)} of {len(jobs)} files failed: {', '.join(map(str, failed))}")
+    if failed:
+        sys.exit(1)
 
 
 @contextmanager
@@ -191,38 +253,55 @@ def _naming(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _progress(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A (done, total) callback that shows a bar on stderr once a job has run for `PROGRESS_AFTER` seconds.
+def _progress(files: int) -> Iterator[Callable[[int, str], batch.Progress | None]]:
+    """Function (number of files done, what begins now) -> (done, total) callback for that.
 
-    None where stderr is no terminal.
+    Bars, one for the files and one for what is being done, appear on stderr `PROGRESS_AFTER` seconds from now.
+    Where stderr is no terminal the callbacks are None.
     """
     if not sys.stderr.isatty():
-        yield None
+        yield lambda index, label: None
         return
     due = time.monotonic() + PROGRESS_AFTER
+    show: Callable[[int, str, int, int], None] | None = None
     with ExitStack() as stack:
-        show: Callable[[int, int], None] | None = None
 
-        def report(done: int, total: int) -> None:
-            nonlocal show
-            if show is None and time.monotonic() >= due:
-                show = _open_bar(stack, label)
-            if show is not None:
-                show(done, total)
+        def begin(index: int, label: str) -> batch.Progress:
+            def report(done: int, total: int) -> None:
+                nonlocal show
+                if show is None and time.monotonic() >= due:
+                    show = _open_bars(stack, files)
+                if show is not None:
+                    show(index, label, done, total)
 
-        yield report
+            return report
+
+        yield begin
 
 
-def _open_bar(stack: ExitStack, label: str) -> Callable[[int, int], None]:
-    """Draw a bar that goes away when `stack` closes; returns what moves it."""
+def _open_bars(stack: ExitStack, files: int) -> Callable[[int, str, int, int], None]:
+    """Draw bars that go away when `stack` closes; returns what moves them."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import Progress
 
-    bar = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
-    task = bar.add_task(label, total=None)
-    return lambda done, total: bar.update(task, completed=done, total=total)
+    # Lines printed meanwhile go above the bars, but never from a redirected stdout to stderr.
+    console = Console(stderr=True)
+    bars = stack.enter_context(Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()))
+    every = bars.add_task("files", total=files, visible=files > 1)
+    this = bars.add_task("", total=None)
+
+    def show(index: int, label: str, done: int, total: int) -> None:
+        bars.update(every, completed=index)
+        bars.update(this, description=escape(label), completed=done, total=total)
+
+    return show
 
 
-def _fail(message: str) -> NoReturn:
+def _complain(message: str) -> None:
     typer.echo(f"shearloc: {' '.join(message.split())}", err=True)
-    sys.exit(1)
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    _complain(message)
+    sys.exit(code)

@@ -78,17 +78,19 @@ def test_existing_output_is_kept_unless_forced(tmp_path: Path, small: bytes) -> 
 def test_input_is_never_overwritten(tmp_path: Path, picture: Picture) -> None:
     Image.fromarray(picture(4, 4, 1)).save(tmp_path / "a.png")
     (tmp_path / "link.shl").symlink_to(tmp_path / "a.png")
-    for out in ("a.png", "link.shl"):
-        refused = run("encode", "a.png", out, "--force", folder=tmp_path)
-        assert refused.returncode == 1 and "same file" in refused.stderr
+    before = (tmp_path / "a.png").read_bytes()
+    for arguments in (["a.png", "link.shl"], ["link.shl"], ["a.png", "a.png"]):
+        refused = run("encode", *arguments, "--force", folder=tmp_path)
+        assert_refused(refused, "")
+        assert "same file" in refused.stderr or "would both be written" in refused.stderr
+    assert (tmp_path / "a.png").read_bytes() == before and (tmp_path / "link.shl").is_symlink()
 
 
 def other_model(data: bytes) -> bytes:
     from dataclasses import replace
 
     header, payloads = container.unpack(data)
-    parts = (replace(header.parts[0], fingerprint=b"elsewher"),)
-    return container.pack(replace(header, parts=parts), payloads)
+    return container.pack(replace(header, parts=(replace(header.parts[0], fingerprint=b"elsewher"),)), payloads)
 
 
 BAD_FILES: dict[str, tuple[Callable[[bytes], bytes], type[shearloc.ShearlocError]]] = {
@@ -163,7 +165,15 @@ def assert_refused(done: subprocess.CompletedProcess[str], told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["paint"], ["encode"], ["encode", "a", "--effort", "10"], ["decode", "a", "--engine", "abacus"]]
+    "arguments",
+    [
+        [],
+        ["paint"],
+        ["encode"],
+        ["verify"],
+        ["encode", "a", "--effort", "10"],
+        ["decode", "a", "--engine", "abacus"],
+    ],
 )
 def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str]) -> None:
     assert run(*arguments, folder=tmp_path).returncode == 2
@@ -171,9 +181,8 @@ def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str]) -> None:
 
 def test_info(tmp_path: Path, small: bytes) -> None:
     (tmp_path / "a.shl").write_bytes(small)
-    fields = shearloc.info(small).to_dict()
-    found = json.loads(run("info", "a.shl", "--json", folder=tmp_path).stdout)
-    assert found == {**fields, "chunks": [], "parts": list(fields["parts"])}
+    listed = run("info", "a.shl", "--json", folder=tmp_path).stdout
+    assert json.loads(listed) == json.loads(json.dumps(shearloc.info(small).to_dict()))
     plain = run("info", "a.shl", folder=tmp_path).stdout
     assert "method local" in plain and "model photo" in plain and "bits per subpixel" in plain
 
@@ -185,7 +194,7 @@ def test_models(tmp_path: Path) -> None:
 
 def test_version_and_help(tmp_path: Path) -> None:
     assert run("--version", folder=tmp_path).stdout == f"shearloc {shearloc.__version__}\n"
-    for arguments in ([], ["encode"], ["decode"], ["info"]):
+    for arguments in ([], ["encode"], ["decode"], ["info"], ["verify"]):
         assert "Examples:" in run(*arguments, "--help", folder=tmp_path).stdout
 
 
@@ -217,17 +226,42 @@ class Terminal:
 
 
 @pytest.mark.parametrize(("delay", "shown"), [(0.0, True), (60.0, False)])
-def test_progress_bar_waits(monkeypatch: pytest.MonkeyPatch, delay: float, shown: bool) -> None:
+@pytest.mark.parametrize("files", [1, 3])
+def test_progress_bars_wait(monkeypatch: pytest.MonkeyPatch, delay: float, shown: bool, files: int) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(cli, "PROGRESS_AFTER", delay)
-    with cli._progress("decode") as report:
-        assert report is not None
-        for done in range(5):
-            report(done, 4)
-    assert ("decode" in terminal.text) == shown
+    with cli._progress(files) as begin:
+        for index in range(files):
+            report = begin(index, f"decode [b]{index}.shl")
+            assert report is not None
+            for done in range(5):
+                report(done, 4)
+    assert (f"decode [b]{files - 1}.shl" in terminal.text) == shown
+    assert ("files" in terminal.text) == (shown and files > 1)
 
 
 def test_no_progress_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with cli._progress("decode") as report:
-        assert report is None
+    with cli._progress(2) as begin:
+        assert begin(0, "decode") is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pty is for Unix")
+def test_lines_and_bars_share_a_terminal(tmp_path: Path, picture: Picture) -> None:
+    """The lines go to stdout, whole, and the bars to the terminal that stderr is."""
+    import pty
+
+    for name in "ab":
+        Image.fromarray(picture(40, 50, 3)).save(tmp_path / f"{name}.png")
+    code = "from shearloc import cli; cli.PROGRESS_AFTER = 0; cli.main()"
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", code, "encode", "a.png", "b.png"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=follower, text=True, timeout=300,
+    )  # fmt: skip
+    os.close(follower)
+    drawn = os.read(leader, 1 << 16).decode()
+    os.close(leader)
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["a.png", "b.png"]
+    assert "encode a.png" in drawn and "files" in drawn and "bits per subpixel" not in drawn

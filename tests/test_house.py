@@ -7,12 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "shearloc"
-FLOORS = ["models", "codec", "evaluate", "cli"]
+FLOORS = ["models", "codec", "evaluate", "batch", "cli"]
 
 
 def test_ci_runs_the_readme_command() -> None:
-    command = (ROOT / ".ci" / "run").read_text().splitlines()[-1]
-    assert "pytest" in command
+    command, fuzz = (ROOT / ".ci" / "run").read_text().splitlines()[-2:]
+    assert "pytest" in command and "tests.fuzz" in fuzz
     assert command in (ROOT / "README.md").read_text().splitlines()
 
 
@@ -22,7 +22,7 @@ def test_torch_is_pinned() -> None:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_never_go_up(path: Path) -> None:
-    """cli -> evaluate -> codec -> models; and inside the package imports are relative."""
+    """cli -> batch -> evaluate -> codec -> models; and inside the package imports are relative."""
     inside = path.relative_to(PACKAGE).with_suffix("").parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

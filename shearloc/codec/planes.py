@@ -8,7 +8,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -106,6 +106,9 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A new file to write to, which takes the place of `path` at the end if no error occurs.
 
+    Its content is on the disk before it has that name, so that not even a power cut leaves half a file there. A
+    process that is killed leaves a `.shearloc-….part` in the folder, which nothing reads.
+
     Raises OSError: no such folder, or the path is there and is not a regular file.
     """
     target = Path(os.path.realpath(path))  # through a symbolic link, as open() would write
@@ -114,10 +117,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         with open(part, "xb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, target)
+        _sync_folder(target.parent)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the folder's new entry on the disk, where the system allows it."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

@@ -1,0 +1,125 @@
+"""A few seconds of fuzzing, and that the harness would notice what it is there for."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import shearloc
+from shearloc.codec import container
+from shearloc.errors import CorruptError
+
+from .mutate import Case, bit_flip, case, damage, join, split, varint
+from .seeds import Seed, seeds
+from .watch import ROOT, Worker, judge
+
+Picture = Callable[..., NDArray[np.uint8]]
+
+
+def fuzz(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.fuzz", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def test_a_few_seconds(tmp_path: Path) -> None:
+    done = fuzz("--seconds", 4, "--seed", 20, "--keep", tmp_path / "findings")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("findings: 0\n") and "CorruptError" in done.stdout and "pixels" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_bit_flips_of_a_small_file(tmp_path: Path, picture: Picture, channels: int) -> None:
+    data = shearloc.encode(picture(3, 5, channels))
+    (tmp_path / "small.shl").write_bytes(data)
+    done = fuzz("--all-bit-flips", tmp_path / "small.shl", "--keep", tmp_path / "findings")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(f"{8 * len(data):,} files") and "pixels" not in done.stdout
+
+
+def test_a_case_is_known_by_its_number() -> None:
+    files = seeds()
+    cases = [case(files, Random(f"3 {number}")) for number in range(300)]
+    assert cases == [case(seeds(), Random(f"3 {number}")) for number in range(300)]
+    assert len({one.data for one in cases}) > 280
+    assert sum(one.forged for one in cases) > 150
+
+
+def test_parts_make_the_file_again() -> None:
+    for seed in seeds():
+        parts, payloads = split(seed.data)
+        assert join(seed.data[:9], parts, payloads) == seed.data
+        assert [part.content for part in parts if part.name == "height"] == [
+            varint(container.unpack_header(seed.data)[0].height)
+        ]
+
+
+def test_forged_checksums_hold() -> None:
+    """Most forged files are refused for what is in them, not for their checksums."""
+    files = seeds()
+    forged = [one for one in (case(files, Random(number)) for number in range(400)) if one.forged]
+    reasons = [reason(one.data) for one in forged]
+    assert sum("checksum" in text for text in reasons) < 0.1 * len(reasons)
+    assert len(set(reasons)) > 15
+
+
+def reason(data: bytes) -> str:
+    try:
+        container.unpack(data)
+    except shearloc.ShearlocError as error:
+        return str(error)
+    return ""
+
+
+def test_damage_is_found() -> None:
+    seed, draw = seeds()[0], Random(5)
+    for _ in range(300):
+        broken = damage(seed.data, seed.data, draw, [])
+        if broken != seed.data:
+            with pytest.raises((CorruptError, shearloc.FormatError)):
+                container.unpack(broken)
+
+
+MISBEHAVIOUR = {
+    "crash": ("os.kill(os.getpid(), signal.SIGSEGV)", "exit code -11"),
+    "exit": ("os._exit(0)", "exit code 0"),
+    "hang": ("time.sleep(60)", "still at work"),
+    "another exception": ("1 / 0", "ZeroDivisionError"),
+    "memory": ("bytearray(1 << 30)", "MemoryError"),
+    "no message": ("raise shearloc.CorruptError", "without a message"),
+    "wrong pixels": ("return Picture(~decode(sound).samples)", "wrong pixels"),
+}
+
+
+BROKEN_WORKER = """
+import os, signal, time, shearloc
+from shearloc.codec import api
+from shearloc.codec.picture import Picture
+from tests.fuzz.worker import main
+sound, decode, info = {sound!r}, api.decode_picture, api.info
+def broken(data, **options):
+    if data == sound:
+        return decode(data)
+    {action}
+api.decode_picture, api.info = broken, lambda data: info(sound)
+main()
+"""
+
+
+@pytest.mark.parametrize("kind", MISBEHAVIOUR)
+def test_misbehaviour_is_noticed(kind: str) -> None:
+    action, told = MISBEHAVIOUR[kind]
+    sound = shearloc.encode(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    worker = Worker([Seed("sound", sound)], ("-c", BROKEN_WORKER.format(sound=sound, action=action)))
+    try:
+        broken = bit_flip(sound, 8 * len(sound) - 1)
+        wrong = judge(Case(broken, (0,), False, ""), worker.ask(broken, 2.0), worker.digests)
+        assert wrong and told in wrong
+        assert judge(Case(sound, (0,), False, ""), worker.ask(sound), worker.digests) is None  # it works again
+    finally:
+        worker.close()

@@ -1,0 +1,101 @@
+"""Feeds a worker, notices when it dies or takes too long, and judges what it says."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+from .mutate import Case
+from .seeds import Seed
+from .worker import LIMIT_NOW
+
+ROOT = Path(__file__).parents[2]
+
+TIME_LIMIT = 20.0
+"""Seconds for one case. The slowest take about three on an idle core."""
+START_LIMIT = 300.0
+"""Seconds for the first cases, which may compile."""
+
+Answer = dict[str, str]
+
+
+class Worker:
+    """A worker process and the pixels' digests of the seeds; started again where it died.
+
+    RuntimeError if a seed is not sound.
+    """
+
+    def __init__(self, seeds: list[Seed], command: tuple[str, ...] = ("-m", "tests.fuzz.worker")) -> None:
+        self.seeds = seeds
+        self.command = command
+        self.digests: list[str] = []
+        self._start()
+
+    def ask(self, data: bytes, limit: float = TIME_LIMIT) -> Answer:
+        """What became of a file: the worker's answer, or `wrong` where it died or had to be killed."""
+        assert self._process.stdin and self._process.stdout
+        try:
+            self._process.stdin.write(len(data).to_bytes(4, "little") + data)
+            self._process.stdin.flush()
+            if not select.select([self._process.stdout], [], [], limit)[0]:
+                self._restart()
+                return {"wrong": f"still at work after {limit:.0f} seconds"}
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        if not line:
+            code = self._process.wait()
+            self._restart()
+            return {"wrong": f"the process died with exit code {code}"}
+        answer: Answer = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _restart(self) -> None:
+        self.close()
+        self._start()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, *self.command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+        )
+        answers = [self.ask(seed.data, START_LIMIT) for seed in self.seeds]
+        assert self._process.stdin
+        self._process.stdin.write(LIMIT_NOW)
+        bad = [seed.name for seed, answer in zip(self.seeds, answers, strict=True) if "pixels" not in answer]
+        if bad:
+            raise RuntimeError(f"seeds that do not decode: {', '.join(bad)}; {answers}")
+        self.digests = [answer["pixels"] for answer in answers]
+
+
+def judge(case: Case, answer: Answer, digests: list[str]) -> str | None:
+    """What is wrong with an answer; None if nothing.
+
+    The pixels of a file that is merely damaged must be the original's. A forged file may be another image's sound one.
+    """
+    if "wrong" in answer:
+        return answer["wrong"]
+    if "pixels" in answer and not case.forged and answer["pixels"] not in {digests[i] for i in case.parents}:
+        return "wrong pixels"
+    return None
+
+
+def outcome(answer: Answer) -> str:
+    """A word for the statistics."""
+    return "pixels" if "pixels" in answer else answer.get("refused", "WRONG")
+
+
+def summary(counts: Counter[str]) -> str:
+    """Outcomes and how many of each."""
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())

@@ -1,0 +1,383 @@
+"""Many files at once, what is there already, and verification. The command runs in this process; files are real."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+
+import shearloc
+from shearloc import batch, cli
+from shearloc.codec import api
+from shearloc.codec import picture as pictures
+from shearloc.models import engines
+
+Picture = Callable[..., NDArray[np.uint8]]
+
+
+class Done(NamedTuple):
+    code: int
+    out: list[str]
+    err: list[str]
+
+
+Command = Callable[..., Done]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """command("encode", "a.png") runs `shearloc encode a.png` in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["shearloc", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Done(int(exit_.value.code or 0), out.splitlines(), err.splitlines())
+
+    return run
+
+
+@pytest.fixture
+def images(tmp_path: Path, picture: Picture) -> dict[str, NDArray[np.uint8]]:
+    """a.png, b.png and c.png (gray) in `tmp_path`, as arrays by name."""
+    arrays = {"a": picture(9, 11, 3), "b": picture(10, 8, 3), "c": picture(7, 9, 1)}
+    for name, array in arrays.items():
+        Image.fromarray(array).save(tmp_path / f"{name}.png")
+    return arrays
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones too, and its content."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_encode_and_decode_many(tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]]) -> None:
+    encoded = command("encode", "a.png", "b.png", "c.png", "--out-dir", "deep/archive")
+    assert (encoded.code, encoded.err) == (0, [])
+    assert [line.split()[0] for line in encoded.out] == ["a.png", "b.png", "c.png"]
+    assert all(line.endswith(", verified") for line in encoded.out)
+    decoded = command("decode", *sorted((tmp_path / "deep/archive").iterdir()), "--out-dir", "back")
+    assert (decoded.code, decoded.err, len(decoded.out)) == (0, [], 3)
+    for name, array in images.items():
+        assert (tmp_path / f"deep/archive/{name}.shl").read_bytes() == shearloc.encode(array)
+        with Image.open(tmp_path / f"back/{name}.png") as back:
+            assert np.array_equal(np.array(back), array)
+    assert len(listing(tmp_path)) == 9
+
+
+def test_a_bad_file_does_not_stop_the_others(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]]
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"hello")
+    encoded = command("encode", "a.png", "bad.png", "none.png", "b.png")
+    assert encoded.code == 1
+    assert [line.split()[0] for line in encoded.out] == ["a.png", "b.png"]
+    assert [line.split(": ")[1] for line in encoded.err[:2]] == ["bad.png", "none.png"]
+    assert encoded.err[2:] == ["shearloc: 2 of 4 files failed: bad.png, none.png"]
+    (tmp_path / "b.shl").write_bytes(b"\x89SHL\r\n\x1a\n\x01cut")
+    decoded = command("decode", "b.shl", "a.shl", "--out-dir", "back")
+    assert decoded.code == 1 and len(decoded.out) == 1
+    assert decoded.err[0].startswith("shearloc: b.shl: ")
+    assert decoded.err[1:] == ["shearloc: 1 of 2 files failed: b.shl"]
+    assert os.listdir(tmp_path / "back") == ["a.png"]
+
+
+def test_two_images_are_two_inputs(tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]]) -> None:
+    """What a pattern that matches two files gives: the second is not overwritten, not even with --force."""
+    before = listing(tmp_path)
+    assert command("encode", "a.png", "b.png", "--force").code == 0
+    assert command("decode", "a.shl", "b.shl", "--force", "--out-dir", "back").code == 0
+    after = listing(tmp_path)
+    assert before.items() <= after.items()
+    assert set(after) - set(before) == {"a.shl", "b.shl", "back/a.png", "back/b.png"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["x.png", "x.tif"], "x.png and x.tif would both be written to x.shl"),
+        (["x.png", "sub/x.png", "--out-dir", "new"], "x.png and sub/x.png would both be written to new/x.shl"),
+        (["a.png", "sub/../a.png"], "a.png and sub/../a.png would both"),
+        (["a.png", "sub"], "sub: Is a directory"),
+        (["link.png", "a.png", "b.png", "--force"], "link.png would be written over b.png"),
+        (["a.png", "--out-dir", "b.png"], "b.png: File exists"),
+    ],
+)
+def test_plans_that_would_overwrite_are_refused_before_work(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], arguments: list[str], told: str
+) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("x.png", "sub/x.png", "link.png"):
+        shutil.copy(tmp_path / "a.png", tmp_path / name)
+    Image.fromarray(images["b"]).save(tmp_path / "x.tif")
+    (tmp_path / "link.shl").symlink_to("b.png")
+    before = listing(tmp_path)
+    refused = command("encode", *arguments)
+    assert (refused.code, refused.out, len(refused.err)) == (1, [], 1)
+    assert refused.err[0].startswith(f"shearloc: {told}")
+    assert listing(tmp_path) == before and not (tmp_path / "new").exists()
+
+
+def test_same_name_in_two_folders(tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]]) -> None:
+    (tmp_path / "sub").mkdir()
+    shutil.copy(tmp_path / "b.png", tmp_path / "sub/a.png")
+    assert command("encode", "a.png", "sub/a.png").code == 0
+    assert (tmp_path / "sub/a.shl").read_bytes() == shearloc.encode(images["b"])
+
+
+def never(*arguments: object, **options: object) -> Any:
+    raise AssertionError("the network ran")
+
+
+def test_skip_existing_skips_what_is_complete(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("encode", "a.png", "c.png")
+    command("decode", "a.shl", "c.shl", "--out-dir", "back")
+    before = listing(tmp_path)
+    monkeypatch.setattr(api, "encode_picture", never)
+    monkeypatch.setattr(api, "decode_picture", never)
+    for again in (
+        command("encode", "a.png", "c.png", "--skip-existing"),
+        command("decode", "a.shl", "c.shl", "--out-dir", "back", "--skip-existing"),
+    ):
+        assert (again.code, again.err, len(again.out)) == (0, [], 2)
+        assert all("skipped" in line for line in again.out)
+    assert listing(tmp_path) == before
+
+
+def test_skip_existing_goes_on_where_it_stopped(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]]
+) -> None:
+    command("encode", "a.png")
+    resumed = command("encode", "a.png", "b.png", "--skip-existing")
+    assert resumed.code == 0 and "skipped" in resumed.out[0] and "verified" in resumed.out[1]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: b"",
+        lambda data: data[:5],
+        lambda data: data[:20],
+        lambda data: data[:-1],
+        lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
+        lambda data: data + b"\0",
+    ],
+    ids=["empty", "signature", "header", "payload", "bit", "longer"],
+)
+def test_skip_existing_replaces_half_a_file(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], spoil: Callable[[bytes], bytes]
+) -> None:
+    whole = shearloc.encode(images["a"])
+    (tmp_path / "a.shl").write_bytes(spoil(whole))
+    assert command("encode", "a.png", "--skip-existing").code == 0
+    assert (tmp_path / "a.shl").read_bytes() == whole
+
+
+@pytest.mark.parametrize("kept", [0, 60, -30])
+def test_skip_existing_replaces_half_an_image(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], kept: int
+) -> None:
+    command("encode", "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:kept])
+    assert command("decode", "a.shl", "--skip-existing").code == 0
+    with Image.open(tmp_path / "a.png") as back:
+        assert np.array_equal(np.array(back), images["a"])
+
+
+@pytest.mark.parametrize("there", ["another image", "text", "newer version", "other kind"])
+def test_skip_existing_keeps_other_files(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], there: str
+) -> None:
+    """A file that is no part of the output is somebody's: kept and told, unless --force."""
+    other = shearloc.encode(images["b"])
+    content = {
+        "another image": other,
+        "text": b"my notes",
+        "newer version": other[:8] + b"\x02" + other[9:],
+        "other kind": (tmp_path / "b.png").read_bytes(),
+    }[there]
+    (tmp_path / "a.shl").write_bytes(content)
+    kept = command("encode", "a.png", "--skip-existing")
+    assert kept.code == 1 and kept.err[0].startswith("shearloc: a.shl: exists already")
+    assert (tmp_path / "a.shl").read_bytes() == content
+    assert command("encode", "a.png", "--skip-existing", "--force").code == 0
+    assert (tmp_path / "a.shl").read_bytes() == shearloc.encode(images["a"])
+
+
+@pytest.mark.parametrize("there", ["another image", "same size", "text", "palette"])
+def test_skip_existing_keeps_other_images(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], there: str
+) -> None:
+    command("encode", "a.png")
+    {
+        "another image": lambda: Image.fromarray(images["b"]).save("a.png"),
+        "same size": lambda: Image.fromarray(images["a"] ^ 1).save("a.png"),
+        "text": lambda: Path("a.png").write_text("my notes"),
+        "palette": lambda: Image.fromarray(images["a"]).quantize(8).save("a.png"),
+    }[there]()
+    content = (tmp_path / "a.png").read_bytes()
+    kept = command("decode", "a.shl", "--skip-existing")
+    assert kept.code == 1 and kept.err[0].startswith("shearloc: a.png: exists already")
+    assert (tmp_path / "a.png").read_bytes() == content
+
+
+def test_verify(tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]]) -> None:
+    command("encode", "a.png", "c.png")
+    data = (tmp_path / "a.shl").read_bytes()
+    (tmp_path / "bad.shl").write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    before = listing(tmp_path)
+    sound = command("verify", "a.shl", "c.shl")
+    assert (sound.code, sound.err) == (0, [])
+    assert [line.split(", ")[:2] for line in sound.out] == [
+        ["a.shl: OK", "11 x 9 8-bit RGB"],
+        ["c.shl: OK", "9 x 7 8-bit gray"],
+    ]
+    mixed = command("verify", "a.shl", "bad.shl", "none.shl", "a.png")
+    assert mixed.code == 1 and len(mixed.out) == 1
+    assert [line.split(": ")[1] for line in mixed.err[:-1]] == ["bad.shl", "none.shl", "a.png"]
+    assert mixed.err[-1] == "shearloc: 3 of 4 files failed: bad.shl, none.shl, a.png"
+    assert command("verify", "a.shl", "--max-samples", "10").code == 1
+    assert listing(tmp_path) == before
+
+
+def test_verify_finds_wrong_pixels_behind_sound_checksums(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]]
+) -> None:
+    from dataclasses import replace
+
+    from shearloc.codec import container
+
+    header, payloads = container.unpack(shearloc.encode(images["a"]))
+    (tmp_path / "a.shl").write_bytes(container.pack(replace(header, pixel_crc=1), payloads))
+    wrong = command("verify", "a.shl")
+    assert wrong.code == 1 and "pixels do not match" in wrong.err[0]
+
+
+def test_a_wrong_engine_is_caught(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine whose products are off by one decodes its own files; the other engine does not."""
+    product = engines.NumbaRunner._product
+
+    def off_by_one(self: engines.NumbaRunner, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
+        sums = product(self, k, inputs, n)
+        sums += 1000
+        return sums
+
+    monkeypatch.setattr(engines.NumbaRunner, "_product", off_by_one)
+    (tmp_path / "old.shl").write_bytes(b"precious")
+    before = listing(tmp_path)
+    for arguments in (["a.png", "new.shl"], ["a.png", "old.shl", "--force"]):
+        refused = command("encode", *arguments, "--engine", "numba", "--model", "photo")
+        assert refused.code == 1 and refused.err[0].startswith("shearloc: a.png: verification failed")
+        assert listing(tmp_path) == before
+    assert command("encode", "a.png", "new.shl", "--engine", "numba", "--model", "photo", "--no-verify").code == 0
+    assert np.array_equal(shearloc.decode((tmp_path / "new.shl").read_bytes(), engine="numba"), images["a"])
+    with pytest.raises(shearloc.CorruptError):
+        shearloc.decode((tmp_path / "new.shl").read_bytes(), engine="numpy")
+
+
+def test_what_was_written_is_what_is_verified(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Verification reads the file, not the encoder's memory."""
+    read_bytes = Path.read_bytes
+
+    def read_with_a_flip(path: Path) -> bytes:
+        data = read_bytes(path)
+        return data if path.suffix != ".part" else data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
+
+    monkeypatch.setattr(Path, "read_bytes", read_with_a_flip)
+    refused = command("encode", "a.png")
+    assert refused.code == 1 and "verification failed" in refused.err[0]
+    assert not (tmp_path / "a.shl").exists()
+
+
+def test_what_is_decoded_is_compared_with_the_input(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder that stores other pixels, soundly, is caught, too."""
+    real = batch.encode
+
+    def encode_another(picture: Any, how: batch.Encoding, progress: Any) -> bytes:
+        return real(pictures.Picture(picture.samples ^ 1), how, progress)
+
+    monkeypatch.setattr(batch, "encode", encode_another)
+    refused = command("encode", "a.png")
+    assert refused.code == 1 and "verification failed" in refused.err[0]
+    assert not (tmp_path / "a.shl").exists()
+
+
+@pytest.mark.parametrize(
+    ("engine", "samples", "torch_pays", "checker"),
+    [
+        ("numba", 100, False, "numpy"),
+        ("torch", 100, False, "numpy"),
+        ("auto", 100, False, "numba"),
+        ("numpy", 1 << 20, False, "numpy"),
+        ("numpy", 1 << 20, True, "torch"),
+        ("numpy", 100, True, "torch"),
+        ("auto", 1 << 20, True, "numpy"),
+        ("cuda", 1 << 20, True, "torch"),
+    ],
+)
+def test_the_checking_engine_is_another_one(
+    monkeypatch: pytest.MonkeyPatch, engine: str, samples: int, torch_pays: bool, checker: str
+) -> None:
+    auto = "torch" if torch_pays else "numpy"
+    monkeypatch.setattr(engines, "choose", lambda engine, samples: auto if engine == "auto" else engine)
+    assert batch.checking_engine(engine, samples) == checker
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (shearloc.CorruptError("damaged"), "a.png: damaged"),
+        (shearloc.UnsupportedImageError("b.shl: another suffix"), "b.shl: another suffix"),
+        (FileNotFoundError(2, "No such file", "a.png"), "a.png: No such file"),
+        (OSError(28, "No space left on device"), "b.shl: No space left on device"),
+        (PermissionError(13, "Permission denied", "x/.shearloc-12.part"), "b.shl: Permission denied"),
+        (MemoryError(), "a.png: not enough memory"),
+        (shearloc.CorruptError("two\nlines"), "a.png: two lines"),
+    ],
+)
+def test_messages_name_the_file(error: Exception, told: str) -> None:
+    assert batch.message(error, batch.Job(Path("a.png"), Path("b.shl"))) == told
+
+
+def test_not_enough_memory_fails_one_file(
+    tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = batch.encode
+
+    def encode(picture: Any, how: batch.Encoding, progress: Any) -> bytes:
+        if picture.samples.shape == images["a"].shape:
+            raise MemoryError
+        return real(picture, how, progress)
+
+    monkeypatch.setattr(batch, "encode", encode)
+    done = command("encode", "a.png", "b.png")
+    assert done.code == 1 and done.err[0] == "shearloc: a.png: not enough memory"
+    assert (tmp_path / "b.shl").exists() and not (tmp_path / "a.shl").exists()
+
+
+def test_strip_drops_metadata(tmp_path: Path, command: Command, picture: Picture) -> None:
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Title", "a title")
+    Image.fromarray(picture(9, 11, 3)).save(tmp_path / "a.png", pnginfo=notes)
+    assert command("encode", "a.png", "kept.shl").code == 0
+    assert command("encode", "a.png", "stripped.shl", "--strip").code == 0
+    kept, stripped = (shearloc.info((tmp_path / f"{name}.shl").read_bytes()) for name in ("kept", "stripped"))
+    assert kept.chunks == ("tEXt",) and stripped.chunks == ()
+    assert kept.pixel_crc == stripped.pixel_crc
