@@ -25,9 +25,6 @@ Begin = Callable[[str], Progress | None]
 Found = Literal["same", "damaged", "other"]
 """What has an output's name: this very image and whole, a part of a file of the right kind, or anything else."""
 
-SMALL = 1 << 16
-"""Subpixels up to which the reference engine, about three times slower than numpy, checks what numpy encoded."""
-
 
 @dataclass(frozen=True)
 class Job:
@@ -52,6 +49,7 @@ class Encoding:
     model: str = "auto"
     effort: int = 5
     engine: str = "auto"
+    order: str = "sheared"
     strip: bool = False
     verify: bool = True
 
@@ -62,6 +60,7 @@ class Decoding:
 
     engine: str = "auto"
     max_samples: int | None = None
+    order: str = "auto"
 
 
 def plan(files: list[Path], out_dir: Path | None, suffix: str) -> list[Job]:
@@ -162,16 +161,10 @@ def message(error: Exception, job: Job) -> str:
 
 
 def checking_engine(engine: str, samples: int) -> str:
-    """What checks the work of `engine` on so many subpixels: another one, unless all others are much slower."""
+    """What checks the work of `engine` on so many subpixels: another one, and one that is always there."""
     from .models import engines
 
-    used = engines.choose(engine, samples)
-    if used in ("torch", "numba"):
-        return "numpy"
-    other = engines.choose("auto", samples)
-    if other == used == "numpy" and samples <= SMALL:
-        return "numba"
-    return other
+    return "numba" if engines.choose(engine, samples) == "numpy" else "numpy"
 
 
 def _check_paths(job: Job) -> None:
@@ -276,7 +269,9 @@ def encode(picture: "Picture", how: Encoding, progress: Progress | None) -> byte
     """The bytes of a `.shl` file."""
     from .codec import api
 
-    return api.encode_picture(picture, model=how.model, effort=how.effort, engine=how.engine, progress=progress)
+    return api.encode_picture(
+        picture, model=how.model, effort=how.effort, engine=how.engine, order=how.order, progress=progress
+    )
 
 
 def decode(data: bytes, how: Decoding, progress: Progress | None) -> "Picture":
@@ -284,7 +279,7 @@ def decode(data: bytes, how: Decoding, progress: Progress | None) -> "Picture":
     from .codec import api
 
     limit = how.max_samples or api.MAX_SAMPLES
-    return api.decode_picture(data, engine=how.engine, max_samples=limit, progress=progress)
+    return api.decode_picture(data, engine=how.engine, order=how.order, max_samples=limit, progress=progress)
 
 
 def same(a: "Picture", b: "Picture") -> bool:

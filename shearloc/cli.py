@@ -96,6 +96,10 @@ def encode(
         typer.Option(min=1, max=9, help="From 7 on, adapt the model to the image: slow, needs torch, smaller files."),
     ] = 5,
     engine: Engine = "auto",
+    order: Annotated[
+        Literal["sheared", "parallel", "sequential"],
+        typer.Option(help="Order of a model's pixels. Sheared and parallel write the same; sequential decodes slowly."),
+    ] = "sheared",
     strip: Annotated[
         bool, typer.Option("--strip", help="Drop metadata: colour profile, Exif, XMP, text, resolution.")
     ] = False,
@@ -120,7 +124,7 @@ def encode(
     A file that cannot be encoded does not stop the others; those that failed are listed at the end, with exit code 1.
     """
     jobs = _jobs(files, out_dir, ".shl", lambda out: out.suffix.lower() == ".shl")
-    how = batch.Encoding(model, effort, engine, strip, verify)
+    how = batch.Encoding(model, effort, engine, order, strip, verify)
     existing = batch.Existing(skip_existing, force)
     _run(jobs, lambda job, begin: batch.encode_file(job, how, existing, begin))
 
@@ -140,6 +144,10 @@ def decode(
     ],
     out_dir: OutDir = None,
     engine: Engine = "auto",
+    order: Annotated[
+        Literal["auto", "sheared", "parallel", "sequential"],
+        typer.Option(help="How to walk over a model's pixels. Auto: the fastest way that the file allows."),
+    ] = "auto",
     max_samples: MaxSamples = None,
     skip_existing: Annotated[
         bool,
@@ -156,7 +164,7 @@ def decode(
     A file that cannot be decoded does not stop the others; those that failed are listed at the end, with exit code 1.
     """
     jobs = _jobs(files, out_dir, ".png", lambda out: out.suffix.lower() != ".shl")
-    how = batch.Decoding(engine, max_samples)
+    how = batch.Decoding(engine, max_samples, order)
     existing = batch.Existing(skip_existing, force)
     _run(jobs, lambda job, begin: batch.decode_file(job, how, existing, begin))
 

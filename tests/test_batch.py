@@ -267,15 +267,15 @@ def test_verify_finds_wrong_pixels_behind_sound_checksums(
 def test_a_wrong_engine_is_caught(
     tmp_path: Path, command: Command, images: dict[str, NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An engine whose products are off by one decodes its own files; the other engine does not."""
-    product = engines.NumbaRunner._product
+    """One engine's sums are off; another one finds that the file does not hold the image."""
+    run = engines.NumbaRunner.run
 
-    def off_by_one(self: engines.NumbaRunner, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
-        sums = product(self, k, inputs, n)
+    def off(self: engines.NumbaRunner, n: int) -> NDArray[Any]:
+        sums = run(self, n)
         sums += 1000
         return sums
 
-    monkeypatch.setattr(engines.NumbaRunner, "_product", off_by_one)
+    monkeypatch.setattr(engines.NumbaRunner, "run", off)
     (tmp_path / "old.shl").write_bytes(b"precious")
     before = listing(tmp_path)
     for arguments in (["a.png", "new.shl"], ["a.png", "old.shl", "--force"]):
@@ -283,7 +283,6 @@ def test_a_wrong_engine_is_caught(
         assert refused.code == 1 and refused.err[0].startswith("shearloc: a.png: verification failed")
         assert listing(tmp_path) == before
     assert command("encode", "a.png", "new.shl", "--engine", "numba", "--model", "photo", "--no-verify").code == 0
-    assert np.array_equal(shearloc.decode((tmp_path / "new.shl").read_bytes(), engine="numba"), images["a"])
     with pytest.raises(shearloc.CorruptError):
         shearloc.decode((tmp_path / "new.shl").read_bytes(), engine="numpy")
 
@@ -320,24 +319,22 @@ def test_what_is_decoded_is_compared_with_the_input(
 
 
 @pytest.mark.parametrize(
-    ("engine", "samples", "torch_pays", "checker"),
+    ("engine", "auto", "checker"),
     [
-        ("numba", 100, False, "numpy"),
-        ("torch", 100, False, "numpy"),
-        ("auto", 100, False, "numba"),
-        ("numpy", 1 << 20, False, "numpy"),
-        ("numpy", 1 << 20, True, "torch"),
-        ("numpy", 100, True, "torch"),
-        ("auto", 1 << 20, True, "numpy"),
-        ("cuda", 1 << 20, True, "torch"),
+        ("auto", "numba", "numpy"),
+        ("auto", "numpy", "numba"),
+        ("auto", "torch", "numpy"),
+        ("numba", "numba", "numpy"),
+        ("numpy", "numba", "numba"),
+        ("torch", "numba", "numpy"),
+        ("cuda", "numba", "numpy"),
     ],
 )
 def test_the_checking_engine_is_another_one(
-    monkeypatch: pytest.MonkeyPatch, engine: str, samples: int, torch_pays: bool, checker: str
+    monkeypatch: pytest.MonkeyPatch, engine: str, auto: str, checker: str
 ) -> None:
-    auto = "torch" if torch_pays else "numpy"
     monkeypatch.setattr(engines, "choose", lambda engine, samples: auto if engine == "auto" else engine)
-    assert batch.checking_engine(engine, samples) == checker
+    assert batch.checking_engine(engine, 100) == checker
 
 
 @pytest.mark.parametrize(

@@ -134,8 +134,8 @@ def encode_picture(
     `effort` 1..9: from 5 on WebP gets more time where it may win; from 7 on the model's biases are adapted to the
     image, which takes torch and many times longer, and costs the decoder nothing. `engine` (auto, numpy, torch, cuda,
     numba) chooses what computes; it never changes a decoded pixel, nor a byte of the file below effort 7. `order`
-    (sheared, parallel, sequential) is that of a model's pixels: the first two write the same file, the last one that can
-    only be decoded pixel by pixel. `progress` is called now and then with (done, total).
+    (sheared, parallel, sequential) is that of a model's pixels: the first two write the same file, the last one that
+    can only be decoded pixel by pixel. `progress` is called now and then with (done, total).
     Raises UnsupportedImageError, UnknownModelError, ShearlocError where torch is needed and not installed,
     ValueError for a bad effort, engine or order.
     """

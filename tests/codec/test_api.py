@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import shearloc
 from shearloc.codec import api, container, crc32c, planes, png
 from shearloc.codec import parts as parts_
-from shearloc.codec.container import LOCAL, RAW, SEQUENTIAL, WEBP, Header, Part
+from shearloc.codec.container import LOCAL, RAW, WEBP, Header, Part
 from shearloc.codec.picture import GRAY, PALETTE, RGB, Picture, from_array
 
 Pixels = Callable[..., NDArray[np.uint8]]
@@ -190,10 +190,28 @@ def test_unknown_weights_are_named(coded: tuple[NDArray[np.uint8], bytes]) -> No
         shearloc.decode(forged(coded[1], model="elsewhere"))
 
 
-@pytest.mark.parametrize("change", [{"order": SEQUENTIAL}, {"precision": 20}], ids=str)
+@pytest.mark.parametrize("change", [{"precision": 20}, {"precision": 25}], ids=str)
 def test_what_a_newer_version_may_write(coded: tuple[NDArray[np.uint8], bytes], change: dict) -> None:
     with pytest.raises(shearloc.FormatError, match="newer"):
         shearloc.decode(forged(coded[1], **change))
+
+
+def test_orders(coded: tuple[NDArray[np.uint8], bytes]) -> None:
+    """Sheared and parallel are one file; a sequential one is another, and each says which decoders read it."""
+    image, sheared = coded
+    assert shearloc.encode(image, model=shearloc.info(sheared).model or "", order="parallel") == sheared
+    sequential = shearloc.encode(image, model=shearloc.info(sheared).model or "", order="sequential")
+    assert sequential != sheared and shearloc.info(sequential).parts[0].order == "sequential"
+    for data, orders in ((sheared, ("auto", "sheared", "parallel")), (sequential, ("auto", "sequential"))):
+        for order in orders:
+            assert np.array_equal(shearloc.decode(data, order=order), image)
+    for data, order in ((sheared, "sequential"), (sequential, "sheared"), (sequential, "parallel")):
+        with pytest.raises(shearloc.ShearlocError, match="order"):
+            shearloc.decode(data, order=order)
+    with pytest.raises(ValueError, match="zigzag"):
+        shearloc.encode(image, order="zigzag")
+    with pytest.raises(ValueError, match="zigzag"):
+        shearloc.decode(sheared, order="zigzag")
 
 
 def test_channels_must_fit_the_model(coded: tuple[NDArray[np.uint8], bytes]) -> None:
