@@ -1,4 +1,4 @@
-"""Bits-back coding: a chain of images coded with a variational autoencoder over one rANS stack (thesis, algorithms 1, 2).
+"""Bits-back coding (thesis, algorithms 1 and 2): images in a chain, by an autoencoder, over one rANS stack.
 
 Prior, likelihood and posterior are pairs of push and pop; their composition codes a round of several images at once:
 
@@ -6,12 +6,12 @@ Prior, likelihood and posterior are pairs of push and pop; their composition cod
 
 What the posterior pops are bits that earlier images left on the stack. At first there are none, so the first image is
 coded *plainly*: its latents are the posterior's means on a coarse grid, nothing is popped. From then on a round
-takes as many images as the stack can pay for, which grows quickly, up to ROUND. Nothing is ever invented: a stack that has
-too few bits refuses, and the round is made smaller.
+takes as many images as the stack can pay for, which grows quickly, up to ROUND. Nothing is ever invented: a stack
+that has too few bits refuses, and the round is made smaller.
 
 A chain is stored as
 
-    u8: coarse bits | u8: lanes | varint: number of rounds | varint: images of each round, 0 for one plain image | message
+    u8: coarse bits | u8: lanes | varint: rounds | each round's images, varint, 0 for one plain image | message
 
 where the message is `rans.to_bytes`'s. This file knows no files: archives are `archive.py`'s.
 """
@@ -41,9 +41,6 @@ MANY = 64
 
 COARSE_BITS = range(3, 11)
 """What the encoder tries for a plain image's latents."""
-
-MAX_STEPS = 1000
-"""K, the gradient steps of optimal inference, at most."""
 
 Bins = NDArray[np.int32]
 
@@ -246,4 +243,3 @@ def _posterior_bits(mean: Numbers, log_sigma: Numbers, bins: Bins, bits: int) ->
     shift = vae_cdf.BIN_BITS - bits
     below, above = (vae_cdf.latent_cdf(mean, log_sigma, bins + k << shift) for k in (0, 1))
     return float((vae_cdf.LATENT_PRECISION - np.log2(above - below)).sum())
-

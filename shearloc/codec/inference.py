@@ -1,10 +1,10 @@
 """K-step optimal inference (thesis, algorithm 2): gradient steps on one image's posterior, in integers.
 
-Encoder and decoder both know the image when they need its posterior, so both take the same steps from the encoder network's
-mean and log standard deviation, and arrive at the same integers on every machine.
+Encoder and decoder both know the image when they need its posterior, so both take the same steps from the encoder
+network's mean and log standard deviation, and arrive at the same integers on every machine.
 
-A step looks at z = mean +- sigma * e, e a fixed vector of signs that differs from step to step. Half the sum and half the
-difference of the gradients of -ln p(x|z) there estimate those to mean and log sigma (to second order without
+A step looks at z = mean +- sigma * e, e a fixed vector of signs that differs from step to step. Half the sum and half
+the difference of the gradients of -ln p(x|z) there estimate those to mean and log sigma (to second order without
 noise). With the divergence's own gradient they make a natural-gradient step:
 
     mean      -= sigma^2 * d(-ELBO)/d(mean) / 2^MEAN_SHIFT
@@ -169,7 +169,9 @@ def _logistic_gradient(outputs, pixels, sigmoid, inverses, width_slopes, out) ->
             first = 2 * channels + c * (c - 1) // 2
             for e in range(c):
                 centred = np.int64(pixels[k, e]) - 128
-                out[k, first + e] = _limited((slope >> 14) * centred >> (SIGMOID_BITS + INVERSE_BITS - 14 - GRADIENT_BITS))
+                out[k, first + e] = _limited(
+                    (slope >> 14) * centred >> (SIGMOID_BITS + INVERSE_BITS - 14 - GRADIENT_BITS)
+                )
 
 
 @njit(inline="always")

@@ -1,4 +1,4 @@
-"""Integer distributions of a variational autoencoder: Gaussian latents in equal-mass bins, Bernoulli and logistic pixels.
+"""Integer distributions of an autoencoder: Gaussian latents in equal-mass bins, Bernoulli and logistic pixels.
 
 Beside `cdf.py`, whose tables and logistic it uses. Inputs are `models/vae.py`'s: integers held in float64, units
 2^-16. Nothing here is computed in floating point but their conversion to integers. Kernels fill intervals for `rans`
@@ -9,8 +9,8 @@ over bins. The posterior N(mean, sigma^2) gives them 28-bit frequencies:
 
     F(i) = floor((2^28 - 2^16) * Phi((E[i] - mean) / sigma)) + i,    F(0) = 0,  F(2^16) = 2^28
 
-**Pixels.** Bernoulli at 22 bits, value 0 below value 1. The logistic is `cdf.mixture_cdf` with one component, at 24 bits.
-A pixel's last channel is pushed first, so that its first is popped first.
+**Pixels.** Bernoulli at 22 bits, value 0 below value 1. The logistic is `cdf.mixture_cdf` with one component, at 24
+bits. A pixel's last channel is pushed first, so that its first is popped first.
 """
 
 from decimal import Decimal, localcontext
@@ -22,9 +22,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from .cdf import (
-    FLOOR,
-    INVERSE_BITS,
-    LEVELS,
     MIXTURE_TOTAL,
     PRECISION,
     SCALE_HIGH,
@@ -76,9 +73,9 @@ _MEAN_OFFSET = 64 * 128
 
 
 class LatentTables(NamedTuple):
-    """halves int64 [2^17 + 1] in 2^-24: edges and medians of the bins in turn (the ends unused); edges int64 [2^16 + 1];
-    phi int64 [4097, 2]: value and difference to the next; inverse int64 [513]: 2^16 / sigma; sigma int64 [513] in
-    2^-16, both by rounded log sigma."""
+    """halves int64 [2^17 + 1] in 2^-24: edges and medians of the bins in turn, the ends unused; edges int64 [2^16 + 1],
+    every second of them; phi int64 [4097, 2]: value and difference to the next; inverse int64 [513]: 2^16 / sigma;
+    sigma int64 [513] in 2^-16, both by rounded log sigma."""
 
     halves: NDArray[np.int64]
     edges: NDArray[np.int64]
@@ -126,7 +123,7 @@ def _edges(phi: NDArray[np.int64], bins: int) -> NDArray[np.int64]:
 
 
 def centres(bins: NDArray[np.int32], bits: int) -> Numbers:
-    """The median of each of 2^bits equal-mass bins (at most 2^16) as a latent in 2^-16; float64, the shape of `bins`."""
+    """The medians of bins of 2^-bits (at most 2^16 bins) as latents in 2^-16; float64, the shape of `bins`."""
     halves = latent_tables().halves[(2 * bins.astype(np.int64) + 1) << (BIN_BITS - bits)]
     return ((halves + (1 << EDGE_BITS - UNIT_BITS - 1)) >> (EDGE_BITS - UNIT_BITS)).astype(np.float64)
 
@@ -146,7 +143,7 @@ def latent_cdf(means: Numbers, log_sigmas: Numbers, places: NDArray[np.int32]) -
 def sigma_index(log_sigma):  # type: ignore[no-untyped-def]
     """Index into the tables by sigma, for a log standard deviation in 2^-16 (any number type)."""
     index = (np.int64(log_sigma) + (1 << _SIGMA_SHIFT - 1)) >> _SIGMA_SHIFT
-    return min(max(index, SIGMA_LOW), SIGMA_HIGH) - SIGMA_LOW
+    return min(max(index - SIGMA_LOW, np.int64(0)), np.int64(SIGMA_HIGH - SIGMA_LOW))
 
 
 @njit(inline="always")
@@ -230,7 +227,7 @@ def pop_uniform(heads, words, size, bits, bins) -> int:  # type: ignore[no-untyp
 def probability_of_one(logit, sigmoid):  # type: ignore[no-untyped-def]
     """Probability of value 1 in 2^-22: 1 .. 2^22 - 1."""
     index = ((np.int64(logit) + (1 << _LOGIT_SHIFT - 1)) >> _LOGIT_SHIFT) + SIGMOID_RANGE * SIGMOID_STEPS
-    index = min(max(index, 0), 2 * SIGMOID_RANGE * SIGMOID_STEPS)
+    index = min(max(index, np.int64(0)), np.int64(2 * SIGMOID_RANGE * SIGMOID_STEPS))
     return min(max(sigmoid[np.uint64(index), 0], 1), (1 << BERNOULLI_PRECISION) - 1)
 
 
@@ -268,7 +265,7 @@ def pop_bernoulli(heads, words, size, logits, sigmoid, pixels) -> int:  # type: 
 def scale_index(output):  # type: ignore[no-untyped-def]
     """Index into `cdf.tables()`'s inverse scales for a log-scale output in 2^-16."""
     index = ((np.int64(output) + (1 << _SCALE_SHIFT - 1)) >> _SCALE_SHIFT) + _SCALE_OFFSET
-    return min(max(index, SCALE_LOW), SCALE_HIGH) - SCALE_LOW
+    return min(max(index - SCALE_LOW, np.int64(0)), np.int64(SCALE_HIGH - SCALE_LOW))
 
 
 @njit(inline="always")

@@ -89,12 +89,27 @@ class VaeModel:
         return digest.digest()[:8]
 
     @property
+    def channels(self) -> int:
+        """Channels of an image."""
+        return self.shape.channels
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        return self.shape.side, self.shape.side, self.shape.channels
+
+    @property
+    def levels(self) -> int:
+        """Values of a pixel: 0 .. levels - 1."""
+        return 2 if self.shape.likelihood == BERNOULLI else 256
+
+    @property
     def batch(self) -> int:
         """Images to give to a network at a time: their activations should stay near the processor."""
         return 32 if self.shape.blocks else 256
 
     def prove(self) -> None:
-        """Checks that arrays fit the shape and that every sum stays exact, forwards and backwards; ValueError if not."""
+        """Checks that arrays fit the shape and every sum stays exact, forwards and backwards; ValueError if not."""
         expected = _array_shapes(self.shape)
         if set(expected) != set(self.arrays):
             raise ValueError("the arrays are not those of the model's shape")
@@ -133,19 +148,13 @@ def load(path: Path, name: str) -> VaeModel:
     return model
 
 
-def is_vae(path: Path) -> bool:
-    """Whether a .safetensors file says that it is one of these."""
-    with safe_open(path, framework="numpy") as file:
-        return bool((file.metadata() or {}).get("format") == FORMAT)
-
-
 def _shape_text(shape: VaeShape) -> str:
     return json.dumps(asdict(shape), sort_keys=True)
 
 
 def _map_sizes(shape: VaeShape) -> dict[str, tuple[int, int]]:
     """Inputs and outputs of every linear map by its name, such as "encoder0"."""
-    sizes = {}
+    sizes: dict[str, tuple[int, int]] = {}
     for network, steps in (("encoder", encoder_steps(shape)), ("decoder", decoder_steps(shape))):
         found = []
         for kind, *numbers in steps:

@@ -94,7 +94,10 @@ class Vae(nn.Module):
     def parameters_of(self, z: Tensor) -> Tensor:
         """Likelihood parameters [n, side, side, outputs] for latents [n, latents]."""
         side = latent_side(self.shape)
-        result: Tensor = self.decoder(z.view(len(z), side, side, -1)).float()
+        hidden = self.decoder[:-2](z.view(len(z), side, side, -1)).float()
+        # Half a grey level is lost where means are rounded to bfloat16.
+        with torch.autocast("cpu", enabled=False):
+            result: Tensor = self.decoder[-2:](hidden)
         return result
 
     def pixel_bits(self, params: Tensor, pixels: Tensor) -> Tensor:
@@ -103,8 +106,8 @@ class Vae(nn.Module):
             bits = F.binary_cross_entropy_with_logits(params, pixels.float(), reduction="none") * BITS
         else:
             means, log_scales = self.logistics(params, pixels)
-            zeros = torch.zeros_like(means)
-            bits = logistic_mixture_bits(*(t.unsqueeze(-1) for t in (zeros, means, log_scales)), pixels.float())
+            logits, means, log_scales = (t.unsqueeze(-1) for t in (torch.zeros_like(means), means, log_scales))
+            bits = logistic_mixture_bits(logits, means, log_scales, pixels.float())
         return bits.flatten(1).sum(1)
 
     def logistics(self, params: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ class VaeShape:
 
     `likelihood`: "bernoulli" (pixels 0 and 1, one channel) or "logistic" (discretised, 0 .. 255; with three
     channels each mean is linear in the pixel's earlier channels). `blocks` 0: fully connected with two hidden layers
-    in each network; otherwise that many residual blocks at a quarter of the side, and one at an eighth.
+    in each network; otherwise that many residual blocks in each, on positions of 4 x 4 pixels that share the latents.
     """
 
     side: int
@@ -57,16 +57,12 @@ def encoder_steps(shape: VaeShape) -> list[Step]:
     if not shape.blocks:
         inner: list[Step] = [("dense", shape.samples, shape.width), ("relu",), ("dense", shape.width, shape.width)]
         return [("fold", shape.side), *inner, ("relu",), ("dense", shape.width, 2 * shape.latents)]
-    positions = (shape.side // 8) ** 2
     return [
         ("fold", 4),
         ("dense", 16 * shape.channels, shape.width),
         *shape.blocks * [("block", shape.width)],
-        ("fold", 2),
-        ("dense", 4 * shape.width, 2 * shape.width),
-        ("block", 2 * shape.width),
         ("relu",),
-        ("dense", 2 * shape.width, 2 * shape.latents // positions),
+        ("dense", shape.width, 2 * shape.latents // latent_side(shape) ** 2),
     ]
 
 
@@ -76,12 +72,8 @@ def decoder_steps(shape: VaeShape) -> list[Step]:
         inner: list[Step] = [("dense", shape.latents, shape.width), ("relu",), ("dense", shape.width, shape.width)]
         last = ("dense", shape.width, shape.side**2 * shape.outputs)
         return [*inner, ("relu",), last, ("unfold", shape.side)]
-    positions = (shape.side // 8) ** 2
     return [
-        ("dense", shape.latents // positions, 2 * shape.width),
-        ("block", 2 * shape.width),
-        ("dense", 2 * shape.width, 4 * shape.width),
-        ("unfold", 2),
+        ("dense", shape.latents // latent_side(shape) ** 2, shape.width),
         *shape.blocks * [("block", shape.width)],
         ("relu",),
         ("dense", shape.width, 16 * shape.outputs),
@@ -91,4 +83,4 @@ def decoder_steps(shape: VaeShape) -> list[Step]:
 
 def latent_side(shape: VaeShape) -> int:
     """Positions along a side that the latents are spread over: 1 where fully connected."""
-    return shape.side // 8 if shape.blocks else 1
+    return shape.side // 4 if shape.blocks else 1
