@@ -138,7 +138,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and weights")
     parser.add_argument("--epochs", type=float, default=100)
     parser.add_argument("--rate", type=float, default=3e-4)
-    parser.add_argument("--cosine", action="store_true", help="let the first phase's rate fall")
+    parser.add_argument("--cosine", action="store_true", help="let the first phase's rate fall, as the second's does")
     parser.add_argument("--asleep-epochs", type=float, default=100, help="epochs of the encoder alone")
     parser.add_argument("--asleep-rate", type=float, default=3e-4)
     parser.add_argument("--alpha", type=float, default=0.5, help="share of the model's own samples (eq. 4.27)")
@@ -165,7 +165,7 @@ def main() -> None:
 
     phases = [
         ("baseline", list(net.parameters()), objectives.negative_elbo, args.epochs, args.rate, args.cosine),
-        ("half-asleep", list(net.encoder.parameters()), asleep, args.asleep_epochs, args.asleep_rate, False),
+        ("half-asleep", list(net.encoder.parameters()), asleep, args.asleep_epochs, args.asleep_rate, True),
     ]
     results = {"dataset": args.dataset, "shape": asdict(shape), "arguments": {k: str(v) for k, v in vars(args).items()}}
     for name, parameters, objective, epochs, rate, cosine in phases:

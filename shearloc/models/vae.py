@@ -110,7 +110,7 @@ class VaeModel:
 
     def prove(self) -> None:
         """Checks that arrays fit the shape and every sum stays exact, forwards and backwards; ValueError if not."""
-        expected = _array_shapes(self.shape)
+        expected = array_shapes(self.shape)
         if set(expected) != set(self.arrays):
             raise ValueError("the arrays are not those of the model's shape")
         for key, array in self.arrays.items():
@@ -166,7 +166,8 @@ def _map_sizes(shape: VaeShape) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def _array_shapes(shape: VaeShape) -> dict[str, tuple[int, ...]]:
+def array_shapes(shape: VaeShape) -> dict[str, tuple[int, ...]]:
+    """The shape of every array of a model by its name. ValueError for a likelihood that is not known."""
     if shape.likelihood not in (BERNOULLI, LOGISTIC):
         raise ValueError(f"the likelihood '{shape.likelihood}' is not known")
     weights = {f"{name}.weight": sizes for name, sizes in _map_sizes(shape).items()}
@@ -191,7 +192,7 @@ def _parts(steps: list[tuple[Any, ...]], network: str, arrays: dict[str, NDArray
         elif kind == "block":
             parts.append(Part(kind, 0, (affine(), affine())))
         else:
-            parts.append(Part(kind, *sizes))
+            parts.append(Part(kind, sizes[0] if sizes else 0))
     return tuple(parts)
 
 
