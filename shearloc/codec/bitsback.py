@@ -81,7 +81,7 @@ def encode_chain(model: VaeModel, images: Pixels, steps: int, engine: str) -> Ch
     """Codes uint8 [n, side, side, channels], n >= 1, with K = `steps` steps of optimal inference for every image."""
     product = product_of(engine)
     images = np.ascontiguousarray(images)
-    means, log_sigmas = _posterior(model, images, steps, product)
+    means, log_sigmas = posteriors(model, images, steps, product)
     message = rans.empty(LANES if len(images) >= MANY else 1)
     rounds: list[int] = []
     coarse, start, initial_bits = 0, 0, 0.0
@@ -122,7 +122,7 @@ def decode_chain(model: VaeModel, data: bytes, count: int, steps: int, engine: s
         part = images[end - max(size, 1) : end]
         bins = _pop_images(message, model, part, coarse if size == 0 else vae_cdf.BIN_BITS, product)
         if size:
-            means, log_sigmas = _posterior(model, part, steps, product)
+            means, log_sigmas = posteriors(model, part, steps, product)
             _push_latents(message, means, log_sigmas, bins)
         end -= len(part)
     if not rans.is_empty(message):
@@ -133,7 +133,8 @@ def decode_chain(model: VaeModel, data: bytes, count: int, steps: int, engine: s
 # --- One round --------------------------------------------------------------------------------------------------
 
 
-def _posterior(model: VaeModel, images: Pixels, steps: int, product: Product) -> tuple[Numbers, Numbers]:
+def posteriors(model: VaeModel, images: Pixels, steps: int, product: Product) -> tuple[Numbers, Numbers]:
+    """Mean and log standard deviation of q(z|x) after K = `steps` steps; float64 [n, latents] in 2^-16."""
     means, log_sigmas = posterior(model, images, product)
     return refine(model, images, means, log_sigmas, steps, product) if steps else (means, log_sigmas)
 

@@ -18,7 +18,8 @@ import typer
 from ..codec import planes
 from ..codec.api import DEFAULT_MODELS
 from ..errors import ShearlocError
-from ..models import zoo
+from ..models import small_images, zoo
+from . import archives as archives_
 from . import rates as rates_
 from . import speed as speed_
 from .peers import Peer, peers
@@ -75,6 +76,43 @@ def speed(
     if json_file:
         write_json(json_file, about | size | {"rows": rows, "missing_engines": missing, "decode_command": command})
     _show_speed(f"{image}, {width} x {height} x {channels}, {speed_.ROUNDS} rounds", rows, missing, command)
+
+
+@app.command()
+def archives(
+    dataset: Annotated[str, typer.Argument(help="mnist-binary, mnist or cifar10.")],
+    data: Annotated[Path, typer.Option(help="The folder that has it.")] = Path("../shared/data"),
+    weights: Annotated[Path | None, typer.Option(help="A training run's .pt file instead of the zoo's model.")] = None,
+    steps: Annotated[list[int] | None, typer.Option(help="K of optimal inference; may be repeated.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Only so many test images.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 3,
+    json_file: JsonFile = None,
+) -> None:
+    """Rates and times of an autoencoder's archives of test images, for each K."""
+    about = _begin(json_file)
+    images = small_images.load_dataset(dataset, data)[1][:count]
+    model = archives_.model_for(dataset, weights)
+    ks = steps or [0]
+    archives_.measure(model, images[:100], 0, 1)  # compiles
+    with _bar("archives", len(ks)) as advance:
+        rows = []
+        for k in ks:
+            rows.append(archives_.measure(model, images, k, rounds).to_dict())
+            advance()
+    identity = {"dataset": dataset, "model": model.name, "fingerprint": model.fingerprint.hex(), "images": len(images)}
+    identity["weights"] = weights.name if weights else "zoo"
+    if json_file:
+        write_json(json_file, about | identity | {"rows": rows})
+    columns = ("K", "gross", "net", "-ELBO", "gross/net", "net/-ELBO", "encode s", "decode s", "exact")
+    keys = ("gross", "net", "negative_elbo", "gross_over_net", "net_over_negative_elbo")
+    times = ("encode_seconds", "decode_seconds")
+    cells = [
+        (str(r["steps"]), *(f"{r[k]:.4f}" for k in keys), *(f"{r[k]:.2f}" for k in times), str(r["exact"]))
+        for r in rows
+    ]
+    show_table(f"{dataset}, {len(images)} test images, bits per dimension", columns, cells)
+    if not all(row["exact"] for row in rows):
+        raise ShearlocError("not every archive came back exactly")
 
 
 def _begin(json_file: Path | None) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_net_bits_are_the_models(kind: str, tiny_vae: Vaes, small_images: Images
         draw.integers(1 << 32, 1 << 63, 1, dtype=np.uint64), draw.integers(0, 1 << 32, 999, dtype=np.uint32), 999
     )
     before = rans.bits(message)
-    means, logs = bitsback._posterior(model, images, 0, product)
+    means, logs = bitsback.posteriors(model, images, 0, product)
     bins = bitsback._try_pop_latents(message, means, logs)
     assert bins is not None
     popped = before - rans.bits(message)
@@ -85,7 +85,7 @@ def test_net_bits_are_the_models(kind: str, tiny_vae: Vaes, small_images: Images
 
 def test_a_round_that_cannot_be_paid_leaves_the_message(tiny_vae: Vaes, small_images: Images) -> None:
     model = tiny_vae("bernoulli")
-    means, logs = bitsback._posterior(model, small_images(model, 4), 0, product_of("numpy"))
+    means, logs = bitsback.posteriors(model, small_images(model, 4), 0, product_of("numpy"))
     message = rans.empty(1)
     assert bitsback._try_pop_latents(message, means, logs) is None
     assert rans.is_empty(message)
