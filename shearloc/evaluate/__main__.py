@@ -115,6 +115,50 @@ def archives(
         raise ShearlocError("not every archive came back exactly")
 
 
+@app.command()
+def chapter4(
+    out: Annotated[Path, typer.Option(help="Folder for trained networks and plots; what is there is used.")],
+    dataset: Annotated[list[str] | None, typer.Option(help="mnist-binary, mnist, cifar10; may be repeated.")] = None,
+    data: Annotated[Path, typer.Option(help="The folder that has them.")] = Path("../shared/data"),
+    quick: Annotated[bool, typer.Option("--quick", help="Seconds, to see that it works.")] = False,
+    epochs: Annotated[float | None, typer.Option(help="Epochs of the baselines, instead of the thesis's.")] = None,
+    inference_epochs: Annotated[float | None, typer.Option(help="Epochs of the encoder alone.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """The thesis's chapter 4: gaps, inference objectives, K steps; its own figures beside ours. Needs torch."""
+    from dataclasses import replace
+
+    from . import chapter4 as chapter4_
+    from . import plots
+
+    about = _begin(json_file)
+    out.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for name in dataset or small_images.DATASETS:
+        budget = chapter4_.QUICK if quick else chapter4_.FULL[name]
+        if epochs is not None:
+            budget = replace(budget, epochs=epochs)
+        if inference_epochs is not None:
+            budget = replace(budget, inference_epochs=inference_epochs, optimal_epochs=inference_epochs)
+        results[name] = chapter4_.run(name, budget, data, out, lambda text: typer.echo(text, err=True))
+        results[name]["table_4_2"] = chapter4_.table_4_2(results[name])
+        plots.draw(name, results[name], out)
+        _show_chapter4(name, results[name], chapter4_.THESIS)
+        if json_file:
+            write_json(json_file, about | {"results": results, "thesis": chapter4_.THESIS})
+
+
+def _show_chapter4(name: str, result: dict[str, Any], thesis: dict[str, Any]) -> None:
+    for table in ("table_4_1", "table_4_2"):
+        published = thesis[table].get(name, {})
+        rows = [(k, _number(v), _number(published.get(k))) for k, v in result[table].items() if not isinstance(v, dict)]
+        show_table(f"{name}, {table.replace('_', ' ')}, bits per dimension", ("", "here", "thesis"), rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
 def _begin(json_file: Path | None) -> dict[str, Any]:
     """The circumstances; OSError for an output that cannot be written, before minutes of measuring, not after."""
     if json_file:
