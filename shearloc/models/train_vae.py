@@ -29,7 +29,7 @@ from .vae_shape import BERNOULLI, LOGISTIC, VaeShape
 SHAPES = {
     "mnist-binary": VaeShape(28, 1, BERNOULLI, latents=16, width=500),
     "mnist": VaeShape(28, 1, LOGISTIC, latents=32, width=500),
-    "cifar10": VaeShape(32, 3, LOGISTIC, latents=1024, width=64, blocks=2),
+    "cifar10": VaeShape(32, 3, LOGISTIC, latents=2048, width=64, blocks=2),
 }
 
 Objective = Callable[[Vae, Tensor], Tensor]
