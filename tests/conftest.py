@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from shearloc.codec.picture import Picture
     from shearloc.models.local import LocalModel
     from shearloc.models.local_float import LocalNet
+    from shearloc.models.vae import VaeModel
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -174,3 +175,47 @@ def one_thread() -> Iterator[None]:
     yield
     if torch:
         torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_vae() -> "Callable[[str], VaeModel]":
+    """tiny_vae("bernoulli"): fully connected, 6 x 6 x 1; tiny_vae("logistic"): the same for grey levels;
+    tiny_vae("colour"): residual, 8 x 8 x 3. Random integer weights of a sensible size."""
+    from shearloc.models.vae import VaeModel, array_shapes
+    from shearloc.models.vae_shape import VaeShape
+
+    shapes = {
+        "bernoulli": VaeShape(6, 1, "bernoulli", latents=3, width=10),
+        "logistic": VaeShape(6, 1, "logistic", latents=3, width=10),
+        "colour": VaeShape(8, 3, "logistic", latents=8, width=6, blocks=1),
+    }
+
+    @cache
+    def make(kind: str) -> VaeModel:
+        draw = np.random.default_rng(len(kind))
+        arrays = {}
+        for key, size in array_shapes(shapes[kind]).items():
+            spread = 6000 / size[0] ** 0.5 if key.endswith("weight") else 6000
+            kept = np.int16 if key.endswith("weight") else np.int32
+            arrays[key] = np.rint(draw.normal(0, spread, size)).clip(-32000, 32000).astype(kept)
+        return VaeModel(f"tiny-{kind}", shapes[kind], arrays)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_images() -> Callable[..., NDArray[np.uint8]]:
+    """small_images(model, count, seed): images that an autoencoder can code, [count, H, W, C], blobs with noise."""
+
+    def make(model: "VaeModel", count: int, seed: int = 0) -> NDArray[np.uint8]:
+        draw = np.random.default_rng(seed)
+        side, _, channels = model.image_shape
+        y, x = np.mgrid[:side, :side] / side
+        centre = draw.random((2, count, 1, 1))
+        blobs = np.exp(-8 * ((y - centre[0]) ** 2 + (x - centre[1]) ** 2))[..., None]
+        levels = 255 * blobs + draw.normal(0, 8, (count, side, side, channels))
+        if model.levels == 2:
+            return (levels > 100).astype(np.uint8)
+        return levels.clip(0, 255).astype(np.uint8)
+
+    return make

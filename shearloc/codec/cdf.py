@@ -103,16 +103,25 @@ def mixture(params, i, exponential, inverse, weights, means, inverses) -> None: 
 
 
 @njit(inline="always")
+def sigmoid_at(product, sigmoid):  # type: ignore[no-untyped-def]
+    """(argument, value) of the sigmoid at `product`, a distance in 1/64 grey level times an inverse scale of 2^-20.
+
+    The argument in 2^-14, limited to [-16, 16]; the value in 2^-22. `sigmoid`: `tables()[0]`.
+    """
+    argument = (product >> _ARGUMENT_SHIFT) + _ARGUMENT_LIMIT
+    argument = max(np.int64(0), min(argument, np.int64(2 * _ARGUMENT_LIMIT)))
+    # An unsigned index spares Numba's test for indices from the end; the search takes a third of the time.
+    index = np.uint64(argument) >> np.uint64(FRACTION_BITS)
+    fraction = argument & ((1 << FRACTION_BITS) - 1)
+    return argument - _ARGUMENT_LIMIT, sigmoid[index, 0] + (sigmoid[index, 1] * fraction >> FRACTION_BITS)
+
+
+@njit(inline="always")
 def _inner_cdf(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """F(x) for x in 1 .. 255."""
     edge, total = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0)
     for k in range(weights.size):
-        argument = ((edge - means[k]) * inverses[k] >> _ARGUMENT_SHIFT) + _ARGUMENT_LIMIT
-        argument = max(np.int64(0), min(argument, np.int64(2 * _ARGUMENT_LIMIT)))
-        # An unsigned index spares Numba's test for indices from the end; the search takes a third of the time.
-        index = np.uint64(argument) >> np.uint64(FRACTION_BITS)
-        fraction = argument & ((1 << FRACTION_BITS) - 1)
-        total += weights[k] * (sigmoid[index, 0] + (sigmoid[index, 1] * fraction >> FRACTION_BITS))
+        total += weights[k] * sigmoid_at((edge - means[k]) * inverses[k], sigmoid)[1]
     return (total >> SIGMOID_BITS) + FLOOR * x
 
 

@@ -18,7 +18,8 @@ import typer
 from ..codec import planes
 from ..codec.parts import DEFAULT_MODELS
 from ..errors import ShearlocError
-from ..models import zoo
+from ..models import small_images, zoo
+from . import archives as archives_
 from . import rates as rates_
 from . import speed as speed_
 from .peers import Peer, peers
@@ -75,6 +76,87 @@ def speed(
     if json_file:
         write_json(json_file, about | size | {"rows": rows, "missing_engines": missing, "decode_command": command})
     _show_speed(f"{image}, {width} x {height} x {channels}, {speed_.ROUNDS} rounds", rows, missing, command)
+
+
+@app.command()
+def archives(
+    dataset: Annotated[str, typer.Argument(help="mnist-binary, mnist or cifar10.")],
+    data: Annotated[Path, typer.Option(help="The folder that has it.")] = Path("../shared/data"),
+    weights: Annotated[Path | None, typer.Option(help="A training run's .pt file instead of the zoo's model.")] = None,
+    steps: Annotated[list[int] | None, typer.Option(help="K of optimal inference; may be repeated.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Only so many test images.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 3,
+    json_file: JsonFile = None,
+) -> None:
+    """Rates and times of an autoencoder's archives of test images, for each K."""
+    about = _begin(json_file)
+    images = small_images.load_dataset(dataset, data)[1][:count]
+    model = archives_.model_for(dataset, weights)
+    ks = steps or [0]
+    archives_.measure(model, images[:100], 0, 1)  # compiles
+    with _bar("archives", len(ks)) as advance:
+        rows = []
+        for k in ks:
+            rows.append(archives_.measure(model, images, k, rounds).to_dict())
+            advance()
+    identity = {"dataset": dataset, "model": model.name, "fingerprint": model.fingerprint.hex(), "images": len(images)}
+    identity["weights"] = weights.name if weights else "zoo"
+    if json_file:
+        write_json(json_file, about | identity | {"rows": rows})
+    columns = ("K", "gross", "net", "-ELBO", "gross/net", "net/-ELBO", "encode s", "decode s", "exact")
+    keys = ("gross", "net", "negative_elbo", "gross_over_net", "net_over_negative_elbo")
+    times = ("encode_seconds", "decode_seconds")
+    cells = [
+        (str(r["steps"]), *(f"{r[k]:.4f}" for k in keys), *(f"{r[k]:.2f}" for k in times), str(r["exact"]))
+        for r in rows
+    ]
+    show_table(f"{dataset}, {len(images)} test images, bits per dimension", columns, cells)
+    if not all(row["exact"] for row in rows):
+        raise ShearlocError("not every archive came back exactly")
+
+
+@app.command()
+def chapter4(
+    out: Annotated[Path, typer.Option(help="Folder for trained networks and plots; what is there is used.")],
+    dataset: Annotated[list[str] | None, typer.Option(help="mnist-binary, mnist, cifar10; may be repeated.")] = None,
+    data: Annotated[Path, typer.Option(help="The folder that has them.")] = Path("../shared/data"),
+    quick: Annotated[bool, typer.Option("--quick", help="Seconds, to see that it works.")] = False,
+    epochs: Annotated[float | None, typer.Option(help="Epochs of the baselines, instead of the thesis's.")] = None,
+    inference_epochs: Annotated[float | None, typer.Option(help="Epochs of the encoder alone.")] = None,
+    json_file: JsonFile = None,
+) -> None:
+    """The thesis's chapter 4: gaps, inference objectives, K steps; its own figures beside ours. Needs torch."""
+    from dataclasses import replace
+
+    from . import chapter4 as chapter4_
+    from . import plots
+
+    about = _begin(json_file)
+    out.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for name in dataset or small_images.DATASETS:
+        budget = chapter4_.QUICK if quick else chapter4_.FULL[name]
+        if epochs is not None:
+            budget = replace(budget, epochs=epochs)
+        if inference_epochs is not None:
+            budget = replace(budget, inference_epochs=inference_epochs, optimal_epochs=inference_epochs)
+        results[name] = chapter4_.run(name, budget, data, out, lambda text: typer.echo(text, err=True))
+        results[name]["table_4_2"] = chapter4_.table_4_2(results[name])
+        plots.draw(name, results[name], out)
+        _show_chapter4(name, results[name], chapter4_.THESIS)
+        if json_file:
+            write_json(json_file, about | {"results": results, "thesis": chapter4_.THESIS})
+
+
+def _show_chapter4(name: str, result: dict[str, Any], thesis: dict[str, Any]) -> None:
+    for table in ("table_4_1", "table_4_2"):
+        published = thesis[table].get(name, {})
+        rows = [(k, _number(v), _number(published.get(k))) for k, v in result[table].items() if not isinstance(v, dict)]
+        show_table(f"{name}, {table.replace('_', ' ')}, bits per dimension", ("", "here", "thesis"), rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def _begin(json_file: Path | None) -> dict[str, Any]:

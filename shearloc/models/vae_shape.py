@@ -1,0 +1,86 @@
+"""The shape of a variational autoencoder and the steps its two networks are made of.
+
+Both the float network that trains (`vae_float.py`) and the exact one that codes (`vae.py`) are built from these
+steps; neither arithmetic is here. An activation is an array [images, side, side, channels].
+
+    ("dense", inputs, outputs)   a linear map of the channels at every position
+    ("relu",)
+    ("block", width)             x + dense(relu(conv(relu(x)))), conv: 3 x 3 positions, zeros outside
+    ("fold", s)                  s x s positions become one, their channels side by side (row, column, channel)
+    ("unfold", s)                the inverse
+
+A fully connected network folds the whole image into one position.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+Step = tuple[Any, ...]
+
+BERNOULLI, LOGISTIC = "bernoulli", "logistic"
+
+
+@dataclass(frozen=True)
+class VaeShape:
+    """Images of side x side x channels; `latents` Gaussian latents; `width` hidden units or channels.
+
+    `likelihood`: "bernoulli" (pixels 0 and 1, one channel) or "logistic" (discretised, 0 .. 255; with three
+    channels each mean is linear in the pixel's earlier channels). `blocks` 0: fully connected with two hidden layers
+    in each network; otherwise that many residual blocks in each, on positions of 4 x 4 pixels that share the latents.
+    """
+
+    side: int
+    channels: int
+    likelihood: str
+    latents: int
+    width: int
+    blocks: int = 0
+
+    @property
+    def samples(self) -> int:
+        """Subpixels of an image."""
+        return self.side * self.side * self.channels
+
+    @property
+    def outputs(self) -> int:
+        """Likelihood parameters of a pixel: a logit, or means, log-scales and coefficients."""
+        return 1 if self.likelihood == BERNOULLI else 2 * self.channels + self.channels * (self.channels - 1) // 2
+
+    @property
+    def offset(self) -> int:
+        """What is subtracted from a pixel before it enters a network: colours are centred."""
+        return 128 if self.channels == 3 else 0
+
+
+def encoder_steps(shape: VaeShape) -> list[Step]:
+    """From pixels [n, side, side, channels] to [n, p, p, 2 * latents / p^2]: means, then log standard deviations."""
+    if not shape.blocks:
+        inner: list[Step] = [("dense", shape.samples, shape.width), ("relu",), ("dense", shape.width, shape.width)]
+        return [("fold", shape.side), *inner, ("relu",), ("dense", shape.width, 2 * shape.latents)]
+    return [
+        ("fold", 4),
+        ("dense", 16 * shape.channels, shape.width),
+        *shape.blocks * [("block", shape.width)],
+        ("relu",),
+        ("dense", shape.width, 2 * shape.latents // latent_side(shape) ** 2),
+    ]
+
+
+def decoder_steps(shape: VaeShape) -> list[Step]:
+    """From latents [n, p, p, latents / p^2] to likelihood parameters [n, side, side, outputs]."""
+    if not shape.blocks:
+        inner: list[Step] = [("dense", shape.latents, shape.width), ("relu",), ("dense", shape.width, shape.width)]
+        last = ("dense", shape.width, shape.side**2 * shape.outputs)
+        return [*inner, ("relu",), last, ("unfold", shape.side)]
+    return [
+        ("dense", shape.latents // latent_side(shape) ** 2, shape.width),
+        *shape.blocks * [("block", shape.width)],
+        ("relu",),
+        ("dense", shape.width, 16 * shape.outputs),
+        ("unfold", 4),
+    ]
+
+
+def latent_side(shape: VaeShape) -> int:
+    """Positions along a side that the latents are spread over: 1 where fully connected."""
+    return shape.side // 4 if shape.blocks else 1

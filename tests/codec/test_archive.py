@@ -1,0 +1,189 @@
+"""Archives: round trips by every method, chunks that survive their neighbours' damage, and clear refusals."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from shearloc.codec import archive
+from shearloc.codec.archive import decode_chunk, decode_images, decode_undamaged, encode_images, info
+from shearloc.errors import CorruptError, FormatError, UnknownModelError, UnsupportedImageError
+from shearloc.models import zoo
+from shearloc.models.local import LocalModel
+from shearloc.models.vae import VaeModel
+
+Vaes = Callable[[str], VaeModel]
+Images = Callable[..., NDArray[np.uint8]]
+
+KINDS = ("bernoulli", "logistic", "colour")
+
+
+@pytest.fixture(scope="module")
+def tiny_zoo(
+    tiny_vae: Vaes, tiny_model: Callable[..., LocalModel], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A zoo of tiny models: tiny-bernoulli, tiny-logistic, tiny-colour, and the local models gray and photo."""
+    folder = tmp_path_factory.mktemp("zoo")
+    models: list[tuple[str, str, VaeModel | LocalModel]] = [(f"tiny-{k}", "vae", tiny_vae(k)) for k in KINDS]
+    models += [("gray", "local", tiny_model(1)), ("photo", "local", tiny_model(3))]
+    for name, kind, model in models:
+        model.save(folder / f"{name}.safetensors")
+        (folder / f"{name}.json").write_text(json.dumps({"name": name, "kind": kind}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "WEIGHTS", folder)
+        for cached in (zoo._card, zoo.load, zoo.load_vae):
+            cached.cache_clear()
+        yield folder
+    for cached in (zoo._card, zoo.load, zoo.load_vae):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [(f"tiny-{k}", k) for k in KINDS] + [("gray", "logistic"), ("photo", "colour"), ("raw", "colour")],
+)
+def test_round_trip(model: str, kind: str, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    images = small_images(tiny_vae(kind), 9)
+    names = [f"{k}é.png" for k in range(9)]
+    samples = 4 * images[0].size
+    data = archive._encode_with(images, names, model, chunk_samples=samples)
+    back, found = decode_images(data)
+    assert (back == (images if kind == "colour" else images[..., 0])).all() and found == tuple(names)
+    about = info(data)
+    assert (about.count, about.chunks, about.gross_bits) == (9, 3, 8 * len(data))
+    assert about.method == {"raw": "raw", "gray": "local", "photo": "local"}.get(model, "vae")
+    assert (about.net_bits is not None) == (about.method == "vae")
+    assert about.net_bits is None or about.net_bits < about.gross_bits
+    for chunk in range(3):
+        part, numbers = decode_chunk(data, chunk)
+        assert (part == back[numbers.start : numbers.stop]).all()
+    with pytest.raises(IndexError, match="3 chunks"):
+        decode_chunk(data, 3)
+
+
+def test_shapes_without_a_channel_axis(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    images = small_images(tiny_vae("logistic"), 5)
+    assert encode_images(images, model="tiny-logistic") == encode_images(images[..., 0], model="tiny-logistic")
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_steps_are_in_the_header(steps: int, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    images = small_images(tiny_vae("logistic"), 30)
+    data = archive._encode_with(images, None, "tiny-logistic", steps)
+    assert info(data).steps == steps and (decode_images(data)[0] == images[..., 0]).all()
+
+
+def test_auto_is_the_smallest(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    images = small_images(tiny_vae("colour"), 40)
+    lengths = {name: len(archive._encode_with(images, None, name)) for name in ("tiny-colour", "photo", "raw")}
+    assert len(encode_images(images)) == min(lengths.values())
+    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 1), dtype=np.uint8)
+    assert info(encode_images(noise)).method == "raw"
+    assert info(encode_images(noise, model="gray")).method == "raw"
+
+
+def test_one_damaged_chunk_leaves_the_others(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    images = small_images(tiny_vae("bernoulli"), 30)
+    data = encode_images(images, [f"n{k}" for k in range(30)], model="tiny-bernoulli", chunk_samples=10 * 36)
+    header, start = archive.read_header(data)
+    damaged = bytearray(data)
+    damaged[start + header.sizes[0] + 9] ^= 1
+    with pytest.raises(CorruptError, match=r"images 10 \('n10'\) to 19 \('n19'\) are damaged"):
+        decode_images(bytes(damaged))
+    found, names, damage = decode_undamaged(bytes(damaged))
+    good = np.r_[0:10, 20:30]
+    assert (found[good] == images[good, ..., 0]).all() and not found[10:20].any()
+    assert list(damage) == [1] and len(names) == 30
+    assert (decode_chunk(bytes(damaged), 2)[0] == images[20:, ..., 0]).all()
+    with pytest.raises(CorruptError, match="images 10"):
+        decode_chunk(bytes(damaged), 1)
+
+
+def test_a_cut_archive_keeps_its_first_chunks(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    images = small_images(tiny_vae("bernoulli"), 30)
+    data = encode_images(images, model="tiny-bernoulli", chunk_samples=10 * 36)
+    with pytest.raises(CorruptError, match="images 20 to 29 are damaged: the archive is cut short"):
+        decode_images(data[:-3])
+    assert (decode_undamaged(data[:-3])[0][:20] == images[:20, ..., 0]).all()
+    with pytest.raises(CorruptError, match="followed by"):
+        decode_images(data + b"x")
+
+
+@settings(max_examples=80)
+@given(st.integers(0, 10**6), st.integers(1, 255))
+def test_any_damaged_byte_is_noticed(
+    tiny_zoo: Path, tiny_vae: Vaes, small_images: Images, place: int, flip: int
+) -> None:
+    data = bytearray(encode_images(small_images(tiny_vae("bernoulli"), 8), ["a"] * 8, model="tiny-bernoulli"))
+    data[place % len(data)] ^= flip
+    with pytest.raises((CorruptError, FormatError)):
+        decode_images(bytes(data))
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10**6))
+def test_any_cut_is_noticed(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images, place: int) -> None:
+    data = encode_images(small_images(tiny_vae("bernoulli"), 8), model="tiny-bernoulli")
+    with pytest.raises((CorruptError, FormatError)):
+        decode_images(data[: place % len(data)])
+
+
+def test_refusals_of_images(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    images = small_images(tiny_vae("bernoulli"), 3)
+    with pytest.raises(UnsupportedImageError, match="uint8"):
+        encode_images(images.astype(np.int32))
+    with pytest.raises(UnsupportedImageError, match="shape"):
+        encode_images(images[0, 0])
+    with pytest.raises(UnsupportedImageError, match="no pixels"):
+        encode_images(images[:0])
+    with pytest.raises(UnsupportedImageError, match="6 x 6 x 1"):
+        encode_images(images[:, :5], model="tiny-bernoulli")
+    with pytest.raises(UnsupportedImageError, match=r"image 'b' .*binarise"):
+        encode_images(
+            images * np.array([1, 9, 1], np.uint8)[:, None, None, None], ["a", "b", "c"], model="tiny-bernoulli"
+        )
+    with pytest.raises(UnsupportedImageError, match="3 channels"):
+        encode_images(images, model="photo")
+    with pytest.raises(UnknownModelError):
+        encode_images(images, model="nothing")
+    with pytest.raises(ValueError, match="names"):
+        encode_images(images, ["a"])
+    with pytest.raises(ValueError, match="line break"):
+        encode_images(images, ["a", "b\n", "c"])
+    with pytest.raises(ValueError, match="steps"):
+        encode_images(images, steps=-1)
+
+
+def test_refusals_of_files(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    data = encode_images(small_images(tiny_vae("bernoulli"), 3), model="tiny-bernoulli")
+    with pytest.raises(FormatError, match="not a Shearloc archive"):
+        decode_images(b"\x89SHL\r\n\x1a\n" + data[8:])
+    with pytest.raises(FormatError, match="version 2"):
+        decode_images(data[:8] + b"\x02" + data[9:])
+    with pytest.raises(UnsupportedImageError, match="max_samples"):
+        decode_images(data, max_samples=100)
+    (tiny_zoo / "tiny-bernoulli.safetensors").rename(tiny_zoo / "away")
+    try:
+        with pytest.raises(UnknownModelError, match="tiny-bernoulli"):
+            decode_images(data)
+    finally:
+        (tiny_zoo / "away").rename(tiny_zoo / "tiny-bernoulli.safetensors")
+
+
+def test_the_raw_archive_is_pinned() -> None:
+    """Version 1 for ever."""
+    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    data = archive._encode_with(images[..., None], ["a", "b"], "raw")
+    assert data.hex() == PINNED_RAW
+    assert (decode_images(data)[0] == images).all()
+
+
+PINNED_RAW = (
+    "895348410d0a1a0a01200008010203040000000000000000000000000b78da4be44a0200019c00ce0220b87587f9"
+    "9587bc29000102030405060708090a0b0c0d0e0f1011121314151617551254e9"
+)

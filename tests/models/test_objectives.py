@@ -1,0 +1,111 @@
+"""Objectives: the limits in which they are one another, and bounds in the right order."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch")
+
+from shearloc.models import objectives, train_vae  # noqa: E402
+from shearloc.models.vae import VaeModel  # noqa: E402
+from shearloc.models.vae_float import Fold, Vae, divergence_bits  # noqa: E402
+from shearloc.models.vae_shape import VaeShape  # noqa: E402
+
+KINDS = {
+    "bernoulli": VaeShape(6, 1, "bernoulli", latents=3, width=10),
+    "logistic": VaeShape(6, 1, "logistic", latents=3, width=10),
+    "colour": VaeShape(8, 3, "logistic", latents=8, width=6, blocks=1),
+}
+
+
+@pytest.fixture(params=list(KINDS))
+def net_and_pixels(request: pytest.FixtureRequest) -> tuple[Vae, torch.Tensor]:
+    torch.manual_seed(0)
+    shape = KINDS[request.param]
+    levels = 2 if shape.likelihood == "bernoulli" else 256
+    return Vae(shape), torch.randint(0, levels, (40, shape.side, shape.side, shape.channels), dtype=torch.uint8)
+
+
+def seeded(objective: Callable[..., torch.Tensor], *arguments: object, **named: object) -> torch.Tensor:
+    torch.manual_seed(1)
+    return objective(*arguments, **named).detach()
+
+
+def test_limits(net_and_pixels: tuple[Vae, torch.Tensor]) -> None:
+    net, pixels = net_and_pixels
+    elbo = seeded(objectives.negative_elbo, net, pixels)
+    assert elbo.shape == (40,)
+    assert torch.equal(seeded(objectives.reverse_half_asleep, net, pixels, 0.0), elbo)
+    asleep = seeded(objectives.reverse_sleep, net, pixels)
+    assert torch.equal(seeded(objectives.reverse_half_asleep, net, pixels, 1.0), asleep)
+    assert seeded(objectives.denoising, net, pixels, 0.0).mean() == pytest.approx(float(elbo.mean()), rel=0.05)
+    one = seeded(objectives.importance_weighted, net, pixels, 1).mean()
+    many = seeded(objectives.importance_weighted, net, pixels, 50).mean()
+    assert one == pytest.approx(float(elbo.mean()), rel=0.05) and many <= one + 0.01
+
+
+@pytest.mark.parametrize("aggregate", [False, True])
+def test_only_the_encoder_learns_from_dreams(net_and_pixels: tuple[Vae, torch.Tensor], aggregate: bool) -> None:
+    """The samples themselves carry no gradient; sleep reaches the encoder alone."""
+    net, pixels = net_and_pixels
+    objectives.sleep(net, pixels, aggregate).mean().backward()
+    assert all(p.grad is None for p in net.decoder.parameters())
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in net.encoder.parameters())
+    z, dreamt = objectives.dream(net, pixels, aggregate)
+    assert dreamt.shape == pixels.shape and dreamt.dtype == torch.uint8 and not z.requires_grad
+
+
+def test_samples_follow_the_likelihood() -> None:
+    """The mean code length of the model's own samples is close to its entropy's estimate on fresh ones."""
+    for shape in KINDS.values():
+        torch.manual_seed(3)
+        net = Vae(shape)
+        outputs = (0.3 * torch.randn(1, shape.side, shape.side, shape.outputs)).expand(400, -1, -1, -1)
+        bits = [net.pixel_bits(outputs, net.sample_pixels(outputs)).mean() for _ in range(2)]
+        others = net.pixel_bits(outputs, net.sample_pixels(-outputs)).mean()
+        assert bits[0] == pytest.approx(float(bits[1]), rel=0.02) and others > 1.02 * bits[0]
+
+
+def test_divergence() -> None:
+    mean, log_sigma = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, math.log(0.5)]])
+    expected = (0.5 * (1 + 0.25 - 1) + math.log(2)) / math.log(2)
+    assert float(divergence_bits(mean, log_sigma)) == pytest.approx(expected)
+
+
+def test_fold_is_the_exact_models() -> None:
+    from shearloc.models import vae
+
+    x = torch.arange(2 * 4 * 4 * 3).reshape(2, 4, 4, 3)
+    folded = Fold(2)(x)
+    assert (folded.numpy() == vae._fold(x.numpy(), 2)).all()
+    assert torch.equal(Fold(2, inverse=True)(folded), x)
+
+
+def test_training_learns_resumes_and_exports(tmp_path: Path) -> None:
+    from shearloc.models.export_vae import export
+
+    draw = np.random.default_rng(0)
+    stripes = (np.arange(36).reshape(6, 6) // 6 + draw.integers(0, 6, (600, 1, 1))) % 6 < 3
+    pixels: NDArray[np.uint8] = stripes[..., None].astype(np.uint8)
+    net = Vae(KINDS["bernoulli"])
+    before = train_vae.negative_elbo_of(net, pixels)
+    schedule = train_vae.Schedule(epochs=20, learning_rate=5e-3, batch=50)
+    parameters = list(net.parameters())
+    train_vae.fit(net, parameters, objectives.negative_elbo, pixels, schedule, tmp_path, "baseline")
+    after = train_vae.negative_elbo_of(net, pixels)
+    assert after < 0.7 * before
+    again = train_vae.load_float(tmp_path / "baseline.pt", KINDS["bernoulli"])
+    assert train_vae.negative_elbo_of(again, pixels) == after
+    # Nothing is left to do, so that going on changes nothing.
+    train_vae.fit(again, list(again.parameters()), objectives.negative_elbo, pixels, schedule, tmp_path, "baseline")
+    assert train_vae.negative_elbo_of(again, pixels) == after
+    model: VaeModel = export(again, "tiny")
+    assert model.shape == net.shape
+    with torch.no_grad():
+        again.decoder[0].weight[0, 0] = 9
+    with pytest.raises(ValueError, match="decoder0 is beyond 8"):
+        export(again, "tiny")
