@@ -7,7 +7,6 @@ a variational autoencoder with bits-back. Bytes in, arrays out: files and folder
 
 import io
 import math
-import os
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, FormatError, UnsupportedImageError
-from ..models import zoo
+from ..models import engines, zoo
 from .container import (
     FINGERPRINT_BYTES,
     LOCAL,
@@ -168,7 +167,7 @@ def decode_undamaged(
         except CorruptError as error:
             damage[chunk] = str(error)
 
-    _for_chunks(decode, len(header.sizes), progress)
+    _for_chunks(decode, len(header.sizes), header.method, progress)
     return _shaped(images), header.names, dict(sorted(damage.items()))
 
 
@@ -245,10 +244,13 @@ def _smallest(images: Pixels, steps: int, engine: str) -> str:
     return min(lengths, key=lambda name: lengths[name])
 
 
-def _for_chunks(work: Callable[[int], None], count: int, progress: Progress | None) -> None:
-    """Calls work(k) for every chunk, on as many threads as there are processors; the first error is raised."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(max(1, min(cores, count))) as pool:
+def _for_chunks(work: Callable[[int], None], count: int, method: int, progress: Progress | None) -> None:
+    """Calls work(k) for every chunk, on as many threads as there are processors; the first error is raised.
+
+    A local model uses all processors for one chunk.
+    """
+    threads = 1 if method == LOCAL else min(engines.processors(), count)
+    with ThreadPoolExecutor(threads) as pool:
         for done, _ in enumerate(pool.map(work, range(count)), 1):
             if progress:
                 progress(done, count)
@@ -279,7 +281,7 @@ def _encode_with(
         body = _u32(crc32c(parts[k])) + payload
         results[k] = (body + _u32(crc32c(body)), net_bits)
 
-    _for_chunks(work, len(parts), progress)
+    _for_chunks(work, len(parts), method, progress)
     header = Header(
         method=method,
         count=count,
@@ -330,24 +332,19 @@ def _encoder(
 
 
 def _encode_local(model: Any, images: Pixels, engine: str) -> bytes:
-    """Every image by itself: varint lanes, payload as a string."""
+    """All images in one wavefront: lanes as a varint, then the payload."""
     from . import wavefront
 
-    coded = [wavefront.encode_image(model, image, engine) for image in images]
-    return b"".join(_varint(lanes) + _string(payload) for payload, lanes in coded)
+    payload, lanes = wavefront.encode_images(model, images, engine)
+    return _varint(lanes) + payload
 
 
 def _decode_local(model: Any, payload: bytes, header: Header, count: int, engine: str) -> Pixels:
     from . import wavefront
 
     stream = io.BytesIO(payload)
-    images = []
-    for _ in range(count):
-        lanes, part = _take_varint(stream), _take_string(stream)
-        images.append(wavefront.decode_image(model, part, lanes, header.height, header.width, engine))
-    if stream.read(1):
-        raise CorruptError("bytes follow the chunk's last image")
-    return np.stack(images)
+    lanes = _take_varint(stream)
+    return wavefront.decode_images(model, stream.read(), lanes, (count, header.height, header.width), engine)
 
 
 def _decode_chunk(header: Header, data: bytes, start: int, chunk: int, engine: str) -> Pixels:

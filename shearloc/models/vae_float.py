@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .likelihoods import logistic_mixture_bits
+from .likelihoods import logistic_mixture_bits_plain
 from .vae_shape import BERNOULLI, Step, VaeShape, decoder_steps, encoder_steps, latent_side
 
 LOG_SIGMA_MIN, LOG_SIGMA_MAX = -6.0, 2.0
@@ -107,7 +107,7 @@ class Vae(nn.Module):
         else:
             means, log_scales = self.logistics(params, pixels)
             logits, means, log_scales = (t.unsqueeze(-1) for t in (torch.zeros_like(means), means, log_scales))
-            bits = logistic_mixture_bits(logits, means, log_scales, pixels.float())
+            bits = logistic_mixture_bits_plain(logits, means, log_scales, pixels.float())
         return bits.flatten(1).sum(1)
 
     def logistics(self, params: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
