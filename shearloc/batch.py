@@ -9,12 +9,17 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
     from .codec.container import Header
     from .codec.picture import Picture
 
@@ -142,8 +147,61 @@ def decode_file(job: Job, how: Decoding, existing: Existing, begin: Begin) -> st
 def verify_file(source: Path, how: Decoding, begin: Begin) -> str:
     """Decode a `.shl` file and check it, writing nothing; returns a line that says so. Raises as `encode_file`."""
     start = time.perf_counter()
-    picture = decode(source.read_bytes(), how, begin(f"verify {source.name}"))
+    data = source.read_bytes()
+    if is_archive(data):
+        images, _ = decode_images(data, how, begin(f"verify {source.name}"))
+        return f"{source}: OK, {len(images):,} images, {time.perf_counter() - start:.1f} s"
+    picture = decode(data, how, begin(f"verify {source.name}"))
     return f"{source}: OK, {describe(picture)}, {time.perf_counter() - start:.1f} s"
+
+
+def encode_archive(job: Job, how: Encoding, steps: int, existing: Existing, begin: Begin) -> str:
+    """Encode a folder of equal-size images, or a .npy file of them, to one archive; returns a line that says so.
+
+    The images are 8-bit gray or RGB; the names of a folder's files are kept. Raises as `encode_file`.
+    """
+    start = time.perf_counter()
+    planes_check(job.target)
+    _refuse_existing(job, existing)
+    images, names = load_images(job.source)
+    data = encode_images(images, names, how, steps, begin(f"encode {job.source.name}"))
+    if how.verify and not same_images(data, images, how.engine, begin(f"verify {job.source.name}")):
+        raise ShearlocError("verification failed: the new archive does not decode to these images, so it was not kept")
+    write(job.target, data)
+    bits = 8 * len(data) / images.size
+    return (
+        f"{job.source} {len(images):,} images -> {job.target} {len(data):,} bytes, {bits:.3f} bits per subpixel, "
+        f"{time.perf_counter() - start:.1f} s" + (", verified" if how.verify else "")
+    )
+
+
+def decode_archive(job: Job, how: Decoding, existing: Existing, begin: Begin) -> str:
+    """Decode an archive to a folder of PNGs, or to a .npy file; returns a line that says so. Raises as `encode_file`.
+
+    The folder must not exist, or be empty. Images without names are called by their numbers.
+    """
+    start = time.perf_counter()
+    as_array = job.target.suffix.lower() == ".npy"
+    if as_array:
+        planes_check(job.target)
+        _refuse_existing(job, existing)
+    elif job.target.is_file() or (job.target.is_dir() and any(job.target.iterdir()) and not existing.force):
+        raise ShearlocError(f"{job.target}: exists already; give an empty or a new folder, or an OUT that ends in .npy")
+    images, names = decode_images(job.source.read_bytes(), how, begin(f"decode {job.source.name}"))
+    if as_array:
+        import numpy as np
+
+        buffer = BytesIO()
+        np.save(buffer, images)
+        write(job.target, buffer.getvalue())
+    else:
+        job.target.mkdir(parents=True, exist_ok=True)
+        digits = len(str(len(images) - 1))
+        for k, image in enumerate(images):
+            name = names[k] if names else f"{k:0{digits}}"
+            # A name comes from the file: nothing of it may lead out of the folder.
+            save(job.target / (Path(name.replace("\\", "/")).name + ".png"), picture_of(image))
+    return f"{job.source} -> {job.target} {len(images):,} images, {time.perf_counter() - start:.1f} s"
 
 
 def message(error: Exception, job: Job) -> str:
@@ -324,3 +382,90 @@ def describe(picture: "Picture") -> str:
     """Width, height and kind."""
     height, width = picture.samples.shape[:2]
     return f"{width} x {height} {picture.mode}"
+
+
+def is_archive(data: bytes) -> bool:
+    """Whether these bytes begin as an archive."""
+    from .codec import archive
+
+    return archive.is_archive(data)
+
+
+def planes_check(target: Path) -> None:
+    """OSError or ShearlocError where this file cannot be written."""
+    from .codec import planes
+
+    planes.check_writable(target)
+
+
+def write(path: Path, data: bytes) -> None:
+    """A file, complete or not at all."""
+    from .codec import planes
+
+    planes.write_atomic(path, data)
+
+
+def picture_of(image: "Pixels") -> "Picture":
+    """uint8 [H, W] or [H, W, 3] as a picture."""
+    from .codec.picture import from_array
+
+    return from_array(image)
+
+
+def load_images(source: Path) -> tuple["Pixels", list[str] | None]:
+    """The images of a folder, uint8 [N, H, W] or [N, H, W, 3] by name, and their names without suffix; or of a .npy."""
+    import numpy as np
+
+    if not source.is_dir():
+        try:
+            return np.load(source, allow_pickle=False), None
+        except ValueError as error:
+            raise UnsupportedImageError(f"{source} is not a .npy file of an array ({error})") from error
+    paths = [path for path in sorted(source.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    if not paths:
+        raise ShearlocError(f"{source}: no files in this folder")
+    images: list[Pixels] = []
+    for path in paths:
+        picture = load(path, strip=True)
+        if (
+            picture.depth != 8
+            or picture.samples.ndim == 3
+            and picture.samples.shape[2] != 3
+            or picture.palette is not None
+        ):
+            raise UnsupportedImageError(f"{path} is {picture.mode}; an archive takes 8-bit gray and RGB images")
+        if images and picture.samples.shape != images[0].shape:
+            raise UnsupportedImageError(
+                f"{path} is {picture.samples.shape}, {paths[0]} is {images[0].shape}: an archive's images have one size"
+            )
+        images.append(picture.samples)
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        raise ShearlocError(f"{source}: two files differ in nothing but their suffix; rename one of them")
+    return np.stack(images), names
+
+
+def encode_images(
+    images: "Pixels", names: list[str] | None, how: Encoding, steps: int, progress: Progress | None
+) -> bytes:
+    """The bytes of an archive."""
+    from .codec import archive
+
+    return archive.encode_images(images, names, model=how.model, steps=steps, engine=how.engine, progress=progress)
+
+
+def decode_images(data: bytes, how: Decoding, progress: Progress | None) -> tuple["Pixels", tuple[str, ...]]:
+    """The images and names of an archive."""
+    from .codec import api, archive
+
+    limit = how.max_samples or api.MAX_SAMPLES
+    return archive.decode_images(data, engine=how.engine, max_samples=limit, progress=progress)
+
+
+def same_images(data: bytes, images: "Pixels", engine: str, progress: Progress | None) -> bool:
+    """Whether an archive gives these images back, with another engine."""
+    import numpy as np
+
+    checker = checking_engine(engine, images.size)
+    found, _ = decode_images(data, Decoding(checker, images.size), progress)
+    return np.array_equal(found, images.reshape(found.shape))

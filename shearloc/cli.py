@@ -78,7 +78,7 @@ def _root(
 
 @app.command(
     epilog="\b\nExamples:\n  shearloc encode photo.png\n  shearloc encode scan.tif archive/scan.shl --force\n"
-    "  shearloc encode *.png --out-dir archive --skip-existing"
+    "  shearloc encode *.png --out-dir archive --skip-existing\n  shearloc encode digits/ digits.shl"
 )
 def encode(
     files: Annotated[
@@ -100,6 +100,10 @@ def encode(
         Literal["sheared", "parallel", "sequential"],
         typer.Option(help="Order of a model's pixels. Sheared and parallel write the same; sequential decodes slowly."),
     ] = "sheared",
+    steps: Annotated[
+        int,
+        typer.Option("--steps", min=0, metavar="K", help="Of optimal inference, for archives by autoencoders."),
+    ] = 0,
     strip: Annotated[
         bool, typer.Option("--strip", help="Drop metadata: colour profile, Exif, XMP, text, resolution.")
     ] = False,
@@ -123,6 +127,15 @@ def encode(
 
     A file that cannot be encoded does not stop the others; those that failed are listed at the end, with exit code 1.
     """
+    if files[0].is_dir() or files[0].suffix.lower() == ".npy":
+        if len(files) > 2 or out_dir is not None:
+            raise ShearlocError(f"{files[0]} makes an archive: name it, and one OUT at most")
+        whole = files[0].resolve()
+        target = files[1] if len(files) == 2 else whole.with_name(whole.stem + ".shl")
+        pack = batch.Encoding(model, effort, engine, order, strip, verify)
+        existing = batch.Existing(False, force)
+        job = batch.Job(files[0], target)
+        return _run([job], lambda job, begin: batch.encode_archive(job, pack, steps, existing, begin))
     jobs = _jobs(files, out_dir, ".shl", lambda out: out.suffix.lower() == ".shl")
     how = batch.Encoding(model, effort, engine, order, strip, verify)
     existing = batch.Existing(skip_existing, force)
@@ -163,6 +176,10 @@ def decode(
 
     A file that cannot be decoded does not stop the others; those that failed are listed at the end, with exit code 1.
     """
+    if len(files) <= 2 and out_dir is None and _begins_as_archive(files[0]):
+        unpack, existing = batch.Decoding(engine, max_samples), batch.Existing(False, force)
+        job = batch.Job(files[0], files[1] if len(files) == 2 else files[0].with_suffix(""))
+        return _run([job], lambda job, begin: batch.decode_archive(job, unpack, existing, begin))
     jobs = _jobs(files, out_dir, ".png", lambda out: out.suffix.lower() != ".shl")
     how = batch.Decoding(engine, max_samples, order)
     existing = batch.Existing(skip_existing, force)
@@ -190,10 +207,11 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
     """Say what a .shl file holds, without decoding it."""
-    from .codec import api
+    from .codec import api, archive
 
     with _naming(file):
-        fields = api.info(file.read_bytes()).to_dict()
+        data = file.read_bytes()
+        fields = (archive if archive.is_archive(data) else api).info(data).to_dict()
     if as_json:
         typer.echo(json.dumps(fields))
         return
@@ -214,6 +232,14 @@ def models() -> None:
         model = zoo.load(name)
         summary = zoo.card(name).get("summary", "")
         typer.echo(f"{name:<12}{model.channels} channels  {model.fingerprint.hex()}  {summary}".rstrip())
+
+
+def _begins_as_archive(file: Path) -> bool:
+    """Whether there is such a file and it is an archive."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        return batch.is_archive(opened.read(16))
 
 
 def _plain(value: object) -> str:

@@ -131,7 +131,7 @@ def test_info_of_bad_files(tmp_path: Path, small: bytes) -> None:
         (["encode", "none.png"], "none.png: No such file"),
         (["decode", "none.shl"], "none.shl: No such file"),
         (["info", "none.shl"], "none.shl: No such file"),
-        (["encode", "."], ".: Is a directory"),
+        (["encode", "."], ".: in.jpg: a JPEG"),
         (["encode", "in.png", "."], ".: Is a directory"),
         (["encode", "in.png", "none/out.shl"], "none: no such folder"),
         (["decode", "in.shl", "."], ".: Is a directory"),

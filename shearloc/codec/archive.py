@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, FormatError, UnsupportedImageError
-from ..models import engines, zoo
+from ..models import zoo
 from .container import (
     FINGERPRINT_BYTES,
     LOCAL,
@@ -249,7 +249,9 @@ def _for_chunks(work: Callable[[int], None], count: int, method: int, progress: 
 
     A local model uses all processors for one chunk.
     """
-    threads = 1 if method == LOCAL else min(engines.processors(), count)
+    from ..models.engines import processors
+
+    threads = 1 if method == LOCAL else min(processors(), count)
     with ThreadPoolExecutor(threads) as pool:
         for done, _ in enumerate(pool.map(work, range(count)), 1):
             if progress:

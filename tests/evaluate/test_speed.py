@@ -79,7 +79,7 @@ def test_command_writes_what_it_measured(tmp_path: Path, picture: Picture) -> No
     assert found["command"].endswith(" ".join(arguments))
     assert len(found["machine"]["load_average"]) == 3
     names = [row["name"] for row in found["rows"]]
-    assert names[0] == "shearloc numpy" and all(name in done.stdout for name in names)
+    assert names[0] == "shearloc numba" and all(name in done.stdout for name in names)
     for row in found["rows"]:
         seconds = row["encode_seconds"]
         assert len(seconds) == speed.ROUNDS

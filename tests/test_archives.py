@@ -1,0 +1,84 @@
+"""Archives at the command line, in real processes: a folder or an array in, one file out, and back."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+Picture = Callable[..., NDArray[np.uint8]]
+
+
+def run(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "shearloc", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, picture: Picture) -> Path:
+    (tmp_path / "in").mkdir()
+    for k, name in enumerate(("b", "a", "c d")):
+        Image.fromarray(np.roll(picture(20, 24, 3), k, 0)).save(tmp_path / "in" / f"{name}.png")
+    return tmp_path
+
+
+def test_a_folder_there_and_back(folder: Path) -> None:
+    encoded = run("encode", "in", "all.shl", folder=folder)
+    assert (encoded.returncode, encoded.stderr) == (0, "") and "3 images" in encoded.stdout
+    assert (folder / "all.shl").stat().st_size < sum(path.stat().st_size for path in (folder / "in").iterdir())
+    info = json.loads(run("info", "all.shl", "--json", folder=folder).stdout)
+    assert info["count"] == 3 and info["names"] == ["a", "b", "c d"] and info["method"] == "local"
+    assert "OK, 3 images" in run("verify", "all.shl", folder=folder).stdout
+    decoded = run("decode", "all.shl", "back", folder=folder)
+    assert (decoded.returncode, decoded.stderr) == (0, "")
+    assert sorted(os.listdir(folder / "back")) == sorted(os.listdir(folder / "in"))
+    for path in (folder / "in").iterdir():
+        with Image.open(path) as before, Image.open(folder / "back" / path.name) as after:
+            assert np.array_equal(np.array(before), np.array(after))
+    again = run("decode", "all.shl", "back", folder=folder)
+    assert again.returncode == 1 and "exists already" in again.stderr
+
+
+def test_an_array_there_and_back(tmp_path: Path, picture: Picture) -> None:
+    images = np.stack([np.roll(picture(9, 12, 1), k) for k in range(5)])
+    np.save(tmp_path / "images.npy", images)
+    assert run("encode", "images.npy", folder=tmp_path).returncode == 0
+    assert run("decode", "images.shl", "back.npy", folder=tmp_path).returncode == 0
+    assert np.array_equal(np.load(tmp_path / "back.npy"), images)
+    assert run("decode", "images.shl", "pictures", folder=tmp_path).returncode == 0
+    assert sorted(os.listdir(tmp_path / "pictures")) == [f"{k}.png" for k in range(5)]
+
+
+def test_refusals(folder: Path, picture: Picture) -> None:
+    """One line each, exit code 1, and no archive."""
+    Image.fromarray(picture(20, 25, 3)).save(folder / "in" / "z.png")
+    (folder / "empty").mkdir()
+    np.save(folder / "floats.npy", np.zeros((2, 3, 4)))
+    (folder / "text.npy").write_text("not an array")
+    before = sorted(os.listdir(folder))
+    for source, told in (
+        ("in", "z.png"),
+        ("empty", "no files"),
+        ("floats.npy", "float64"),
+        ("text.npy", "not a .npy"),
+    ):
+        refused = run("encode", source, "out.shl", folder=folder)
+        assert refused.returncode == 1 and told in refused.stderr and refused.stderr.count("\n") == 1
+        assert sorted(os.listdir(folder)) == before
+
+
+def test_damage_names_the_images_and_leaves_nothing(folder: Path) -> None:
+    assert run("encode", "in", "all.shl", folder=folder).returncode == 0
+    data = bytearray((folder / "all.shl").read_bytes())
+    data[-20] ^= 1
+    (folder / "bad.shl").write_bytes(data)
+    for command in (["decode", "bad.shl", "back"], ["verify", "bad.shl"]):
+        refused = run(*command, folder=folder)
+        assert refused.returncode == 1 and "images 0 ('a') to 2 ('c d') are damaged" in refused.stderr
+    assert not (folder / "back").exists()
