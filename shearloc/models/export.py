@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from .context import PREDICTORS, causal_offsets
 from .layers import INT32_MAX, Dense
@@ -41,13 +41,13 @@ def _rounded(values: NDArray[np.float64]) -> NDArray[np.int32]:
 
 
 def _dense(
-    weights: tuple[Tensor, Tensor], input_step: float, steps: NDArray[np.float64], centered: bool, skip: int = 0
+    weights: tuple[Tensor, Tensor, Tensor], input_step: float, steps: NDArray[np.float64], centered: bool, skip: int = 0
 ) -> Dense:
-    """Rounds a float layer's weight and bias. `steps`: real value of one unit of each output, a power of two.
+    """Rounds a float layer's weight, given its scale, and bias. `steps`: value of one unit of each output, 2^n.
 
     `centered`: the inputs are stored minus 128, which the bias makes up for.
     """
-    scale = _numbers(weight_scale(weights[0]))
+    scale = _numbers(weights[2])
     weight = np.round(_numbers(weights[0]) / scale[:, None]).astype(np.int8)
     bias = np.round(_numbers(weights[1]) / (scale * input_step))
     if centered:
@@ -75,19 +75,28 @@ def _log_scale_offsets(shape: Shape) -> NDArray[np.float64]:
     return np.concatenate([*offsets, units]) * LOG_SCALE_OFFSET
 
 
-def export(net: LocalNet, name: str) -> LocalModel:
-    """The integer model of a float network. ValueError if the accumulator bound cannot be proved."""
+def export(net: LocalNet, name: str, scales: dict[nn.Linear, Tensor] | None = None) -> LocalModel:
+    """The integer model of a float network. ValueError if the accumulator bound cannot be proved.
+
+    `scales`: of the layers, where `rounding.round_weights` has rounded their weights; otherwise as in training.
+    """
     shape = net.shape
+
+    def parts(layer: nn.Linear) -> tuple[Tensor, Tensor, Tensor]:
+        return layer.weight, layer.bias, scales[layer] if scales else weight_scale(layer.weight)
+
     hidden_steps = np.full(shape.width, ACTIVATION_STEP)
-    layers = [_dense((net.first.weight, net.first.bias), shape.input_step, hidden_steps, centered=False)]
+    layers = [_dense(parts(net.first), shape.input_step, hidden_steps, centered=False)]
     layers += [
-        _dense((layer.weight, layer.bias), ACTIVATION_STEP, hidden_steps, centered=True, skip=skip)
+        _dense(parts(layer), ACTIVATION_STEP, hidden_steps, centered=True, skip=skip)
         for layer, skip in zip(linears(net.hidden), shape.skips, strict=True)
     ]
     last, bias = net.last()
-    shifted = last, bias + torch.from_numpy(_log_scale_offsets(shape)).float()
+    scale = parts(net.out)[2]
+    scale = scale[net.rows] if shape.shared_logits else scale
+    shifted = last, bias + torch.from_numpy(_log_scale_offsets(shape)).float(), scale
     layers.append(_dense(shifted, ACTIVATION_STEP, output_steps(shape), centered=True))
-    unit = _numbers(weight_scale(last)) * ACTIVATION_STEP
+    unit = _numbers(scale) * ACTIVATION_STEP
     learn = np.zeros((shape.channels - 1, shape.channels - 1, shape.head_width), np.int32)
     adjust = np.zeros((shape.channels - 1, shape.head_width, (2 + shape.channels) * shape.components), np.int32)
     starts = np.cumsum([0, *net.counts])

@@ -31,10 +31,13 @@ from .local import LocalModel
 from .local_float import LocalNet, Shape
 from .pixelcnn import CnnShape, PixelCNN
 
+ROUNDING_PIXELS = 200_000
+"""Pixels on whose contexts the weights are rounded where there is no quantisation-aware finish."""
+
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast. The last `finish` of the minutes is quantisation-aware."""
+    """How long and how fast. The last `finish` of the minutes is quantisation-aware; 0: rounded afterwards instead."""
 
     minutes: float = 60.0
     finish: float = 0.15
@@ -94,13 +97,12 @@ def mean_bits(net: Net, pixels: PixelSet, count: int, exact: bool) -> float:
 def mean_bits_of(model: Net | LocalModel, images: list[NDArray[np.uint8]]) -> float:
     """Bits per dimension of all pixels of uint8 [H, W, C] images, in float32.
 
-    Of an integer model it is the float network with its weights, rounding as it does; code lengths are within 0.1%.
+    Of an integer model it is the float network with its weights; code lengths are within 0.1%.
     """
     if isinstance(model, LocalModel):
         from .export import restore
 
         model = restore(model)
-        model.quantized = True
     pixels = PixelSet.of(images)
     return mean_bits(model, pixels, int(pixels.ends[-1]), exact=True)
 
@@ -248,6 +250,7 @@ def main() -> None:
     from rich.progress import TextColumn
 
     from .export import export
+    from .rounding import round_weights
 
     args = _arguments()
     torch.set_num_threads(args.threads)
@@ -271,6 +274,11 @@ def main() -> None:
             bar.console.print(f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {line}")
 
         progress = fit(net, training, held_out, schedule, args.out, report)
+    scales = None
+    if not schedule.finish and isinstance(net, LocalNet):
+        torch.save(net.state_dict(), args.out / "float.pt")
+        sample = net.draw(training, np.random.default_rng(schedule.seed), ROUNDING_PIXELS)
+        scales = round_weights(net, torch.from_numpy(sample[0]))
     card = {
         "name": args.name,
         "summary": _summary(net, args.folders, progress),
@@ -290,7 +298,7 @@ def main() -> None:
         card["test_images"] = len(test)
         card["test_bits_per_dimension"] = round(mean_bits_of(net, test), 4)
     if isinstance(net, LocalNet):
-        export(net, args.name).save(args.out / f"{args.name}.safetensors")
+        export(net, args.name, scales).save(args.out / f"{args.name}.safetensors")
     else:
         torch.save(net.state_dict(), args.out / f"{args.name}.pt")
     (args.out / f"{args.name}.json").write_text(json.dumps(card, indent=2) + "\n")

@@ -377,7 +377,9 @@ def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
     base.save(tmp_path / "base.safetensors")
     command = [sys.executable, "-m", "shearloc.models.train", str(folder), "--name", "more", "--minutes", "0.02"]
     command += ["--base", str(tmp_path / "base.safetensors"), "--camera-like", "--out", str(tmp_path / "out")]
+    command += ["--finish", "0"]
     subprocess.run(command, check=True, timeout=300)
     card = json.loads((tmp_path / "out" / "more.json").read_text())
     assert card["shape"]["width"] == 8 and card["camera_like_copies"] is True
     assert load(tmp_path / "out" / "more.safetensors", "more").components == 2
+    assert (tmp_path / "out" / "float.pt").exists()

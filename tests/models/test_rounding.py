@@ -1,0 +1,74 @@
+"""Rounding by data: on the grid, better than to the nearest on correlated inputs, and exported as it is."""
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+torch = pytest.importorskip("torch")
+
+from shearloc.models.export import export, restore  # noqa: E402
+from shearloc.models.images import PixelSet  # noqa: E402
+from shearloc.models.local_float import LocalNet, Shape, linears, weight_scale  # noqa: E402
+from shearloc.models.rounding import round_weights  # noqa: E402
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def network(shape: Shape) -> LocalNet:
+    torch.manual_seed(3)
+    net = LocalNet(shape)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.2)
+    return net
+
+
+SHAPES = [
+    Shape(width=24, layers=2, head_width=4, components=2),
+    Shape(channels=1, width=16, layers=1, head_width=4, components=3),
+]
+
+
+@pytest.fixture(params=SHAPES, ids=["rgb", "gray"])
+def rounded(
+    request: pytest.FixtureRequest, picture: Callable[..., NDArray[np.uint8]]
+) -> tuple[LocalNet, LocalNet, dict, torch.Tensor]:
+    """The network as it was, rounded, its scales, and the inputs it was rounded on."""
+    shape = request.param
+    net = network(shape)
+    pixels = PixelSet.of([picture(64, 64, shape.channels).reshape(64, 64, shape.channels)])
+    inputs = torch.from_numpy(net.draw(pixels, np.random.default_rng(1), 4000)[0])
+    before = deepcopy(net)
+    return before, net, round_weights(net, inputs), inputs
+
+
+def test_weights_are_on_the_grid(rounded: tuple) -> None:
+    _, net, scales, _ = rounded
+    for layer in (net.first, *linears(net.hidden), net.out):
+        units = layer.weight.double() / scales[layer][:, None].double()
+        assert torch.allclose(units, units.round(), atol=1e-4)
+        assert units.abs().max() <= 127.001
+
+
+def test_first_layer_s_error_is_smaller_than_to_the_nearest(rounded: tuple) -> None:
+    before, net, scales, inputs = rounded
+    x = inputs * before.shape.input_step
+    scale = weight_scale(before.first.weight)[:, None]
+    with torch.no_grad():
+        expected = before.first(x)
+        nearest = torch.nn.functional.linear(x, torch.round(before.first.weight / scale) * scale, before.first.bias)
+        error, nearest_error = (net.first(x) - expected).square().mean(), (nearest - expected).square().mean()
+        shift = (net.first(x) - expected).mean(0).abs().max()
+    assert error < 0.6 * nearest_error
+    assert shift < 1e-3
+
+
+def test_export_keeps_every_weight(rounded: tuple) -> None:
+    _, net, scales, _ = rounded
+    back = restore(export(net, "rounded", scales))
+    layers = zip((net.first, *linears(net.hidden), net.out), (back.first, *linears(back.hidden), back.out), strict=True)
+    for ours, theirs in layers:
+        assert torch.allclose(ours.weight, theirs.weight, rtol=1e-6, atol=1e-7)
