@@ -33,6 +33,7 @@ from .container import (
     _varint,
 )
 from .crc32c import crc32c
+from .parts import DEFAULT_MODELS
 
 MAGIC = b"\x89SHA\r\n\x1a\n"
 VERSION = 1
@@ -49,9 +50,6 @@ PROBE = 256
 
 MAX_STEPS = 1000
 """K at most: what a file may make a decoder compute."""
-
-LOCAL_MODELS = {1: "gray", 3: "photo"}
-"""The local model that model="auto" considers, by channel count."""
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
@@ -234,7 +232,7 @@ def _candidates(images: Pixels) -> list[str]:
     binary = bool(images.max() <= 1)
     vaes = [zoo.load_vae(name) for name in zoo.names("vae")]
     fitting = [m.name for m in vaes if m.image_shape == shape and (binary or m.levels > 2)]
-    return fitting + [name for name in [LOCAL_MODELS[shape[2]]] if name in zoo.names()]
+    return fitting + [name for name in [DEFAULT_MODELS[shape[2]]] if name in zoo.names()]
 
 
 def _smallest(images: Pixels, steps: int, engine: str) -> str:

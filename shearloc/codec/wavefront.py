@@ -129,7 +129,8 @@ def decode_images(
     stacks = stream.Stacks(payload, lanes)
     walk = _Walk(model, images, height, width, CHUNK)
     pixels = np.empty((*size, model.channels), np.uint8)
-    decode = _decode_on_threads if engines.choose(engine, pixels.size) == "numba" else _decode_step_by_step
+    engine = engines.choose(engine, pixels.size)
+    decode = _decode_on_threads if engine == "numba" else _decode_step_by_step
     for t in decode(model, walk, stacks, engine, pixels):
         if stacks.dry:
             break
@@ -146,7 +147,7 @@ def _decode_step_by_step(
 ) -> Iterator[int]:
     """Fills `pixels`; gives the number of steps done now and then."""
     images, height, width, _ = pixels.shape
-    space = _Space(model, engines.choose(engine, pixels.size), images * walk.tallest)
+    space = _Space(model, engine, images * walk.tallest)
     lanes = stacks.arrays[0].size
     for t in range(walk.steps):
         if t % CHUNK == 0:
