@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..models.engines import processors
 from .peers import library_versions
 
 PACKAGES = ("numpy", "numba", "torch", "pillow", "imagecodecs")
@@ -27,7 +28,7 @@ def circumstances() -> dict[str, Any]:
         "command": shlex.join(sys.orig_argv),
         "machine": {
             "cpu": _cpu_model(),
-            "cores": _cores(),
+            "cores": processors(),
             "system": platform.platform(),
             "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         },
@@ -67,11 +68,6 @@ def _cpu_model() -> str:
     fields = dict([part.strip() for part in line.split(":", 1)] for line in lines if ":" in line)
     name = fields.get("model name", platform.processor())
     return f"{name}, family {fields.get('cpu family', '?')}, model {fields.get('model', '?')}"
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:
