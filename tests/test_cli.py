@@ -253,7 +253,7 @@ def test_lines_and_bars_share_a_terminal(tmp_path: Path, picture: Picture) -> No
 
     for name in "ab":
         Image.fromarray(picture(40, 50, 3)).save(tmp_path / f"{name}.png")
-    code = "from shearloc import cli; cli.PROGRESS_AFTER = 0; cli.main()"
+    code = "from shearloc import cli; from shearloc.cli import progress; progress.PROGRESS_AFTER = 0; cli.main()"
     leader, follower = pty.openpty()
     done = subprocess.run(
         [sys.executable, "-c", code, "encode", "a.png", "b.png"],

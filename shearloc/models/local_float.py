@@ -6,7 +6,7 @@ straight-through gradients (quantisation-aware training). Files are never coded 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -173,6 +173,27 @@ class LocalNet(nn.Module):
         differences = values - predictions
         seen = compand(differences) if self.predictor == MEDIAN_EDGE else differences
         return linear_mixture_bits(self.outputs(inputs, seen), predictions, values, self.shape.mean_gain)
+
+
+def grown(net: LocalNet, blocks: int, shared_logits: bool) -> LocalNet:
+    """`net` with at least as many residual blocks as it has, and with shared logits if its own are all equal.
+
+    The new blocks, after the old ones, start as almost nothing added: their last weights are small and biases just
+    above zero, where the clamp still passes a gradient.
+    """
+    new = LocalNet(replace(net.shape, blocks=blocks, shared_logits=shared_logits))
+    kept = 3 * net.shape.blocks
+    old_hidden, hidden = linears(net.hidden), linears(new.hidden)
+    sources = [net.first, *old_hidden, *linears(net.learn), *linears(net.adjust)]
+    targets = [new.first, *hidden[:kept], *hidden[3 * blocks :], *linears(new.learn), *linears(new.adjust)]
+    with torch.no_grad():
+        for source, target in zip(sources, targets, strict=True):
+            target.load_state_dict(source.state_dict())
+        new.out.weight[new.rows], new.out.bias[new.rows] = net.last()
+        for layer in hidden[kept + 2 : 3 * blocks : 3]:
+            layer.weight.normal_(std=1e-3)
+            layer.bias.fill_(0.01)
+    return new
 
 
 def output_rows(channels: int, components: int, shared: bool) -> Tensor:

@@ -28,7 +28,7 @@ from torch import Tensor
 from .context import PREDICTORS
 from .images import PixelSet, camera_like, load_data, split
 from .local import LocalModel
-from .local_float import LocalNet, Shape
+from .local_float import LocalNet, Shape, grown
 from .pixelcnn import CnnShape, PixelCNN
 
 ROUNDING_PIXELS = 200_000
@@ -221,20 +221,22 @@ def keep_freed_memory() -> None:
 
 
 def _start(args: argparse.Namespace) -> Net:
-    """A network as the arguments have it: new, or that of the base."""
-    if args.base is None:
-        if args.pixelcnn is not None:
-            channels = args.channels or 3
-            horizon = args.horizon or (4 if channels == 3 else 3)
-            return PixelCNN(CnnShape(channels, horizon, args.width or 256, args.pixelcnn))
-        base = Shape() if args.nelloc is None else nelloc(args.nelloc, args.channels or 3, args.horizon or 3)
-        given: dict[str, Any] = {field: getattr(args, field, None) for field in asdict(base)}
-        return LocalNet(replace(base, **{field: value for field, value in given.items() if value is not None}))
-    from . import local, zoo
-    from .export import restore
+    """A network as the arguments have it: new, or that of the base, with more residual blocks if they say so."""
+    if args.pixelcnn is not None:
+        channels = args.channels or 3
+        horizon = args.horizon or (4 if channels == 3 else 3)
+        return PixelCNN(CnnShape(channels, horizon, args.width or 256, args.pixelcnn))
+    if args.base is not None:
+        from . import local, zoo
+        from .export import restore, shape_of
 
-    is_file = args.base.endswith(".safetensors")
-    return restore(local.load(Path(args.base), args.name) if is_file else zoo.load(args.base))
+        is_file = args.base.endswith(".safetensors")
+        model = local.load(Path(args.base), args.name) if is_file else zoo.load(args.base)
+        shape = shape_of(model)
+        return grown(restore(model), shape.blocks if args.nelloc is None else args.nelloc, shape.shared_logits)
+    base = Shape() if args.nelloc is None else nelloc(args.nelloc, args.channels or 3, args.horizon or 3)
+    given: dict[str, Any] = {field: getattr(args, field, None) for field in asdict(base)}
+    return LocalNet(replace(base, **{field: value for field, value in given.items() if value is not None}))
 
 
 def _summary(net: Net, folders: list[Path], progress: Progress) -> str:

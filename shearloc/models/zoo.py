@@ -1,72 +1,131 @@
-"""The zoo: the models that come with the package, by name; weights (.safetensors) with a card (.json) each.
+"""The zoo: the models at hand, by name: weights (.safetensors) with a card (.json) beside them.
 
+They come with the package, or lie in the folders that SHEARLOC_MODELS names or in the user's own.
 It finds and loads; what is in a model is the business of `local.py` and `vae.py`, the two kinds there are.
 """
 
 import json
+import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UnknownModelError
+from platformdirs import user_data_path
+
+from ..errors import ShearlocError, UnknownModelError
 
 if TYPE_CHECKING:
     from .local import LocalModel
     from .vae import VaeModel
 
 WEIGHTS = Path(__file__).parent / "weights"
+SUFFIX = ".safetensors"
+
+
+def folders() -> list[Path]:
+    """Where models are looked for, in this order: the package's, those in SHEARLOC_MODELS, the user's own."""
+    named = [Path(folder) for folder in os.environ.get("SHEARLOC_MODELS", "").split(os.pathsep) if folder]
+    return [WEIGHTS, *named, user_data_path("shearloc", appauthor=False) / "models"]
 
 
 def names(kind: str = "local") -> list[str]:
     """Names of the models of a kind ("local" or "vae") at hand, sorted."""
-    return sorted(name for name in _all_names() if _card(name).get("kind", "local") == kind)
-
-
-def _all_names() -> list[str]:
-    return [path.stem for path in WEIGHTS.glob("*.safetensors")]
-
-
-@cache
-def _card(name: str) -> dict[str, Any]:
-    return dict(json.loads((WEIGHTS / f"{name}.json").read_text(encoding="utf-8")))
+    return sorted({path.stem for path in _files() if _kind(path) == kind})
 
 
 def card(name: str) -> dict[str, Any]:
-    """The card of a model: how it was trained and what was measured. UnknownModelError if there is no such model."""
-    if name not in _all_names():
-        raise UnknownModelError(name)
-    return dict(_card(name))
+    """The card of a model: how it was trained and what was measured; empty if it has none.
+
+    UnknownModelError if there is no such model.
+    """
+    path = _path(name).with_suffix(".json")
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
-@cache
 def load(name: str) -> "LocalModel":
-    """The local model of this name, loaded once. UnknownModelError if there is none."""
-    if name not in names():
-        raise UnknownModelError(name)
-    from .local import load as load_local
-
-    return load_local(WEIGHTS / f"{name}.safetensors", name)
+    """The local model of this name, or of a .safetensors file's path. UnknownModelError if there is none."""
+    return _local(*_stamped(_path(name, "local")))
 
 
-@cache
 def load_vae(name: str) -> "VaeModel":
-    """The variational autoencoder of this name, loaded once. UnknownModelError if there is none."""
-    if name not in names("vae"):
-        raise UnknownModelError(name)
-    from .vae import load as load_exact
-
-    return load_exact(WEIGHTS / f"{name}.safetensors", name)
+    """The variational autoencoder of this name, or of a file's path. UnknownModelError if there is none."""
+    return _vae(*_stamped(_path(name, "vae")))
 
 
 def find(name: str, fingerprint: bytes) -> "LocalModel":
-    """The local model of this name with these very weights. UnknownModelError if they are not at hand."""
-    if name not in names() or load(name).fingerprint != fingerprint:
-        raise UnknownModelError(name, fingerprint)
-    return load(name)
+    """The local model with these very weights, whatever it is called here; `name` is what the file calls it.
+
+    UnknownModelError if they are not at hand.
+    """
+    for path in _likely_first(name, "local"):
+        model = _local(*_stamped(path))
+        if model.fingerprint == fingerprint:
+            return model
+    raise UnknownModelError(name, fingerprint)
 
 
 def find_vae(name: str, fingerprint: bytes) -> "VaeModel":
-    """The autoencoder of this name with these very weights. UnknownModelError if they are not at hand."""
-    if name not in names("vae") or load_vae(name).fingerprint != fingerprint:
-        raise UnknownModelError(name, fingerprint)
-    return load_vae(name)
+    """The autoencoder with these very weights, as `find`."""
+    for path in _likely_first(name, "vae"):
+        model = _vae(*_stamped(path))
+        if model.fingerprint == fingerprint:
+            return model
+    raise UnknownModelError(name, fingerprint)
+
+
+def _files() -> Iterator[Path]:
+    """All model files; of one name's, the one that the name means comes first."""
+    for folder in folders():
+        yield from sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def _path(name: str, kind: str | None = None) -> Path:
+    """File of the model of this name (and kind), or `name` itself if it is the path of a model file."""
+    if name.endswith(SUFFIX):
+        if not Path(name).is_file():
+            raise ShearlocError(f"there is no model file {name}")
+        return Path(name)
+    for path in _files():
+        if path.stem == name and kind in (None, _kind(path)):
+            return path
+    raise UnknownModelError(name)
+
+
+def _likely_first(name: str, kind: str) -> list[Path]:
+    """The model files of a kind, those of the name first."""
+    return sorted((path for path in _files() if _kind(path) == kind), key=lambda path: path.stem != name)
+
+
+def _stamped(path: Path) -> tuple[Path, int]:
+    """A file as it is now: trained again, it is another one to the caches."""
+    return path, path.stat().st_mtime_ns
+
+
+def _kind(path: Path) -> str:
+    """Kind of a model file, "" if it is none: from its metadata, which needs no NumPy."""
+    return _kind_of(*_stamped(path))
+
+
+@cache
+def _kind_of(path: Path, stamp: int) -> str:
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), 1 << 20)))
+        return {"shearloc-local-1": "local", "shearloc-vae-1": "vae"}.get(header["__metadata__"]["format"], "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
+@cache
+def _local(path: Path, stamp: int) -> "LocalModel":
+    from .local import load as load_local
+
+    return load_local(path, path.stem)
+
+
+@cache
+def _vae(path: Path, stamp: int) -> "VaeModel":
+    from .vae import load as load_exact
+
+    return load_exact(path, path.stem)

@@ -458,7 +458,7 @@ def test_data_must_be_bytes() -> None:
 def test_constants_agree_with_the_command_line() -> None:
     from typing import get_args
 
-    from shearloc import cli
+    from shearloc.cli import app
 
-    assert get_args(get_args(cli.Engine)[0]) == api.ENGINES
+    assert get_args(get_args(app.Engine)[0]) == api.ENGINES
     assert LOCAL in range(len(container.METHODS))

@@ -36,11 +36,7 @@ def tiny_zoo(
         (folder / f"{name}.json").write_text(json.dumps({"name": name, "kind": kind}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(zoo, "WEIGHTS", folder)
-        for cached in (zoo._card, zoo.load, zoo.load_vae):
-            cached.cache_clear()
         yield folder
-    for cached in (zoo._card, zoo.load, zoo.load_vae):
-        cached.cache_clear()
 
 
 @pytest.mark.parametrize(

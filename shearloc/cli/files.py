@@ -1,79 +1,17 @@
-"""The `shearloc` command: arguments, messages, exit codes. The work on files is `batch.py`'s.
-
-Exit code 0: done; 1: refused, with one line on stderr; 2: wrong usage; 130: interrupted (Ctrl-C).
-`--help` and `info` import neither Numba nor torch, so heavy imports are inside the commands.
-"""
+"""The commands for image files: encode, decode, verify, info."""
 
 import json
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 
-from . import __version__, batch
-from .errors import ShearlocError
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 and the signal's number, as shells have it."""
-PROGRESS_AFTER = 2.0
-"""Seconds before a progress bar appears."""
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Lossless image compression with small neural networks: the same pixels on any machine.",
-    epilog="\b\nExamples:\n  shearloc encode photo.png\n  shearloc decode photo.shl back.png",
-)
-
-Engine = Annotated[
-    Literal["auto", "numpy", "torch", "cuda", "numba"],
-    typer.Option(help="What computes. It changes the speed, never a byte."),
-]
-MaxSamples = Annotated[
-    int | None, typer.Option(min=1, help="Largest height x width x channels to accept. Default: 2^28.")
-]
-OutDir = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder for the outputs, made if missing. Default: beside each IN.")
-]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
-
-
-def main() -> None:
-    """Run the command line and exit (SystemExit)."""
-    try:
-        app(prog_name="shearloc")
-    except SystemExit as done:
-        if done.code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
-            _complain("interrupted")
-        raise
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
-    except (ShearlocError, MemoryError) as error:
-        _fail(str(error) or "not enough memory")
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"shearloc {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
-    ] = False,
-) -> None:
-    pass
+from .. import batch
+from ..errors import ShearlocError
+from .app import Engine, Force, MaxSamples, OutDir, app
+from .progress import run
 
 
 @app.command(
@@ -135,11 +73,11 @@ def encode(
         pack = batch.Encoding(model, effort, engine, order, strip, verify)
         existing = batch.Existing(False, force)
         job = batch.Job(files[0], target)
-        return _run([job], lambda job, begin: batch.encode_archive(job, pack, steps, existing, begin))
+        return run([job], lambda job, begin: batch.encode_archive(job, pack, steps, existing, begin))
     jobs = _jobs(files, out_dir, ".shl", lambda out: out.suffix.lower() == ".shl")
     how = batch.Encoding(model, effort, engine, order, strip, verify)
     existing = batch.Existing(skip_existing, force)
-    _run(jobs, lambda job, begin: batch.encode_file(job, how, existing, begin))
+    run(jobs, lambda job, begin: batch.encode_file(job, how, existing, begin))
 
 
 @app.command(
@@ -179,11 +117,11 @@ def decode(
     if len(files) <= 2 and out_dir is None and _begins_as_archive(files[0]):
         unpack, existing = batch.Decoding(engine, max_samples), batch.Existing(False, force)
         job = batch.Job(files[0], files[1] if len(files) == 2 else files[0].with_suffix(""))
-        return _run([job], lambda job, begin: batch.decode_archive(job, unpack, existing, begin))
+        return run([job], lambda job, begin: batch.decode_archive(job, unpack, existing, begin))
     jobs = _jobs(files, out_dir, ".png", lambda out: out.suffix.lower() != ".shl")
     how = batch.Decoding(engine, max_samples, order)
     existing = batch.Existing(skip_existing, force)
-    _run(jobs, lambda job, begin: batch.decode_file(job, how, existing, begin))
+    run(jobs, lambda job, begin: batch.decode_file(job, how, existing, begin))
 
 
 @app.command(epilog="\b\nExamples:\n  shearloc verify photo.shl\n  shearloc verify archive/*.shl")
@@ -198,7 +136,7 @@ def verify(
     """
     how = batch.Decoding(engine, max_samples)
     jobs = [batch.Job(file, file) for file in files]
-    _run(jobs, lambda job, begin: batch.verify_file(job.source, how, begin))
+    run(jobs, lambda job, begin: batch.verify_file(job.source, how, begin))
 
 
 @app.command(epilog="\b\nExamples:\n  shearloc info photo.shl\n  shearloc info photo.shl --json")
@@ -207,7 +145,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
     """Say what a .shl file holds, without decoding it."""
-    from .codec import api, archive
+    from ..codec import api, archive
 
     with _naming(file):
         data = file.read_bytes()
@@ -221,17 +159,6 @@ def info(
                 typer.echo(f"{'part':<18}{_plain_part(part)}")
         elif value not in (None, ()):
             typer.echo(f"{name.replace('_', ' '):<18}{_plain(value)}")
-
-
-@app.command()
-def models() -> None:
-    """List the installed models: name, channels, fingerprint of the weights, and what the card says of it."""
-    from .models import zoo
-
-    for name in zoo.names():
-        model = zoo.load(name)
-        summary = zoo.card(name).get("summary", "")
-        typer.echo(f"{name:<12}{model.channels} channels  {model.fingerprint.hex()}  {summary}".rstrip())
 
 
 def _begins_as_archive(file: Path) -> bool:
@@ -259,24 +186,6 @@ def _jobs(files: list[Path], out_dir: Path | None, suffix: str, is_output: Calla
     return batch.plan(files, out_dir, suffix)
 
 
-def _run(jobs: list[batch.Job], work: Callable[[batch.Job, batch.Begin], str]) -> None:
-    """Do one job after the other, a line for each. Goes on after one that fails; then exits 1 at the end."""
-    failed: list[Path] = []
-    with _progress(len(jobs)) as progress:
-        for i, job in enumerate(jobs):
-            try:
-                typer.echo(work(job, partial(progress, i)))
-            except (ShearlocError, OSError, MemoryError) as error:
-                if isinstance(error, BrokenPipeError):
-                    raise
-                _complain(batch.message(error, job))
-                failed.append(job.source)
-    if failed and len(jobs) > 1:
-        _complain(f"{len(failed)} of {len(jobs)} files failed: {', '.join(map(str, failed))}")
-    if failed:
-        sys.exit(1)
-
-
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
     """Put the file's name before what is wrong with it."""
@@ -284,58 +193,3 @@ def _naming(file: Path) -> Iterator[None]:
         yield
     except ShearlocError as error:
         raise ShearlocError(f"{file}: {error}") from error
-
-
-@contextmanager
-def _progress(files: int) -> Iterator[Callable[[int, str], batch.Progress | None]]:
-    """Function (number of files done, what begins now) -> (done, total) callback for that.
-
-    Bars, one for the files and one for what is being done, appear on stderr `PROGRESS_AFTER` seconds from now.
-    Where stderr is no terminal the callbacks are None.
-    """
-    if not sys.stderr.isatty():
-        yield lambda index, label: None
-        return
-    due = time.monotonic() + PROGRESS_AFTER
-    show: Callable[[int, str, int, int], None] | None = None
-    with ExitStack() as stack:
-
-        def begin(index: int, label: str) -> batch.Progress:
-            def report(done: int, total: int) -> None:
-                nonlocal show
-                if show is None and time.monotonic() >= due:
-                    show = _open_bars(stack, files)
-                if show is not None:
-                    show(index, label, done, total)
-
-            return report
-
-        yield begin
-
-
-def _open_bars(stack: ExitStack, files: int) -> Callable[[int, str, int, int], None]:
-    """Draw bars that go away when `stack` closes; returns what moves them."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import Progress
-
-    # Lines printed meanwhile go above the bars, but never from a redirected stdout to stderr.
-    console = Console(stderr=True)
-    bars = stack.enter_context(Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()))
-    every = bars.add_task("files", total=files, visible=files > 1)
-    this = bars.add_task("", total=None)
-
-    def show(index: int, label: str, done: int, total: int) -> None:
-        bars.update(every, completed=index)
-        bars.update(this, description=escape(label), completed=done, total=total)
-
-    return show
-
-
-def _complain(message: str) -> None:
-    typer.echo(f"shearloc: {' '.join(message.split())}", err=True)
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    _complain(message)
-    sys.exit(code)

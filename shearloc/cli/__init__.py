@@ -1,0 +1,9 @@
+"""The `shearloc` command: arguments, messages, exit codes. The work is done on the floors below.
+
+`--help` and `info` import neither Numba nor torch, so heavy imports are inside the commands.
+"""
+
+from . import files, models
+from .app import main
+
+__all__ = ["files", "main", "models"]

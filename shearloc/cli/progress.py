@@ -1,0 +1,81 @@
+"""Jobs one after the other with a line for each, and progress bars where they take long."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import typer
+
+from .. import batch
+from ..errors import ShearlocError
+from .app import complain
+
+PROGRESS_AFTER = 2.0
+"""Seconds before a progress bar appears."""
+
+
+def run(jobs: list[batch.Job], work: Callable[[batch.Job, batch.Begin], str]) -> None:
+    """Do one job after the other, a line for each. Goes on after one that fails; then exits 1 at the end."""
+    failed: list[Path] = []
+    with progress_bars(len(jobs)) as progress:
+        for i, job in enumerate(jobs):
+            try:
+                typer.echo(work(job, partial(progress, i)))
+            except (ShearlocError, OSError, MemoryError) as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                complain(batch.message(error, job))
+                failed.append(job.source)
+    if failed and len(jobs) > 1:
+        complain(f"{len(failed)} of {len(jobs)} files failed: {', '.join(map(str, failed))}")
+    if failed:
+        sys.exit(1)
+
+
+@contextmanager
+def progress_bars(files: int) -> Iterator[Callable[[int, str], batch.Progress | None]]:
+    """Function (number of files done, what begins now) -> (done, total) callback for that.
+
+    Bars, one for the files and one for what is being done, appear on stderr `PROGRESS_AFTER` seconds from now.
+    Where stderr is no terminal the callbacks are None.
+    """
+    if not sys.stderr.isatty():
+        yield lambda index, label: None
+        return
+    due = time.monotonic() + PROGRESS_AFTER
+    show: Callable[[int, str, int, int], None] | None = None
+    with ExitStack() as stack:
+
+        def begin(index: int, label: str) -> batch.Progress:
+            def report(done: int, total: int) -> None:
+                nonlocal show
+                if show is None and time.monotonic() >= due:
+                    show = _open_bars(stack, files)
+                if show is not None:
+                    show(index, label, done, total)
+
+            return report
+
+        yield begin
+
+
+def _open_bars(stack: ExitStack, files: int) -> Callable[[int, str, int, int], None]:
+    """Draw bars that go away when `stack` closes; returns what moves them."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    # Lines printed meanwhile go above the bars, but never from a redirected stdout to stderr.
+    console = Console(stderr=True)
+    bars = stack.enter_context(Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()))
+    every = bars.add_task("files", total=files, visible=files > 1)
+    this = bars.add_task("", total=None)
+
+    def show(index: int, label: str, done: int, total: int) -> None:
+        bars.update(every, completed=index)
+        bars.update(this, description=escape(label), completed=done, total=total)
+
+    return show

@@ -1,0 +1,37 @@
+"""A network grown by residual blocks starts close to the one it grew from, and can learn."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from shearloc.models.images import PixelSet
+from shearloc.models.local_float import LocalNet, grown, linears
+from shearloc.models.train import nelloc
+
+
+def _small(blocks: int, shared: bool) -> LocalNet:
+    return LocalNet(replace(nelloc(blocks), width=32, components=2, shared_logits=shared))
+
+
+def test_without_new_blocks_it_computes_the_same() -> None:
+    net = _small(1, shared=True)
+    again = grown(net, 1, shared_logits=True)
+    unshared = grown(net, 1, shared_logits=False)
+    inputs, differences = torch.randn(50, net.first.in_features), torch.zeros(50, 3)
+    assert torch.equal(again.outputs(inputs, differences), net.outputs(inputs, differences))
+    assert torch.equal(unshared.outputs(inputs, differences), net.outputs(inputs, differences))
+    assert unshared.out.out_features == again.out.out_features + 2 * 2
+
+
+def test_new_blocks_add_little_and_learn() -> None:
+    net = _small(0, shared=True)
+    larger = grown(net, 2, shared_logits=True)
+    rng = np.random.default_rng(1)
+    pixels = PixelSet.of([rng.integers(0, 256, (40, 40, 3), np.uint8)])
+    batch = [torch.from_numpy(part) for part in net.draw(pixels, rng, 500)]
+    before, after = net(*batch).mean(), larger(*batch).mean()
+    assert abs(float(before.detach() - after.detach())) < 0.05
+    after.backward()
+    for layer in linears(larger.hidden):
+        assert layer.weight.grad is not None and layer.weight.grad.abs().max() > 0
