@@ -99,7 +99,8 @@ def mixture(params, i, exponential, inverse, weights, means, inverses) -> None: 
         scale = min(max(params[2 * components + k, i], SCALE_LOW), SCALE_HIGH) - SCALE_LOW
         inverses[k] = inverse[np.uint64(scale)]
     for k in range(components):
-        weights[k] = weights[k] * MIXTURE_TOTAL // total
+        # Unsigned, because a signed division also looks for a quotient below 0.
+        weights[k] = np.int64(np.uint64(weights[k] * MIXTURE_TOTAL) // np.uint64(total))
 
 
 @njit(inline="always")
@@ -137,14 +138,27 @@ def mixture_cdf(x, weights, means, inverses, sigmoid):  # type: ignore[no-untype
 
 @njit(inline="always")
 def mixture_search(target, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
-    """The x with F(x) <= target < F(x + 1): (x, F(x), F(x + 1) - F(x)), for a target in 0 .. 2^24 - 1."""
+    """The x with F(x) <= target < F(x + 1): (x, F(x), F(x + 1) - F(x)), for a target in 0 .. 2^24 - 1.
+
+    From the heaviest component's mean outwards by doubled scales, then by halves: fewer looks at F than halving 0 .. 256.
+    """
+    heaviest = 0
+    for k in range(1, weights.size):
+        if weights[k] > weights[heaviest]:
+            heaviest = k
     low, high = np.int64(0), np.int64(LEVELS)
     start, end = np.int64(0), np.int64(1 << PRECISION)
-    for _ in range(8):
-        middle = (low + high) >> 1
-        value = _inner_cdf(middle, weights, means, inverses, sigmoid)
+    x = min(max((means[heaviest] + MEAN_STEPS // 2) // MEAN_STEPS, 1), LEVELS - 1)
+    reach = max((1 << INVERSE_BITS) // inverses[heaviest], 1)
+    while high - low > 1:
+        value = _inner_cdf(x, weights, means, inverses, sigmoid)
         if value <= target:
-            low, start = middle, value
+            low, start = x, value
+            x += reach
         else:
-            high, end = middle, value
+            high, end = x, value
+            x -= reach
+        reach *= 2
+        if x <= low or x >= high:
+            x = (low + high) >> 1
     return low, start, end - start
