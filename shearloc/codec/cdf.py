@@ -140,7 +140,7 @@ def mixture_cdf(x, weights, means, inverses, sigmoid):  # type: ignore[no-untype
 def mixture_search(target, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """The x with F(x) <= target < F(x + 1): (x, F(x), F(x + 1) - F(x)), for a target in 0 .. 2^24 - 1.
 
-    From the heaviest component's mean outwards by doubled scales, then by halves: fewer looks at F than by halves alone.
+    From the heaviest component's mean outwards by doubled scales, then by halves: fewer looks at F than halving alone.
     """
     heaviest = 0
     for k in range(1, weights.size):
