@@ -57,6 +57,7 @@ class Encoding:
     order: str = "sheared"
     strip: bool = False
     verify: bool = True
+    embed: bool = False
 
 
 @dataclass(frozen=True)
@@ -328,7 +329,13 @@ def encode(picture: "Picture", how: Encoding, progress: Progress | None) -> byte
     from .codec import api
 
     return api.encode_picture(
-        picture, model=how.model, effort=how.effort, engine=how.engine, order=how.order, progress=progress
+        picture,
+        model=how.model,
+        effort=how.effort,
+        engine=how.engine,
+        order=how.order,
+        embed=how.embed,
+        progress=progress,
     )
 
 
@@ -451,7 +458,9 @@ def encode_images(
     """The bytes of an archive."""
     from .codec import archive
 
-    return archive.encode_images(images, names, model=how.model, steps=steps, engine=how.engine, progress=progress)
+    return archive.encode_images(
+        images, names, model=how.model, steps=steps, engine=how.engine, embed=how.embed, progress=progress
+    )
 
 
 def decode_images(data: bytes, how: Decoding, progress: Progress | None) -> tuple["Pixels", tuple[str, ...]]:

@@ -26,9 +26,18 @@ class UnknownModelError(ShearlocError):
         self.fingerprint = fingerprint
 
     def __str__(self) -> str:
-        """One line that says what is missing and where to look."""
-        weights = f" with weights {self.fingerprint.hex()}" if self.fingerprint is not None else ""
-        return f"model '{self.name}'{weights} is not installed; `shearloc models` lists the installed ones"
+        """One line that says what is missing and where it belongs."""
+        if self.fingerprint is None:
+            return (
+                f"model '{self.name}' is not installed; `shearloc models` lists the installed ones, "
+                "and any other is named by the path of its .safetensors file"
+            )
+        from .models.zoo import folders
+
+        return (
+            f"model '{self.name}' with weights {self.fingerprint.hex()} is not installed: put its .safetensors file "
+            f"into {folders()[-1]} or a folder that SHEARLOC_MODELS names, or have the image encoded again with --embed"
+        )
 
 
 class UnsupportedImageError(ShearlocError):

@@ -28,7 +28,7 @@ def encode(
         ),
     ],
     out_dir: OutDir = None,
-    model: Annotated[str, typer.Option(help="One of `shearloc models`; auto chooses by colour.")] = "auto",
+    model: Annotated[str, typer.Option(help="One of `shearloc models`, or a file; auto: by colour.")] = "auto",
     effort: Annotated[
         int,
         typer.Option(min=1, max=9, help="From 7 on, adapt the model to the image: slow, needs torch, smaller files."),
@@ -42,6 +42,10 @@ def encode(
         int,
         typer.Option("--steps", min=0, metavar="K", help="Of optimal inference, for archives by autoencoders."),
     ] = 0,
+    embed: Annotated[
+        bool,
+        typer.Option("--embed", help="Put the model's weights into the file: it decodes where they are not installed."),
+    ] = False,
     strip: Annotated[
         bool, typer.Option("--strip", help="Drop metadata: colour profile, Exif, XMP, text, resolution.")
     ] = False,
@@ -70,12 +74,12 @@ def encode(
             raise ShearlocError(f"{files[0]} makes an archive: name it, and one OUT at most")
         whole = files[0].resolve()
         target = files[1] if len(files) == 2 else whole.with_name(whole.stem + ".shl")
-        pack = batch.Encoding(model, effort, engine, order, strip, verify)
+        pack = batch.Encoding(model, effort, engine, order, strip, verify, embed)
         existing = batch.Existing(False, force)
         job = batch.Job(files[0], target)
         return run([job], lambda job, begin: batch.encode_archive(job, pack, steps, existing, begin))
     jobs = _jobs(files, out_dir, ".shl", lambda out: out.suffix.lower() == ".shl")
-    how = batch.Encoding(model, effort, engine, order, strip, verify)
+    how = batch.Encoding(model, effort, engine, order, strip, verify, embed)
     existing = batch.Existing(skip_existing, force)
     run(jobs, lambda job, begin: batch.encode_file(job, how, existing, begin))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CorruptError, UnsupportedImageError
-from . import container, parts, planes
+from . import chunks, container, parts, planes
 from .container import LOCAL, MAX_SAMPLES, Header, Part
 from .crc32c import crc32c
 from .parts import Options, Progress
@@ -21,8 +21,6 @@ from .picture import CHANNELS, PALETTE, Picture, Samples, from_array, mode_name
 ENGINES = ("auto", "numpy", "torch", "cuda", "numba")
 EFFORTS = range(1, 10)
 ORDERS = (*container.ORDERS, parts.PARALLEL)
-
-_PALETTE, _TRANSPARENCY = b"PLTE", b"tRNS"
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,8 @@ class Info:
     """What a file says about itself, without decoding it.
 
     `mode` is the kind of picture, as in "8-bit RGB". `chunks` are the types of the chunks of metadata, palette and
-    transparency. A subpixel is one sample of one channel, of 16 bits too.
+    transparency. A subpixel is one sample of one channel, of 16 bits too. `embedded_weights`: bytes of the model files
+    that the file brings along, None where it has none.
     """
 
     version: int
@@ -63,6 +62,7 @@ class Info:
     pixel_crc: str
     file_bytes: int
     bits_per_subpixel: float
+    embedded_weights: int | None
 
     @property
     def method(self) -> str:
@@ -91,6 +91,7 @@ def encode(
     effort: int = 5,
     engine: str = "auto",
     order: str = "sheared",
+    embed: bool = False,
     progress: Progress | None = None,
 ) -> bytes:
     """Compress an array, at least 1x1, to the bytes of a `.shl` file.
@@ -99,7 +100,9 @@ def encode(
     arguments and errors are those of `encode_picture`.
     """
     picture = from_array(image)
-    return encode_picture(picture, model=model, effort=effort, engine=engine, order=order, progress=progress)
+    return encode_picture(
+        picture, model=model, effort=effort, engine=engine, order=order, embed=embed, progress=progress
+    )
 
 
 def decode(
@@ -125,28 +128,32 @@ def encode_picture(
     effort: int = 5,
     engine: str = "auto",
     order: str = "sheared",
+    embed: bool = False,
     progress: Progress | None = None,
 ) -> bytes:
     """Compress a picture, its palette and metadata included, to the bytes of a `.shl` file.
 
-    `model` is a name that `shearloc models` lists, which then codes the colours (alpha and low bytes of 16 bits find
-    their own way); "auto" stores the smallest of what the default model, lossless WebP and plain storage make of it.
+    `model` is a name that `shearloc models` lists, or the path of a model file, which then codes the colours (alpha and
+    low bytes of 16 bits find their own way); "auto" stores the smallest of what the default model, lossless WebP and
+    plain storage make of it.
     `effort` 1..9: from 5 on WebP gets more time where it may win; from 7 on the model's biases are adapted to the
     image, which takes torch and many times longer, and costs the decoder nothing. `engine` (auto, numpy, torch, cuda,
     numba) chooses what computes; it never changes a decoded pixel, nor a byte of the file below effort 7. `order`
     (sheared, parallel, sequential) is that of a model's pixels: the first two write the same file, the last one that
-    can only be decoded pixel by pixel. `progress` is called now and then with (done, total).
+    can only be decoded pixel by pixel. `embed` puts the weights of the models that are used into the file, so that it
+    decodes where they are not installed. `progress` is called now and then with (done, total).
     Raises UnsupportedImageError, UnknownModelError, ShearlocError where torch is needed and not installed,
     ValueError for a bad effort, engine or order.
     """
     _check(engine, ORDERS, order)
     if effort not in EFFORTS:
         raise ValueError(f"effort is a whole number from 1 to 9, not {effort!r}")
-    coded = parts.encode(picture, Options(model, effort, engine, order, progress))
+    coded = parts.encode(picture, Options(model, effort, engine, order, embed, progress))
     height, width = picture.samples.shape[:2]
     crc = crc32c(_little_endian(picture.samples))
     found = tuple(one.part for one in coded)
-    header = Header(height, width, picture.colour, picture.depth, found, crc, _chunks_of(picture))
+    weights = dict.fromkeys(chunk for one in coded for chunk in one.weights)
+    header = Header(height, width, picture.colour, picture.depth, found, crc, (*weights, *_chunks_of(picture)))
     return container.pack(header, [one.payload for one in coded])
 
 
@@ -174,10 +181,16 @@ def decode_picture(
 
 
 def write(
-    path: str | os.PathLike[str], image: Samples, *, model: str = "auto", effort: int = 5, engine: str = "auto"
+    path: str | os.PathLike[str],
+    image: Samples,
+    *,
+    model: str = "auto",
+    effort: int = 5,
+    engine: str = "auto",
+    embed: bool = False,
 ) -> None:
     """Encode to a file, which appears only when complete. Arguments and errors as in `encode`; also OSError."""
-    planes.write_atomic(path, encode(image, model=model, effort=effort, engine=engine))
+    planes.write_atomic(path, encode(image, model=model, effort=effort, engine=engine, embed=embed))
 
 
 def read(path: str | os.PathLike[str], *, engine: str = "auto", max_samples: int = MAX_SAMPLES) -> Samples:
@@ -193,10 +206,10 @@ def info(data: bytes | bytearray | memoryview) -> Info:
     file = _as_bytes(data)
     header, lengths = container.unpack_header(file)
     channels = CHANNELS[header.colour]
-    kinds = [kind.decode() for kind, _ in header.chunks]
+    kinds = [kind.decode() for kind, _ in header.chunks if kind != chunks.WEIGHTS]
     return Info(
         version=container.VERSION,
-        mode=mode_name(header.colour, header.depth, _TRANSPARENCY.decode() in kinds),
+        mode=mode_name(header.colour, header.depth, chunks.TRANSPARENCY.decode() in kinds),
         height=header.height,
         width=header.width,
         channels=channels,
@@ -206,6 +219,7 @@ def info(data: bytes | bytearray | memoryview) -> Info:
         pixel_crc=f"{header.pixel_crc:08x}",
         file_bytes=len(file),
         bits_per_subpixel=8 * len(file) / (header.height * header.width * channels),
+        embedded_weights=sum(map(len, chunks.weights_in(header.chunks))) or None,
     )
 
 
@@ -243,22 +257,23 @@ def _little_endian(samples: Samples) -> Any:
 
 
 def _chunks_of(picture: Picture) -> tuple[container.Chunk, ...]:
-    palette = () if picture.palette is None else ((_PALETTE, picture.palette.tobytes()),)
-    transparency = ((_TRANSPARENCY, picture.transparency),) if picture.transparency else ()
+    palette = () if picture.palette is None else ((chunks.PALETTE, picture.palette.tobytes()),)
+    transparency = ((chunks.TRANSPARENCY, picture.transparency),) if picture.transparency else ()
     return (*palette, *transparency, *picture.chunks)
 
 
 def _picture_of(header: Header, samples: Samples) -> Picture:
     found = dict(header.chunks)
-    if any([kind for kind, _ in header.chunks].count(name) > 1 for name in (_PALETTE, _TRANSPARENCY)):
+    if any([kind for kind, _ in header.chunks].count(name) > 1 for name in (chunks.PALETTE, chunks.TRANSPARENCY)):
         raise CorruptError("the file does not hold a picture: it has several palettes")
-    metadata = tuple(chunk for chunk in header.chunks if chunk[0] not in (_PALETTE, _TRANSPARENCY))
-    palette = np.frombuffer(found[_PALETTE], np.uint8) if _PALETTE in found else None
+    ours = (chunks.PALETTE, chunks.TRANSPARENCY, chunks.WEIGHTS)
+    metadata = tuple(chunk for chunk in header.chunks if chunk[0] not in ours)
+    palette = np.frombuffer(found[chunks.PALETTE], np.uint8) if chunks.PALETTE in found else None
     try:
         if palette is not None:
             palette = palette.reshape(-1, 3)
         elif header.colour == PALETTE:
             raise UnsupportedImageError("its palette is missing")
-        return Picture(samples, header.depth, palette, found.get(_TRANSPARENCY, b""), metadata)
+        return Picture(samples, header.depth, palette, found.get(chunks.TRANSPARENCY, b""), metadata)
     except ValueError as error:
         raise CorruptError(f"the file does not hold a picture: {error}") from error

@@ -18,22 +18,12 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptError, FormatError, UnsupportedImageError
 from ..models import zoo
-from .container import (
-    FINGERPRINT_BYTES,
-    LOCAL,
-    MAX_SAMPLES,
-    RAW,
-    _decode_name,
-    _read_u32,
-    _string,
-    _take,
-    _take_string,
-    _take_varint,
-    _u32,
-    _varint,
-)
+from . import chunks
+from .container import FINGERPRINT_BYTES, LOCAL, MAX_SAMPLES, RAW
 from .crc32c import crc32c
+from .fields import read_u32, string, take, take_name, take_string, take_varint, u32, varint
 from .parts import DEFAULT_MODELS
+from .picture import Chunk
 
 MAGIC = b"\x89SHA\r\n\x1a\n"
 VERSION = 1
@@ -59,7 +49,8 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class Header:
     """What an archive says about its images. `steps` is K; `chunk_images` how many a chunk has, the last one fewer;
-    `sizes` the chunks' bytes. `net_bits` is what the images cost without what starting cost; 0 where no bits went back.
+    `sizes` the chunks' bytes; `weights` a chunk with the model itself, where it is embedded. `net_bits` is what the
+    images cost without what starting cost; 0 where no bits went back.
     """
 
     method: int
@@ -75,6 +66,7 @@ class Header:
     names: tuple[str, ...]
     chunk_images: int
     sizes: tuple[int, ...]
+    weights: tuple[Chunk, ...] = ()
 
     def images_of(self, chunk: int) -> range:
         """The numbers of a chunk's images."""
@@ -88,7 +80,7 @@ class ArchiveInfo:
 
     `gross_bits` are all of the file, `net_bits` (None: not bits-back) those of the images alone. Between them are
     the first images of each chain, which cost more because nothing is there yet to be popped, headers, checksums
-    and coder states.
+    and coder states. `embedded_weights`: bytes of the model file that the archive brings along, None without one.
     """
 
     method: str
@@ -104,6 +96,7 @@ class ArchiveInfo:
     gross_bits: int
     net_bits: int | None
     bits_per_subpixel: float
+    embedded_weights: int | None
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name."""
@@ -117,13 +110,15 @@ def encode_images(
     model: str = "auto",
     steps: int = 0,
     engine: str = "auto",
+    embed: bool = False,
     chunk_samples: int = CHUNK_SAMPLES,
     progress: Progress | None = None,
 ) -> bytes:
     """An archive of uint8 [N, H, W] (gray), [N, H, W, 1] or [N, H, W, 3], N >= 1; `names`, one each, are optional.
 
-    `model`: a name that `shearloc models` lists, "raw", or "auto", which takes what makes the smallest archive of
-    some of the images. `steps`: K gradient steps of optimal inference for an autoencoder; smaller files, slower.
+    `model`: a name that `shearloc models` lists, the path of a model file, "raw", or "auto", which takes what makes the
+    smallest archive of some of the images. `steps`: K gradient steps of optimal inference for an autoencoder; smaller
+    files, slower. `embed`: put the model's weights into the archive, so that it decodes where they are not installed.
     Raises UnsupportedImageError, which names the image where it is one, UnknownModelError, ValueError for bad steps.
     """
     pixels = _as_images(images)
@@ -132,8 +127,8 @@ def encode_images(
     if not 0 <= steps <= MAX_STEPS:
         raise ValueError(f"steps (K) are from 0 to {MAX_STEPS}, not {steps}")
     if model == "auto":
-        model = _smallest(pixels, steps, engine)
-    coded = _encode_with(pixels, names, model, steps, engine, chunk_samples, progress)
+        model = _smallest(pixels, steps, engine, embed)
+    coded = _encode_with(pixels, names, model, steps, engine, embed, chunk_samples, progress)
     return coded if len(coded) <= pixels.size else min(coded, _encode_with(pixels, names, "raw"), key=len)
 
 
@@ -155,13 +150,14 @@ def decode_undamaged(
 ) -> tuple[Pixels, tuple[str, ...], dict[int, str]]:
     """As `decode_images`, but damaged images are left black; also what is wrong, by the number of the chunk."""
     header, start = read_header(data, max_samples)
+    model = _model_of(header)
     images = np.zeros((header.count, header.height, header.width, header.channels), np.uint8)
     damage: dict[int, str] = {}
 
     def decode(chunk: int) -> None:
         numbers = header.images_of(chunk)
         try:
-            images[numbers.start : numbers.stop] = _decode_chunk(header, data, start, chunk, engine)
+            images[numbers.start : numbers.stop] = _decode_chunk(header, model, data, start, chunk, engine)
         except CorruptError as error:
             damage[chunk] = str(error)
 
@@ -176,7 +172,7 @@ def decode_chunk(
     header, start = read_header(data, max_samples)
     if not 0 <= chunk < len(header.sizes):
         raise IndexError(f"the archive has {len(header.sizes)} chunks, none is number {chunk}")
-    return _shaped(_decode_chunk(header, data, start, chunk, engine)), header.images_of(chunk)
+    return _shaped(_decode_chunk(header, _model_of(header), data, start, chunk, engine)), header.images_of(chunk)
 
 
 def info(data: bytes) -> ArchiveInfo:
@@ -197,6 +193,7 @@ def info(data: bytes) -> ArchiveInfo:
         gross_bits=8 * len(data),
         net_bits=header.net_bits if header.method == VAE else None,
         bits_per_subpixel=8 * len(data) / (header.count * header.height * header.width * header.channels),
+        embedded_weights=sum(map(len, chunks.weights_in(header.weights))) or None,
     )
 
 
@@ -235,11 +232,15 @@ def _candidates(images: Pixels) -> list[str]:
     return fitting + [name for name in [DEFAULT_MODELS[shape[2]]] if name in zoo.names()]
 
 
-def _smallest(images: Pixels, steps: int, engine: str) -> str:
-    """The model that makes the smallest archive of PROBE of the images, "raw" where none fits."""
+def _smallest(images: Pixels, steps: int, engine: str, embed: bool) -> str:
+    """The model that makes the smallest archive, judged by PROBE of the images; "raw" where none fits."""
     sample = images[np.linspace(0, len(images) - 1, min(PROBE, len(images))).astype(int)]
-    lengths = {name: len(_encode_with(sample, None, name, steps, engine)) for name in [*_candidates(images), "raw"]}
-    return min(lengths, key=lambda name: lengths[name])
+
+    def size(name: str) -> float:
+        weights = len(_encode_with(sample[:1], None, name, steps, engine, True)) if embed else 0
+        return len(_encode_with(sample, None, name, steps, engine)) * len(images) / len(sample) + weights
+
+    return min([*_candidates(images), "raw"], key=size)
 
 
 def _for_chunks(work: Callable[[int], None], count: int, method: int, progress: Progress | None) -> None:
@@ -265,6 +266,7 @@ def _encode_with(
     model: str,
     steps: int = 0,
     engine: str = "auto",
+    embed: bool = False,
     chunk_samples: int = CHUNK_SAMPLES,
     progress: Progress | None = None,
 ) -> bytes:
@@ -273,13 +275,13 @@ def _encode_with(
     chunks = -(-images.size // max(chunk_samples, images[0].size))
     chunk_images = -(-count // chunks)
     parts = [images[k : k + chunk_images] for k in range(0, count, chunk_images)]
-    method, fingerprint, precision, encode = _encoder(model, images, names, steps, engine)
+    method, loaded, precision, encode = _encoder(model, images, names, steps, engine)
     results: list[tuple[bytes, float]] = len(parts) * [(b"", 0.0)]
 
     def work(k: int) -> None:
         payload, net_bits = encode(parts[k])
-        body = _u32(crc32c(parts[k])) + payload
-        results[k] = (body + _u32(crc32c(body)), net_bits)
+        body = u32(crc32c(parts[k])) + payload
+        results[k] = (body + u32(crc32c(body)), net_bits)
 
     _for_chunks(work, len(parts), method, progress)
     header = Header(
@@ -288,14 +290,15 @@ def _encode_with(
         height=height,
         width=width,
         channels=channels,
-        model="" if method == RAW else model,
-        fingerprint=fingerprint,
+        model=loaded.name if loaded else "",
+        fingerprint=loaded.fingerprint if loaded else bytes(FINGERPRINT_BYTES),
         precision=precision,
         steps=steps if method == VAE else 0,
         net_bits=math.ceil(sum(net for _, net in results)),
         names=tuple(names or ()),
         chunk_images=chunk_images,
         sizes=tuple(len(body) for body, _ in results),
+        weights=_weights(model, loaded) if embed and loaded else (),
     )
     return _pack_header(header) + b"".join(body for body, _ in results)
 
@@ -306,11 +309,11 @@ Encoder = Callable[[Pixels], tuple[bytes, float]]
 
 def _encoder(
     model: str, images: Pixels, names: list[str] | None, steps: int, engine: str
-) -> tuple[int, bytes, int, Encoder]:
-    """Method, fingerprint, precision and encoder of a model, after a look at whether it can code these images."""
+) -> tuple[int, Any, int, Encoder]:
+    """Method, model, precision and encoder by a model's name, after a look at whether it can code these images."""
     if model == "raw":
-        return RAW, bytes(FINGERPRINT_BYTES), 0, lambda part: (part.tobytes(), 0.0)
-    if model in zoo.names("vae"):
+        return RAW, None, 0, lambda part: (part.tobytes(), 0.0)
+    if zoo.kind_of(model) == "vae":
         from . import bitsback, vae_cdf
 
         vae = zoo.load_vae(model)
@@ -320,15 +323,21 @@ def _encoder(
             chain = bitsback.encode_chain(vae, part, steps, engine)
             return chain.data, chain.net_bits
 
-        return VAE, vae.fingerprint, vae_cdf.LATENT_PRECISION, encode
+        return VAE, vae, vae_cdf.LATENT_PRECISION, encode
     from . import wavefront
 
     local = zoo.load(model)
     if local.channels != images.shape[3]:
         raise UnsupportedImageError(
-            f"model '{model}' is for images of {local.channels} channels, these have {images.shape[3]}"
+            f"model '{local.name}' is for images of {local.channels} channels, these have {images.shape[3]}"
         )
-    return LOCAL, local.fingerprint, wavefront.PRECISION, lambda part: (_encode_local(local, part, engine), 0.0)
+    return LOCAL, local, wavefront.PRECISION, lambda part: (_encode_local(local, part, engine), 0.0)
+
+
+def _weights(name: str, model: Any) -> tuple[Chunk, ...]:
+    from . import embedded
+
+    return (embedded.weights(name, model),)
 
 
 def _encode_local(model: Any, images: Pixels, engine: str) -> bytes:
@@ -336,18 +345,18 @@ def _encode_local(model: Any, images: Pixels, engine: str) -> bytes:
     from . import wavefront
 
     payload, lanes = wavefront.encode_images(model, images, engine)
-    return _varint(lanes) + payload
+    return varint(lanes) + payload
 
 
 def _decode_local(model: Any, payload: bytes, header: Header, count: int, engine: str) -> Pixels:
     from . import wavefront
 
     stream = io.BytesIO(payload)
-    lanes = _take_varint(stream)
+    lanes = take_varint(stream)
     return wavefront.decode_images(model, stream.read(), lanes, (count, header.height, header.width), engine)
 
 
-def _decode_chunk(header: Header, data: bytes, start: int, chunk: int, engine: str) -> Pixels:
+def _decode_chunk(header: Header, model: Any, data: bytes, start: int, chunk: int, engine: str) -> Pixels:
     """A chunk's images [n, H, W, C], both checksums held against them; CorruptError names the images."""
     numbers = header.images_of(chunk)
     begin, end = start + sum(header.sizes[:chunk]), start + sum(header.sizes[: chunk + 1])
@@ -355,33 +364,48 @@ def _decode_chunk(header: Header, data: bytes, start: int, chunk: int, engine: s
         if end > len(data):
             raise CorruptError("the archive is cut short")
         body = data[begin:end]
-        if len(body) < 8 or crc32c(body[:-4]) != _read_u32(body, len(body) - 4):
+        if len(body) < 8 or crc32c(body[:-4]) != read_u32(body, len(body) - 4):
             raise CorruptError("the chunk's checksum does not match")
-        images = _decode_payload(header, body[4:-4], len(numbers), engine)
-        if crc32c(images) != _read_u32(body, 0):
+        images = _decode_payload(header, model, body[4:-4], len(numbers), engine)
+        if crc32c(images) != read_u32(body, 0):
             raise CorruptError("the decoded pixels do not match the chunk's checksum of them")
     except CorruptError as error:
         raise CorruptError(f"{_which(header, numbers)}: {error}") from error
     return images
 
 
-def _decode_payload(header: Header, payload: bytes, count: int, engine: str) -> Pixels:
-    shape = (count, header.height, header.width, header.channels)
-    if header.method == RAW:
-        if len(payload) != math.prod(shape):
-            raise CorruptError(f"{len(payload)} bytes for {math.prod(shape)} raw samples")
-        return np.frombuffer(payload, np.uint8).reshape(shape)
+def _decode_payload(header: Header, model: Any, payload: bytes, count: int, engine: str) -> Pixels:
     if header.method == LOCAL:
-        local = zoo.find(header.model, header.fingerprint)
-        if local.channels != header.channels:
-            raise CorruptError(f"the archive's {header.channels} channels do not fit its model '{header.model}'")
-        return _decode_local(local, payload, header, count, engine)
-    from . import bitsback
+        return _decode_local(model, payload, header, count, engine)
+    if header.method == VAE:
+        from . import bitsback
 
-    vae = zoo.find_vae(header.model, header.fingerprint)
-    if vae.image_shape != shape[1:]:
+        return bitsback.decode_chain(model, payload, count, header.steps, engine)
+    shape = (count, header.height, header.width, header.channels)
+    if len(payload) != math.prod(shape):
+        raise CorruptError(f"{len(payload)} bytes for {math.prod(shape)} raw samples")
+    return np.frombuffer(payload, np.uint8).reshape(shape)
+
+
+def _model_of(header: Header) -> Any:
+    """The model of an archive, its own if it brings one along; None for raw ones.
+
+    UnknownModelError, or CorruptError where it does not fit the images.
+    """
+    if header.method == RAW:
+        return None
+    from ..models.local import LocalModel
+    from ..models.vae import VaeModel
+    from . import embedded
+
+    kind: type[Any] = LocalModel if header.method == LOCAL else VaeModel
+    find: Callable[[str, bytes], Any] = zoo.find if header.method == LOCAL else zoo.find_vae
+    own = embedded.models(chunks.weights_in(header.weights), {header.fingerprint}, kind)
+    model = own.get(header.fingerprint) or find(header.model, header.fingerprint)
+    size = (header.height, header.width)
+    if model.channels != header.channels or (header.method == VAE and model.image_shape[:2] != size):
         raise CorruptError(f"the archive's images do not fit its model '{header.model}'")
-    return bitsback.decode_chain(vae, payload, count, header.steps, engine)
+    return model
 
 
 def _which(header: Header, numbers: range) -> str:
@@ -400,18 +424,19 @@ def _pack_header(header: Header) -> bytes:
     fields = b"".join(
         [
             bytes([header.method, 8, header.channels]),
-            *map(_varint, (header.count, header.height, header.width)),
-            _string(header.model.encode()),
+            *map(varint, (header.count, header.height, header.width)),
+            string(header.model.encode()),
             header.fingerprint,
             bytes([header.precision]),
-            *map(_varint, (header.steps, header.net_bits)),
-            _string(names),
-            _varint(header.chunk_images),
-            *map(_varint, header.sizes),
+            *map(varint, (header.steps, header.net_bits)),
+            string(names),
+            varint(header.chunk_images),
+            *map(varint, header.sizes),
+            chunks.pack(header.weights) if header.weights else b"",
         ]
     )
-    head = MAGIC + bytes([VERSION]) + _varint(len(fields)) + fields
-    return head + _u32(crc32c(head))
+    head = MAGIC + bytes([VERSION]) + varint(len(fields)) + fields
+    return head + u32(crc32c(head))
 
 
 def read_header(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, int]:
@@ -424,12 +449,12 @@ def read_header(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Hea
         raise FormatError("not a Shearloc archive: it does not begin with the archive signature")
     stream = io.BytesIO(data)
     stream.seek(len(MAGIC))
-    version = _take(stream, 1)[0]
+    version = take(stream, 1)[0]
     if version != VERSION:
         raise FormatError(f"the archive has version {version}; this Shearloc reads version {VERSION}: get a newer one")
-    fields = _take(stream, _take_varint(stream))
+    fields = take(stream, take_varint(stream))
     end = stream.tell()
-    if crc32c(data[:end]) != int.from_bytes(_take(stream, 4), "little"):
+    if crc32c(data[:end]) != int.from_bytes(take(stream, 4), "little"):
         raise CorruptError("the archive is damaged: the header's checksum does not match")
     header = _parse(fields)
     samples = header.count * header.height * header.width * header.channels
@@ -445,21 +470,22 @@ def read_header(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Hea
 
 def _parse(fields: bytes) -> Header:
     stream = io.BytesIO(fields)
-    method, depth, channels = _take(stream, 3)
+    method, depth, channels = take(stream, 3)
     if method not in METHODS or depth != 8 or channels not in (1, 3):
         raise FormatError(
             f"the archive has method {method}, bit depth {depth}, {channels} channels: get a newer Shearloc"
         )
-    count, height, width = (_take_varint(stream) for _ in range(3))
-    model, fingerprint = _decode_name(_take_string(stream)), _take(stream, FINGERPRINT_BYTES)
-    precision = _take(stream, 1)[0]
-    steps, net_bits = _take_varint(stream), _take_varint(stream)
-    names = _unpack_names(_take_string(stream), count)
-    chunk_images = _take_varint(stream)
+    count, height, width = (take_varint(stream) for _ in range(3))
+    model, fingerprint = take_name(stream), take(stream, FINGERPRINT_BYTES)
+    precision = take(stream, 1)[0]
+    steps, net_bits = take_varint(stream), take_varint(stream)
+    names = _unpack_names(take_string(stream), count)
+    chunk_images = take_varint(stream)
     if not (count and height and width and chunk_images) or steps > MAX_STEPS or chunk_images > count:
         raise CorruptError("the archive's header contradicts itself")
-    sizes = tuple(_take_varint(stream) for _ in range(-(-count // chunk_images)))
-    if stream.read(1):
+    sizes = tuple(take_varint(stream) for _ in range(-(-count // chunk_images)))
+    weights = _take_weights(stream, method) if stream.tell() < len(fields) else ()
+    if stream.tell() < len(fields):
         raise CorruptError("the archive's header is longer than its fields")
     return Header(
         method,
@@ -475,7 +501,18 @@ def _parse(fields: bytes) -> Header:
         names,
         chunk_images,
         sizes,
+        weights,
     )
+
+
+def _take_weights(stream: io.BytesIO, method: int) -> tuple[Chunk, ...]:
+    """The chunks at the end of a header, where there are some; others than weights are left out."""
+    found = chunks.take_chunks(stream)
+    if kind := chunks.unknown(found, (chunks.WEIGHTS,)):
+        raise FormatError(f"the archive has a chunk {kind.decode(errors='replace')}: get a newer Shearloc")
+    for problem in chunks.contradictions(found, int(method != RAW)):
+        raise CorruptError(f"the archive's header contradicts itself: {problem}")
+    return tuple(chunk for chunk in found if chunk[0] == chunks.WEIGHTS)
 
 
 def _unpack_names(packed: bytes, count: int) -> tuple[str, ...]:

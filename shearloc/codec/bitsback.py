@@ -28,7 +28,7 @@ from ..models.vae import Numbers, Pixels, Product, VaeModel, likelihood, posteri
 from ..models.vae_shape import BERNOULLI
 from . import rans, vae_cdf
 from .cdf import PRECISION, tables
-from .container import _take, _take_varint, _varint
+from .fields import take, take_varint, varint
 from .inference import refine
 from .rans import Message
 
@@ -101,7 +101,7 @@ def encode_chain(model: VaeModel, images: Pixels, steps: int, engine: str) -> Ch
             _push_images(message, model, images[start : start + count], bins, vae_cdf.BIN_BITS, product)
         rounds.append(count)
         start += max(count, 1)
-    head = bytes([coarse, message.lanes]) + b"".join(map(_varint, [len(rounds), *rounds]))
+    head = bytes([coarse, message.lanes]) + b"".join(map(varint, [len(rounds), *rounds]))
     net_bits = rans.bits(message) - 32 * message.lanes - initial_bits
     return Chain(head + rans.to_bytes(message), net_bits, initial_bits, rounds.count(0))
 
@@ -110,9 +110,9 @@ def decode_chain(model: VaeModel, data: bytes, count: int, steps: int, engine: s
     """The uint8 [count, side, side, channels] that `encode_chain` coded. CorruptError if `data` cannot be its work."""
     product = product_of(engine)
     stream = io.BytesIO(data)
-    coarse, lanes = _take(stream, 2)
-    length = _take_varint(stream)
-    rounds = [_take_varint(stream) for _ in range(length)] if length <= count else []
+    coarse, lanes = take(stream, 2)
+    length = take_varint(stream)
+    rounds = [take_varint(stream) for _ in range(length)] if length <= count else []
     if sum(max(r, 1) for r in rounds) != count or not lanes or not 0 < coarse < vae_cdf.BIN_BITS:
         raise CorruptError(f"the chain's rounds do not hold its {count} images")
     message = rans.from_bytes(stream.read(), lanes)

@@ -4,13 +4,14 @@ Bytes only: nothing here codes pixels, loads a model or touches a file.
 """
 
 import io
-import zlib
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import CorruptError, FormatError, UnsupportedImageError
+from . import chunks
 from .crc32c import crc32c
-from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, MAX_CHUNK_BYTES, RGB, RGBA, Chunk
+from .fields import read_u32, string, take, take_name, take_string, take_varint, u32, varint
+from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, RGB, RGBA, Chunk
 
 MAGIC = b"\x89SHL\r\n\x1a\n"
 VERSION = 1
@@ -35,13 +36,10 @@ WEBP_SIDE = 16383
 WEBP_PIXELS = 1 << 26
 """Largest side and area of a WebP payload: the format's own, and what libraries read without a special setting."""
 
-_VARINT_BYTES = 9
 _NAME_BYTES = 255
 _MAX_PRECISION = 32
 _MAX_LANES = 1 << 16
 _MAX_PARTS = 8
-_MAX_CHUNKS = 1 << 16
-_PLAIN, _DEFLATED = range(2)
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,8 @@ class Part:
 class Header:
     """What a file says about its picture. `colour` and `depth` (bits) as in PNG; the parts together have all planes.
 
-    `chunks` are PNG's: PLTE and tRNS, which a picture may need, and metadata, which never changes the samples.
+    `chunks` are PNG's: PLTE and tRNS, which a picture may need, and metadata, which never changes the samples; and
+    MODL, the weights of a model that a part uses.
     """
 
     height: int
@@ -93,9 +92,9 @@ def pack(header: Header, payloads: Sequence[bytes]) -> bytes:
     lengths = [len(payload) for payload in payloads]
     _check(header, lengths)
     fields = b"".join(_fields(header, lengths))
-    head = MAGIC + bytes([VERSION]) + _varint(len(fields)) + fields
-    sealed = [piece for payload in payloads for piece in (payload, _u32(crc32c(payload)))]
-    return b"".join([head, _u32(crc32c(head)), *sealed])
+    head = MAGIC + bytes([VERSION]) + varint(len(fields)) + fields
+    sealed = [piece for payload in payloads for piece in (payload, u32(crc32c(payload)))]
+    return b"".join([head, u32(crc32c(head)), *sealed])
 
 
 def unpack(data: bytes, max_samples: int = MAX_SAMPLES) -> tuple[Header, list[bytes]]:
@@ -108,7 +107,7 @@ def unpack(data: bytes, max_samples: int = MAX_SAMPLES) -> tuple[Header, list[by
     payloads = []
     for length in lengths:
         payload = data[start : start + length]
-        if crc32c(payload) != _read_u32(data, start + length):
+        if crc32c(payload) != read_u32(data, start + length):
             raise CorruptError("the file is damaged: a payload's checksum does not match")
         payloads.append(payload)
         start += length + 4
@@ -126,9 +125,9 @@ def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, list[
     _check_magic(data)
     stream = io.BytesIO(data)
     stream.seek(len(MAGIC) + 1)
-    fields = _take(stream, _take_varint(stream))
+    fields = take(stream, take_varint(stream))
     end = stream.tell()
-    if crc32c(data[:end]) != int.from_bytes(_take(stream, 4), "little"):
+    if crc32c(data[:end]) != int.from_bytes(take(stream, 4), "little"):
         raise CorruptError("the file is damaged: the header's checksum does not match")
     header, lengths = _parse(fields)
     _check(header, lengths)
@@ -171,11 +170,13 @@ def _check(header: Header, lengths: Sequence[int]) -> None:
     for part in header.parts:
         _know("method", part.method, KNOWN_METHODS)
         _know("order", part.order, range(len(ORDERS)))
+    if kind := chunks.unknown(header.chunks, (chunks.PALETTE, chunks.WEIGHTS)):
+        _know("a chunk", kind.decode(errors="replace"), ())
     for problem in _contradictions(header, lengths):
         raise CorruptError(f"the file's header contradicts itself: {problem}")
 
 
-def _know(what: str, value: int, known: Container[int]) -> None:
+def _know(what: str, value: object, known: Container[object]) -> None:
     if value not in known:
         raise FormatError(f"the file has {what} {value}, which this version of Shearloc does not know")
 
@@ -185,12 +186,7 @@ def _contradictions(header: Header, lengths: Sequence[int]) -> Iterator[str]:
         yield f"a size of {header.height} x {header.width}"
     if not 0 <= header.pixel_crc < 1 << 32:
         yield "a checksum of more than 32 bits"
-    if not all(len(kind) == 4 and kind.isalpha() for kind, _ in header.chunks):
-        yield "a chunk type that is not four letters"
-    if sum(4 + _VARINT_BYTES + len(content) for _, content in header.chunks) > MAX_CHUNK_BYTES:
-        yield f"more than {MAX_CHUNK_BYTES} bytes of metadata"
-    if len(header.chunks) > _MAX_CHUNKS:
-        yield f"more than {_MAX_CHUNKS} chunks"
+    yield from chunks.contradictions(header.chunks, sum(part.method == LOCAL for part in header.parts))
     if not 1 <= len(header.parts) <= _MAX_PARTS or sum(part.planes for part in header.parts) != header.planes:
         yield "parts that are not the picture"
     first = 0
@@ -253,19 +249,19 @@ def webp_holds(height: int, width: int, planes: int) -> bool:
 def _fields(header: Header, lengths: Sequence[int]) -> Iterator[bytes]:
     """The header between its length and its checksum, in file order; `_parse` is the inverse."""
     yield bytes([header.kind, header.colour, header.depth])
-    yield _varint(header.height) + _varint(header.width)
+    yield varint(header.height) + varint(header.width)
     yield bytes([len(header.parts)])
     for part, length in zip(header.parts, lengths, strict=True):
         yield _part_fields(part, length)
-    yield _pack_chunks(header.chunks)
-    yield _u32(header.pixel_crc)
+    yield chunks.pack(header.chunks)
+    yield u32(header.pixel_crc)
 
 
 def _part_fields(part: Part, length: int) -> bytes:
-    fields = bytes([part.planes, part.method]) + _varint(length)
+    fields = bytes([part.planes, part.method]) + varint(length)
     if part.method == LOCAL:
-        fields += bytes([part.order]) + _string(part.model.encode()) + part.fingerprint
-        fields += bytes([part.precision]) + _varint(part.lanes) + _string(part.side_information)
+        fields += bytes([part.order]) + string(part.model.encode()) + part.fingerprint
+        fields += bytes([part.precision]) + varint(part.lanes) + string(part.side_information)
     return fields
 
 
@@ -277,117 +273,24 @@ def part_bytes(part: Part, length: int) -> int:
 def _parse(fields: bytes) -> tuple[Header, list[int]]:
     """Header and payload lengths; structure only, `_check` judges the values."""
     stream = io.BytesIO(fields)
-    kind, colour, depth = _take(stream, 3)
-    height, width = _take_varint(stream), _take_varint(stream)
+    kind, colour, depth = take(stream, 3)
+    height, width = take_varint(stream), take_varint(stream)
     parts, lengths = [], []
-    for _ in range(_take(stream, 1)[0]):
-        planes, method = _take(stream, 2)
+    for _ in range(take(stream, 1)[0]):
+        planes, method = take(stream, 2)
         _know("method", method, KNOWN_METHODS)  # its fields cannot be told otherwise
-        lengths.append(_take_varint(stream))
+        lengths.append(take_varint(stream))
         parts.append(_parse_local(stream, planes) if method == LOCAL else Part(planes, method))
-    chunks = _parse_chunks(stream)
-    pixel_crc = int.from_bytes(_take(stream, 4), "little")
+    found = chunks.take_chunks(stream)
+    pixel_crc = int.from_bytes(take(stream, 4), "little")
     if stream.tell() != len(fields):
         raise CorruptError("the file's header is longer than its fields")
-    return Header(height, width, colour, depth, tuple(parts), pixel_crc, chunks, kind), lengths
+    return Header(height, width, colour, depth, tuple(parts), pixel_crc, found, kind), lengths
 
 
 def _parse_local(stream: io.BytesIO, planes: int) -> Part:
-    order = _take(stream, 1)[0]
-    model = _decode_name(_take_string(stream))
-    fingerprint = _take(stream, FINGERPRINT_BYTES)
-    precision = _take(stream, 1)[0]
-    return Part(planes, LOCAL, order, model, fingerprint, precision, _take_varint(stream), _take_string(stream))
-
-
-def _pack_chunks(chunks: Sequence[Chunk]) -> bytes:
-    """Chunks as one string, plain or deflated: whichever is shorter. No chunks are a single zero."""
-    plain = b"".join(kind + _string(content) for kind, content in chunks)
-    if not plain:
-        return b"\0"
-    deflated = _varint(len(plain)) + zlib.compress(plain, 9)
-    form, content = min((_PLAIN, plain), (_DEFLATED, deflated), key=lambda choice: len(choice[1]))
-    return _varint(1 + len(content)) + bytes([form]) + content
-
-
-def _parse_chunks(stream: io.BytesIO) -> tuple[Chunk, ...]:
-    packed = _take_string(stream)
-    if not packed:
-        return ()
-    form, content = packed[0], packed[1:]
-    _know("form of chunks", form, (_PLAIN, _DEFLATED))
-    plain = io.BytesIO(_inflate(content) if form == _DEFLATED else content)
-    chunks: list[Chunk] = []
-    while plain.tell() < len(plain.getbuffer()):
-        if len(chunks) == _MAX_CHUNKS:
-            raise CorruptError(f"the file's header has more than {_MAX_CHUNKS} chunks")
-        chunks.append((_take(plain, 4), _take_string(plain)))
-    return tuple(chunks)
-
-
-def _inflate(content: bytes) -> bytes:
-    stream = io.BytesIO(content)
-    size = _take_varint(stream)
-    if size > MAX_CHUNK_BYTES:
-        raise CorruptError(f"the file's header claims more than {MAX_CHUNK_BYTES} bytes of metadata")
-    inflater = zlib.decompressobj()
-    try:
-        plain = inflater.decompress(stream.read(), size + 1)
-    except zlib.error as error:
-        raise CorruptError(f"the file's metadata is damaged ({error})") from error
-    if len(plain) != size or not inflater.eof or inflater.unused_data:
-        raise CorruptError("the file's metadata is longer or shorter than it says")
-    return plain
-
-
-def _decode_name(encoded: bytes) -> str:
-    try:
-        return encoded.decode()
-    except UnicodeDecodeError:
-        raise CorruptError("the file's header has a model name that is not UTF-8") from None
-
-
-def _u32(value: int) -> bytes:
-    return value.to_bytes(4, "little")
-
-
-def _read_u32(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + 4], "little")
-
-
-def _string(content: bytes) -> bytes:
-    return _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    """LEB128: seven bits a byte, low bits first, the high bit says that more follow."""
-    groups = bytearray()
-    while value > 0x7F:
-        groups.append(value & 0x7F | 0x80)
-        value >>= 7
-    groups.append(value)
-    return bytes(groups)
-
-
-def _take(stream: io.BytesIO, count: int) -> bytes:
-    taken = stream.read(count)
-    if len(taken) < count:
-        raise CorruptError("the file is cut short inside its header")
-    return taken
-
-
-def _take_string(stream: io.BytesIO) -> bytes:
-    return _take(stream, _take_varint(stream))
-
-
-def _take_varint(stream: io.BytesIO) -> int:
-    """An integer in [0, 2^63), in its only accepted form: the shortest."""
-    value = 0
-    for i in range(_VARINT_BYTES):
-        group = _take(stream, 1)[0]
-        value |= (group & 0x7F) << 7 * i
-        if group < 0x80:
-            if group == 0 and i > 0:
-                break
-            return value
-    raise CorruptError("the file's header has a number that is too long")
+    order = take(stream, 1)[0]
+    model = take_name(stream)
+    fingerprint = take(stream, FINGERPRINT_BYTES)
+    precision = take(stream, 1)[0]
+    return Part(planes, LOCAL, order, model, fingerprint, precision, take_varint(stream), take_string(stream))

@@ -3,6 +3,7 @@
 Which bytes a method writes is `wavefront.py`'s, `png.py`'s or Pillow's work, how parts lie in a file `container.py`'s.
 """
 
+import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
-from . import container, png
+from . import chunks, container, png
 from .container import DEFLATE, LOCAL, ORDERS, RAW, SAME, SEQUENTIAL, SHEARED, WEBP, Header, Part
-from .picture import CHANNELS, PALETTE, Picture, Planes, Samples, plane_groups, put_planes, take_planes
+from .picture import CHANNELS, PALETTE, Chunk, Picture, Planes, Samples, plane_groups, put_planes, take_planes
 
 if TYPE_CHECKING:
     from ..models.local import LocalModel
@@ -54,15 +55,16 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Coded:
-    """A part and its payload."""
+    """A part and its payload, and the model's weights where they are to be embedded."""
 
     part: Part
     payload: bytes
+    weights: tuple[Chunk, ...] = ()
 
     @property
     def size(self) -> int:
         """Bytes it takes in a file."""
-        return container.part_bytes(self.part, len(self.payload))
+        return container.part_bytes(self.part, len(self.payload)) + len(chunks.pack(self.weights)) - 1
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ class Options:
     effort: int
     engine: str
     order: str
-    progress: Progress | None
+    embed: bool = False
+    progress: Progress | None = None
 
 
 def encode(picture: Picture, options: Options) -> list[Coded]:
@@ -110,6 +113,7 @@ def decode(header: Header, payloads: Sequence[bytes], engine: str, order: str, p
     shape = (header.height, header.width) if channels == 1 else (header.height, header.width, channels)
     samples: Samples | None = None
     first = 0
+    models = _embedded(header)
     for part, payload in zip(header.parts, payloads, strict=True):
         if part.method in (RAW, DEFLATE):
             found = _decode_plain(header, part, payload)
@@ -120,7 +124,7 @@ def decode(header: Header, payloads: Sequence[bytes], engine: str, order: str, p
             planes = _decode_webp(header, part, payload)
         elif part.method == LOCAL:
             tell = _shared(progress, first, part.planes, header.planes)
-            planes = _decode_local(header, part, payload, engine, order, tell)
+            planes = _decode_local(header, part, payload, models, engine, order, tell)
         else:
             assert samples is not None
             planes = take_planes(samples, first - channels, part.planes)
@@ -148,10 +152,7 @@ def _shared(progress: Progress | None, first: int, count: int, planes: int) -> P
 
 def _forced(planes: Planes, options: Options) -> Coded:
     """By the named model, adapted if the effort says so."""
-    model = _model_for(planes, options.model)
-    adapt = _adapter(options.effort)
-    plain = _encode_local(model, planes, options)
-    return min(plain, _adapted(model, planes, adapt, options), key=lambda coded: coded.size) if adapt else plain
+    return _by_model(planes, options.model, options)
 
 
 def _smallest(planes: Planes, plain: Picture, low: bool, options: Options) -> Coded:
@@ -169,7 +170,7 @@ def _smallest(planes: Planes, plain: Picture, low: bool, options: Options) -> Co
         found.append(Coded(Part(planes.shape[2], DEFLATE), png.compress(plain, _DEFLATE_LEVEL)))
     least = min([raw_size, *(coded.size for coded in found)])
     if 8 * least > _MODEL_FLOOR * planes.size and not (low and least > _NOISE * planes.size):
-        found.append(_by_model(planes, least, options))
+        found.append(_by_model(planes, DEFAULT_MODELS[planes.shape[2]], options, _HOPELESS * least))
     if fast:
         rival = min([raw_size, *(coded.size for coded in found if coded.part.method != WEBP)])
         found.append(Coded(Part(planes.shape[2], WEBP), _refined(planes, fast, rival, options.effort)))
@@ -177,14 +178,16 @@ def _smallest(planes: Planes, plain: Picture, low: bool, options: Options) -> Co
     return best if best.size < raw_size else Coded(raw, _raw(plain))
 
 
-def _by_model(planes: Planes, least: int, options: Options) -> Coded:
-    """By the default model; adapted, if the effort says so and that can win against `least` bytes."""
-    model = _model_for(planes, DEFAULT_MODELS[planes.shape[2]])
+def _by_model(planes: Planes, name: str, options: Options, hopeless: float = math.inf) -> Coded:
+    """By a model; adapted, if the effort says so and that can win: `hopeless` bytes are too many to begin with."""
+    model = _model_for(planes, name)
     adapt = _adapter(options.effort)
-    plain = _encode_local(model, planes, options)
-    if adapt and plain.size < _HOPELESS * least:
-        return min(plain, _adapted(model, planes, adapt, options), key=lambda coded: coded.size)
-    return plain
+    weights = _weights(name, model) if options.embed else ()
+    coded = _encode_local(model, planes, options)
+    if adapt and coded.size < hopeless:
+        adjustments = adapt.bias_adjustments(model, planes, ADAPTING_UPDATES[options.effort], options.progress)
+        coded = min(coded, _encode_local(model, planes, options, adjustments), key=lambda coded: coded.size)
+    return replace(coded, weights=weights)
 
 
 def _wholes(picture: Picture, rival: int, options: Options) -> Iterator[list[Coded]]:
@@ -252,6 +255,12 @@ def _model_for(planes: Planes, name: str) -> "LocalModel":
     return model
 
 
+def _weights(name: str, model: "LocalModel") -> tuple[Chunk, ...]:
+    from . import embedded
+
+    return (embedded.weights(name, model),)
+
+
 def _encode_local(
     model: "LocalModel", planes: Planes, options: Options, adjustments: NDArray[np.int8] | None = None
 ) -> Coded:
@@ -285,11 +294,6 @@ def _adapter(effort: int) -> Any:
     return adapt
 
 
-def _adapted(model: "LocalModel", planes: Planes, adapt: Any, options: Options) -> Coded:
-    adjustments = adapt.bias_adjustments(model, planes, ADAPTING_UPDATES[options.effort], options.progress)
-    return _encode_local(model, planes, options, adjustments)
-
-
 def _decode_plain(header: Header, part: Part, payload: bytes) -> Samples:
     """A raw or deflated part: [H, W] or [H, W, channels]."""
     colour, depth = container.part_format(header, part)
@@ -319,8 +323,25 @@ def _decode_webp(header: Header, part: Part, payload: bytes) -> Planes:
     return pixels if part.planes > 2 else pixels[:, :, ::3].copy()
 
 
+def _embedded(header: Header) -> dict[bytes, "LocalModel"]:
+    """The models in the file, by fingerprint."""
+    found = chunks.weights_in(header.chunks)
+    if not found:
+        return {}
+    from ..models.local import LocalModel
+    from . import embedded
+
+    return embedded.models(found, {part.fingerprint for part in header.parts}, LocalModel)
+
+
 def _decode_local(
-    header: Header, part: Part, payload: bytes, engine: str, order: str, progress: Progress | None
+    header: Header,
+    part: Part,
+    payload: bytes,
+    models: dict[bytes, "LocalModel"],
+    engine: str,
+    order: str,
+    progress: Progress | None,
 ) -> Planes:
     """Contiguous uint8 [H, W, planes]."""
     from ..models import zoo
@@ -328,7 +349,7 @@ def _decode_local(
 
     if part.precision != wavefront.PRECISION:
         raise FormatError("the file's coder parameters need a newer version of Shearloc")
-    model = zoo.find(part.model, part.fingerprint)
+    model = models.get(part.fingerprint) or zoo.find(part.model, part.fingerprint)
     if model.channels != part.planes:
         raise CorruptError(f"the file's {part.planes} channels do not fit its model '{part.model}'")
     if part.side_information:

@@ -19,10 +19,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from ..errors import ShearlocError
+from . import tensors
 from .context import MEDIAN_EDGE, PREDICTORS
 from .layers import INT32_MAX, Dense, accumulator_bounds, prove
 
@@ -32,6 +30,9 @@ PARAMETER_LIMIT = 1 << 15
 """Every parameter is clamped to this; it keeps a mean within 512 grey levels of the prediction (units of 1/64)."""
 COEFFICIENT_LIMIT = 1 << 11
 """A coefficient stays within [-8, 8] (units of 1/256)."""
+
+MAX_CHANNELS, MAX_OFFSET, MAX_LAYERS, MAX_WIDTH = 4, 32, 64, 4096
+"""What a model may have at most: a file may bring its own, and they bound what a pixel costs."""
 
 
 class Head(NamedTuple):
@@ -114,6 +115,8 @@ class LocalModel:
         if self.predictor not in PREDICTORS.values():
             raise ValueError(f"there is no predictor {self.predictor}")
         self._check_skips()
+        if not 1 <= self.channels <= MAX_CHANNELS or not 1 <= self.components <= MAX_WIDTH:
+            raise ValueError(f"{self.channels} channels and {self.components} components are not possible")
         later, units = self.channels - 1, self.adjust.shape[1] if self.adjust.ndim == 3 else 0
         parameters = [(3 + c) * self.components for c in range(self.channels)]
         widths = [len(self.offsets) * self.channels, *(len(layer.bias) for layer in self.layers)]
@@ -128,11 +131,15 @@ class LocalModel:
         for key, array in self.arrays().items():
             if array.shape != shapes[key] or array.dtype != (np.int8 if key.endswith("weight") else np.int32):
                 raise ValueError(f"{key} is {array.dtype} {array.shape}, which does not fit the rest")
-        if not self.layers or min(parameters) < 1 or widths[-1] != sum(parameters) + later * units:
+        if len(self.layers) > MAX_LAYERS or not all(0 < width <= MAX_WIDTH for width in widths[1:]):
+            raise ValueError(f"there are more than {MAX_LAYERS} layers, or a layer has not 1 to {MAX_WIDTH} outputs")
+        if not self.layers or widths[-1] != sum(parameters) + later * units:
             raise ValueError("the last layer does not fit the channels and components")
         seen = {(dy, dx) for dy, dx in self.offsets.tolist()}
         if not {(0, -1), (-1, 0), (-1, -1)} <= seen or any(dy > 0 or (dy == 0 and dx >= 0) for dy, dx in seen):
             raise ValueError("the offsets do not hold W, N and NW, or point to later pixels")
+        if np.abs(self.offsets.astype(np.int64)).max() > MAX_OFFSET:
+            raise ValueError(f"an offset is larger than {MAX_OFFSET}")
 
     def _check_skips(self) -> None:
         """Skips lead to an earlier layer as wide; the last layer, whose accumulators are read, has none. ValueError."""
@@ -169,20 +176,18 @@ class LocalModel:
         """Writes the model as .safetensors, after `prove`."""
         self.prove()
         metadata = {"format": FORMAT, "channels": str(self.channels), "components": str(self.components)}
-        metadata |= self._settings()
-        arrays = {key: np.ascontiguousarray(array) for key, array in self.arrays().items()}
-        save_file(arrays, path, metadata)
-        path.chmod(0o644)  # safetensors makes it private
+        tensors.write(path, self.arrays(), metadata | self._settings())
 
 
 def load(path: Path, name: str) -> LocalModel:
     """Reads a model and proves its bounds again. ShearlocError if the file is not one of ours."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ShearlocError(f"{path} is not a local model of this version")
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return parse(path.read_bytes(), name, str(path))
+
+
+def parse(data: bytes, name: str, source: str) -> LocalModel:
+    """`load` of a file's bytes, whatever they are; `source` is what a ShearlocError calls them."""
+    with tensors.sound(source):
+        metadata, arrays = tensors.read(data, FORMAT)
         count = sum(key.endswith(".weight") for key in arrays)
         fields = ("weight", "bias", "multiplier", "shift")
         skips = [int(skip) for skip in metadata.get("skips", "0 " * count).split()]
@@ -194,10 +199,6 @@ def load(path: Path, name: str) -> LocalModel:
         predictor = PREDICTORS[metadata.get("predictor", "med")]
         model = LocalModel(name, *sizes, arrays["offsets"], layers, arrays["learn"], arrays["adjust"], predictor)
         model.prove()
-    except (SafetensorError, KeyError, ValueError) as error:
-        if isinstance(error, ShearlocError):
-            raise
-        raise ShearlocError(f"{path} is not a sound model: {error}") from error
     return model
 
 

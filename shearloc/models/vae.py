@@ -22,11 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from ..errors import ShearlocError
-from .vae_shape import BERNOULLI, LOGISTIC, VaeShape, decoder_steps, encoder_steps, latent_side
+from . import tensors
+from .vae_shape import BERNOULLI, VaeShape, check, decoder_steps, encoder_steps, largest_tape, latent_side
 
 FORMAT = "shearloc-vae-1"
 
@@ -36,6 +35,8 @@ LIMIT = float(1 << 24)
 """Activations, posterior and likelihood parameters and gradients stay within this."""
 EXACT = 1 << 53
 """Integers below it are exact in float64, and so are their sums in any order."""
+MAX_NUMBERS = 1 << 24
+"""Activations to hold at a time, where one image does not have more."""
 LOG_SIGMA_RANGE = (-6.0 * (1 << ACTIVATION_BITS), 2.0 * (1 << ACTIVATION_BITS))
 
 Numbers = NDArray[np.float64]
@@ -106,7 +107,7 @@ class VaeModel:
     @property
     def batch(self) -> int:
         """Images to give to a network at a time: their activations should stay near the processor."""
-        return 32 if self.shape.blocks else 256
+        return max(1, min(32 if self.shape.blocks else 256, MAX_NUMBERS // largest_tape(self.shape)))
 
     def prove(self) -> None:
         """Checks that arrays fit the shape and every sum stays exact, forwards and backwards; ValueError if not."""
@@ -126,25 +127,20 @@ class VaeModel:
     def save(self, path: Path) -> None:
         """Writes the model as .safetensors, after `prove`."""
         self.prove()
-        arrays = {key: np.ascontiguousarray(array) for key, array in self.arrays.items()}
-        save_file(arrays, path, {"format": FORMAT, "shape": _shape_text(self.shape)})
-        path.chmod(0o644)  # safetensors makes it private
+        tensors.write(path, self.arrays, {"format": FORMAT, "shape": _shape_text(self.shape)})
 
 
 def load(path: Path, name: str) -> VaeModel:
     """Reads a model and proves its bounds again. ShearlocError if the file is not one of ours."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise ShearlocError(f"{path} is not a variational autoencoder of this version")
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    return parse(path.read_bytes(), name, str(path))
+
+
+def parse(data: bytes, name: str, source: str) -> VaeModel:
+    """`load` of a file's bytes, whatever they are; `source` is what a ShearlocError calls them."""
+    with tensors.sound(source):
+        metadata, arrays = tensors.read(data, FORMAT)
         model = VaeModel(name, VaeShape(**json.loads(metadata["shape"])), arrays)
         model.prove()
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, ShearlocError):
-            raise
-        raise ShearlocError(f"{path} is not a sound model: {error}") from error
     return model
 
 
@@ -167,9 +163,8 @@ def _map_sizes(shape: VaeShape) -> dict[str, tuple[int, int]]:
 
 
 def array_shapes(shape: VaeShape) -> dict[str, tuple[int, ...]]:
-    """The shape of every array of a model by its name. ValueError for a likelihood that is not known."""
-    if shape.likelihood not in (BERNOULLI, LOGISTIC):
-        raise ValueError(f"the likelihood '{shape.likelihood}' is not known")
+    """The shape of every array of a model by its name. ValueError for a shape that is not possible."""
+    check(shape)
     weights = {f"{name}.weight": sizes for name, sizes in _map_sizes(shape).items()}
     return weights | {f"{name}.bias": (sizes[1],) for name, sizes in _map_sizes(shape).items()}
 

@@ -12,12 +12,15 @@ steps; neither arithmetic is here. An activation is an array [images, side, side
 A fully connected network folds the whole image into one position.
 """
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 Step = tuple[Any, ...]
 
 BERNOULLI, LOGISTIC = "bernoulli", "logistic"
+
+MAX_SIDE, MAX_WIDTH, MAX_BLOCKS = 256, 1 << 14, 64
+"""What a model may have at most (a file may bring its own): they bound what an image costs."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +87,24 @@ def decoder_steps(shape: VaeShape) -> list[Step]:
 def latent_side(shape: VaeShape) -> int:
     """Positions along a side that the latents are spread over: 1 where fully connected."""
     return shape.side // 4 if shape.blocks else 1
+
+
+def check(shape: VaeShape) -> None:
+    """ValueError for a shape that is not possible."""
+    side, channels, likelihood, *sizes, blocks = astuple(shape)
+    if likelihood not in (BERNOULLI, LOGISTIC):
+        raise ValueError(f"the likelihood '{likelihood}' is not known")
+    if not all(type(size) is int for size in (side, channels, *sizes, blocks)):
+        raise ValueError("a size is not a whole number")
+    if not (1 <= side <= MAX_SIDE and channels in (1, 3) and all(1 <= size <= MAX_WIDTH for size in sizes)):
+        raise ValueError(f"{side} x {side} x {channels}, latents and width {sizes}: a size is out of range")
+    if likelihood == BERNOULLI and channels != 1:
+        raise ValueError("a Bernoulli likelihood is for one channel")
+    if not 0 <= blocks <= MAX_BLOCKS or (blocks and (side % 4 or sizes[0] % latent_side(shape) ** 2)):
+        raise ValueError("blocks do not fit the side and latents")
+
+
+def largest_tape(shape: VaeShape) -> int:
+    """Numbers that one image's pass through a network holds, about."""
+    positions = latent_side(shape) ** 2
+    return shape.samples + shape.side**2 * shape.outputs + positions * shape.width * (9 + 2 * shape.blocks)

@@ -6,10 +6,11 @@ It finds and loads; what is in a model is the business of `local.py` and `vae.py
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from platformdirs import user_data_path
 
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
     from .local import LocalModel
     from .vae import VaeModel
 
+    Model = TypeVar("Model", LocalModel, VaeModel)
+
 WEIGHTS = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
+MAX_NAME = 255
+"""Bytes of a name in a file's header."""
 
 
 def folders() -> list[Path]:
@@ -58,20 +63,33 @@ def find(name: str, fingerprint: bytes) -> "LocalModel":
 
     UnknownModelError if they are not at hand.
     """
-    for path in _likely_first(name, "local"):
-        model = _local(*_stamped(path))
-        if model.fingerprint == fingerprint:
-            return model
-    raise UnknownModelError(name, fingerprint)
+    return _found(name, fingerprint, "local", _local)
 
 
 def find_vae(name: str, fingerprint: bytes) -> "VaeModel":
     """The autoencoder with these very weights, as `find`."""
-    for path in _likely_first(name, "vae"):
-        model = _vae(*_stamped(path))
-        if model.fingerprint == fingerprint:
-            return model
-    raise UnknownModelError(name, fingerprint)
+    return _found(name, fingerprint, "vae", _vae)
+
+
+def kind_of(name: str) -> str:
+    """Kind of the model of this name, or of a file's path: "local" or "vae". UnknownModelError if there is none."""
+    return _kind(_path(name))
+
+
+def weights(name: str, kind: str) -> bytes:
+    """The model file of this name and kind, or path, as it is. UnknownModelError if there is none."""
+    return _path(name, kind).read_bytes()
+
+
+def parse(data: bytes, name: str) -> "LocalModel | VaeModel":
+    """The model in the bytes of a model file. ShearlocError if they are none."""
+    if _kind_in(data) == "vae":
+        from .vae import parse as parse_vae
+
+        return parse_vae(data, name, f"model '{name}'")
+    from .local import parse as parse_local
+
+    return parse_local(data, name, f"model '{name}'")
 
 
 def _files() -> Iterator[Path]:
@@ -83,18 +101,27 @@ def _files() -> Iterator[Path]:
 def _path(name: str, kind: str | None = None) -> Path:
     """File of the model of this name (and kind), or `name` itself if it is the path of a model file."""
     if name.endswith(SUFFIX):
-        if not Path(name).is_file():
+        path = Path(name)
+        if not path.is_file():
             raise ShearlocError(f"there is no model file {name}")
-        return Path(name)
+        if not path.stem.isprintable() or len(path.stem.encode()) > MAX_NAME:
+            raise ShearlocError(f"a model has a printable name of at most {MAX_NAME} bytes: rename {name!r}")
+        return path
     for path in _files():
         if path.stem == name and kind in (None, _kind(path)):
             return path
     raise UnknownModelError(name)
 
 
-def _likely_first(name: str, kind: str) -> list[Path]:
-    """The model files of a kind, those of the name first."""
-    return sorted((path for path in _files() if _kind(path) == kind), key=lambda path: path.stem != name)
+def _found(name: str, fingerprint: bytes, kind: str, load: Callable[[Path, int], "Model"]) -> "Model":
+    """The model of a kind with these weights; files of the name are looked at first, broken ones are passed over."""
+    paths = [path for path in _files() if _kind(path) == kind]
+    for path in sorted(paths, key=lambda path: path.stem != name):
+        with suppress(ShearlocError):
+            model = load(*_stamped(path))
+            if model.fingerprint == fingerprint:
+                return model
+    raise UnknownModelError(name, fingerprint)
 
 
 def _stamped(path: Path) -> tuple[Path, int]:
@@ -104,16 +131,24 @@ def _stamped(path: Path) -> tuple[Path, int]:
 
 def _kind(path: Path) -> str:
     """Kind of a model file, "" if it is none: from its metadata, which needs no NumPy."""
-    return _kind_of(*_stamped(path))
+    return _cached_kind(*_stamped(path))
 
 
 @cache
-def _kind_of(path: Path, stamp: int) -> str:
+def _cached_kind(path: Path, stamp: int) -> str:
     try:
         with path.open("rb") as file:
-            header = json.loads(file.read(min(int.from_bytes(file.read(8), "little"), 1 << 20)))
+            return _kind_in(file.read(1 << 20))
+    except OSError:
+        return ""
+
+
+def _kind_in(data: bytes) -> str:
+    """Kind of a model file that begins so."""
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         return {"shearloc-local-1": "local", "shearloc-vae-1": "vae"}.get(header["__metadata__"]["format"], "")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 

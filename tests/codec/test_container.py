@@ -23,6 +23,7 @@ from shearloc.codec.container import (
     unpack_header,
 )
 from shearloc.codec.crc32c import crc32c
+from shearloc.codec.fields import varint
 from shearloc.codec.picture import DEPTHS, GRAY, PALETTE, RGB, RGBA
 from shearloc.errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
 
@@ -59,7 +60,7 @@ def sealed(head: bytes, *payloads: bytes) -> bytes:
 
 
 def with_fields(fields: bytes, payload: bytes = b"abc") -> bytes:
-    return sealed(MAGIC + b"\x01" + container._varint(len(fields)) + fields, payload)
+    return sealed(MAGIC + b"\x01" + varint(len(fields)) + fields, payload)
 
 
 def test_layout_is_the_documented_one() -> None:
@@ -293,11 +294,11 @@ def test_bad_structure_under_right_checksums_is_refused(fields: bytes) -> None:
 
 def with_chunks(packed: bytes) -> bytes:
     """A file whose chunks are this string."""
-    return with_fields(FIELDS[:-5] + container._varint(len(packed)) + packed + FIELDS[-4:])
+    return with_fields(FIELDS[:-5] + varint(len(packed)) + packed + FIELDS[-4:])
 
 
 def deflated(plain: bytes, size: int | None = None) -> bytes:
-    return b"\x01" + container._varint(len(plain) if size is None else size) + zlib.compress(plain)
+    return b"\x01" + varint(len(plain) if size is None else size) + zlib.compress(plain)
 
 
 CHUNK = b"tEXt\x03a\0b"

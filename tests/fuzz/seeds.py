@@ -81,7 +81,7 @@ def _webp(pixels: NDArray[np.uint8]) -> Seed:
 def _adapted(name: str, pixels: NDArray[np.uint8]) -> Seed:
     model = zoo.load(name)
     adjustments = np.random.default_rng(2).integers(-2, 3, model.bias_count).astype(np.int8)
-    coded = parts._encode_local(model, pixels, parts.Options(name, 5, "numpy", "sheared", None), adjustments)
+    coded = parts._encode_local(model, pixels, parts.Options(name, 5, "numpy", "sheared"), adjustments)
     return _seed(f"adapted {name}", pixels, coded.part, coded.payload)
 
 

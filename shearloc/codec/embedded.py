@@ -1,0 +1,51 @@
+"""Models inside a file: their weights, so that it decodes where they are not installed.
+
+A model is a chunk with its .safetensors file as it is. That is read as any model file is: never code, and its bounds
+are proved before it is used.
+"""
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import CorruptError, ShearlocError
+from ..models import zoo
+from .chunks import MAX_WEIGHTS, WEIGHTS
+from .picture import Chunk
+
+if TYPE_CHECKING:
+    from ..models.local import LocalModel
+    from ..models.vae import VaeModel
+
+    Model = TypeVar("Model", LocalModel, VaeModel)
+
+
+def weights(name: str, model: "LocalModel | VaeModel") -> Chunk:
+    """The chunk of the model that was loaded by this name or path.
+
+    ShearlocError where its file is too large or has changed since.
+    """
+    from ..models.local import LocalModel
+
+    data = zoo.weights(name, "local" if isinstance(model, LocalModel) else "vae")
+    if len(data) > MAX_WEIGHTS:
+        raise ShearlocError(f"model '{model.name}' takes {len(data)} bytes; at most {MAX_WEIGHTS} can be embedded")
+    if zoo.parse(data, model.name).fingerprint != model.fingerprint:
+        raise ShearlocError(f"the file of model '{model.name}' has changed meanwhile; start again")
+    return WEIGHTS, data
+
+
+def models(found: Iterable[bytes], used: Collection[bytes], kind: type["Model"]) -> dict[bytes, "Model"]:
+    """The models of these embedded files by fingerprint, each of which is `used` by the file and of this kind.
+
+    CorruptError for anything else.
+    """
+    sound: dict[bytes, Model] = {}
+    for data in found:
+        try:
+            model = zoo.parse(data, "embedded")
+        except ShearlocError as error:
+            raise CorruptError(f"the file's weights are damaged: {error}") from error
+        if not isinstance(model, kind) or model.fingerprint not in used or model.fingerprint in sound:
+            raise CorruptError("the file has the weights of a model that it does not use")
+        sound[model.fingerprint] = model
+    return sound

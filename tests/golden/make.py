@@ -1,0 +1,339 @@
+"""Makes golden files that do not exist yet: `python -m tests.golden.make` in the repository's root.
+
+What exists is neither overwritten nor removed: files of a released version stay for ever. To pin something new, add it
+to `local_models`, `vae_models`, `pictures` or `archives` below under a new name and run this once.
+The models are random but sound, small, and biased to predict about as well as the median edge detector alone.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shearloc.codec import api, archive, container, parts, png
+from shearloc.codec.crc32c import crc32c
+from shearloc.codec.picture import Picture
+from shearloc.models import zoo
+from shearloc.models.context import CONSTANT, MEDIAN_EDGE, causal_offsets
+from shearloc.models.layers import Dense
+from shearloc.models.local import LocalModel
+from shearloc.models.vae import VaeModel, array_shapes
+from shearloc.models.vae_shape import VaeShape
+
+HERE = Path(__file__).parent
+MODELS = HERE / "models"
+INDEX = HERE / "golden.json"
+
+Pixels = NDArray[np.uint8]
+
+
+# --- Models -----------------------------------------------------------------------------------------------------
+
+
+def local_models() -> dict[str, LocalModel]:
+    """Each kind of local model: gray and RGB, with prediction and a skip; the thesis's form; the smallest there is."""
+    return {
+        "golden-gray": _local(1, causal_offsets(2, 1), widths=(12, 12), components=3, units=0),
+        "golden-rgb": _local(3, causal_offsets(3, 1), widths=(16, 16), components=3, units=6),
+        "golden-nelloc": _local(3, causal_offsets(2, 2), (12, 12, 12, 12), 4, 0, (0, 0, 0, 3, 0), CONSTANT),
+        "golden-nelloc-gray": _local(1, causal_offsets(3, 3), (8, 8), 2, 0, (0, 1, 0), CONSTANT),
+        "golden-least": _local(1, causal_offsets(1, 0), widths=(2,), components=1, units=0),
+    }
+
+
+def _local(
+    channels: int,
+    offsets: NDArray[np.int32],
+    widths: tuple[int, ...],
+    components: int,
+    units: int,
+    skips: tuple[int, ...] = (),
+    predictor: int = MEDIAN_EDGE,
+) -> LocalModel:
+    draw = np.random.default_rng([channels, *widths, predictor])
+    layers = []
+    inputs = len(offsets) * channels
+    for k, width in enumerate(widths):
+        weight = draw.integers(-12, 13, (inputs, width)).astype(np.int8)
+        # Activations are stored minus 128.
+        bias = draw.integers(-4000, 12000, width) + (128 * weight.sum(0, dtype=np.int64) if k else 0)
+        layers.append(_dense(weight, bias, draw.integers(64, 128, width), 11 if k else 10, skips[k] if skips else 0))
+        inputs = width
+    kinds = [kind for c in range(channels) for kind in range(3 + c) for _ in range(components)]
+    places = [k % components for k in range(len(kinds))]
+    outputs = len(kinds) + (channels - 1) * units
+    spread = np.array([{0: 6, 1: 10, 2: 3}.get(kind, 8) for kind in kinds] + [12] * (outputs - len(kinds)))
+    weight = np.rint(draw.normal(0, spread / 4, (inputs, outputs))).astype(np.int8)
+    # Logits fall, means and scales spread out, from 1.3 grey levels, or 20 where the prediction is 128.
+    wide = 0 if predictor == MEDIAN_EDGE else 90
+    middles = [{0: -30 * p, 1: 40 * p * (wide + 1) * (-1) ** p, 2: 8 + wide + 25 * p}.get(kind, 40) for kind, p in
+               zip(kinds, places, strict=True)]  # fmt: skip
+    bias = np.array(middles + [40] * (outputs - len(kinds))) * 128 + 64 * weight.sum(0, dtype=np.int64)
+    multiplier, shift = draw.integers(60, 68, outputs), 13
+    layers.append(_dense(weight, bias, multiplier, shift, 0))
+    later = channels - 1
+    learn = draw.integers(-40, 41, (later, later, units)).astype(np.int32)
+    adjust = draw.integers(-8, 9, (later, units, (2 + channels) * components)).astype(np.int32)
+    for c in range(1, channels):  # what no channel reads is zero
+        learn[c - 1, c:] = 0
+        adjust[c - 1, :, (3 + c) * components :] = 0
+    model = LocalModel("", channels, components, offsets, tuple(layers), learn, adjust, predictor)
+    model.prove()
+    return model
+
+
+def _dense(weight: NDArray[np.int8], bias: Any, multiplier: Any, shift: int, skip: int) -> Dense:
+    columns = [np.asarray(column, np.int32) for column in (bias, multiplier, np.full(len(bias), shift))]
+    return Dense(weight, *columns, skip)
+
+
+def vae_models() -> dict[str, VaeModel]:
+    """Each likelihood; fully connected, and with residual blocks for gray and colour."""
+    shapes = {
+        "golden-bernoulli": VaeShape(8, 1, "bernoulli", latents=4, width=10),
+        "golden-logistic": VaeShape(6, 1, "logistic", latents=3, width=10),
+        "golden-colour": VaeShape(8, 3, "logistic", latents=8, width=6, blocks=1),
+        "golden-blocks": VaeShape(8, 1, "bernoulli", latents=4, width=5, blocks=2),
+    }
+    return {name: _vae(shape) for name, shape in shapes.items()}
+
+
+def _vae(shape: VaeShape) -> VaeModel:
+    draw = np.random.default_rng([shape.side, shape.latents, shape.width, shape.blocks])
+    arrays = {}
+    for key, size in array_shapes(shape).items():
+        spread = 5000 / size[0] ** 0.5 if key.endswith("weight") else 5000
+        kept = np.int16 if key.endswith("weight") else np.int32
+        arrays[key] = np.rint(draw.normal(0, spread, size)).clip(-32000, 32000).astype(kept)
+    return VaeModel("", shape, arrays)
+
+
+# --- Pictures ---------------------------------------------------------------------------------------------------
+
+
+def smooth(height: int, width: int, channels: int) -> Pixels:
+    """Waves with a little noise: [H, W], or [H, W, C]."""
+    y, x, c = np.mgrid[:height, :width, :channels]
+    noise = np.random.default_rng([height, width, channels]).integers(-2, 3, y.shape)
+    pixels = (96 + 64 * np.sin(x / 9 + c) + 64 * np.cos(y / 7) + noise).clip(0, 255).astype(np.uint8)
+    return pixels[:, :, 0] if channels == 1 else pixels
+
+
+def pictures() -> dict[str, Callable[[], bytes]]:
+    """Files of one picture by name."""
+    gray, rgb = smooth(21, 26, 1), smooth(21, 26, 3)
+    draw = np.random.default_rng(1)
+    noise = draw.integers(0, 256, (13, 17, 3), np.uint8)
+    deep = draw.integers(0, 1 << 16, (9, 11, 3)).astype(np.uint16)
+    rising = (np.arange(15 * 20).reshape(15, 20) * 219).astype(np.uint16)
+    colours = draw.integers(0, 256, (16, 3), np.uint8)
+    exif, profile = (b"eXIf", b"MM\0*" + bytes(28)), (b"iCCP", b"profile\0\0" + bytes(range(60)))
+    text = (b"tEXt", b"Title\0" + b"many words, " * 30)
+    xmp = (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta/>")
+    physical, gamma = (b"pHYs", bytes([0, 0, 11, 19, 0, 0, 11, 19, 1])), (b"gAMA", (45455).to_bytes(4, "big"))
+    rgba = np.dstack([rgb, smooth(21, 26, 4)[:, :, 3]])
+    return {
+        # Local models.
+        "local-gray-1x1": lambda: _picture(Picture(gray[:1, :1]), "golden-gray"),
+        "local-rgb-1x1": lambda: _picture(Picture(rgb[:1, :1]), "golden-rgb"),
+        "local-gray-40x1": lambda: _picture(Picture(smooth(1, 40, 1)), "golden-gray"),
+        "local-rgb-1x40": lambda: _picture(Picture(smooth(40, 1, 3)), "golden-rgb"),
+        "local-gray-300x200": lambda: _picture(Picture(smooth(200, 300, 1)), "golden-gray"),
+        "local-rgb-300x200": lambda: _picture(Picture(smooth(200, 300, 3)), "golden-rgb"),
+        "local-gray-sequential": lambda: _picture(Picture(gray), "golden-gray", order="sequential"),
+        "local-rgb-sequential": lambda: _picture(Picture(rgb), "golden-rgb", order="sequential"),
+        "local-noise": lambda: _picture(Picture(noise), "golden-rgb"),
+        "local-nelloc": lambda: _picture(Picture(rgb), "golden-nelloc"),
+        "local-nelloc-sequential": lambda: _picture(Picture(rgb[:9]), "golden-nelloc", order="sequential"),
+        "local-nelloc-gray": lambda: _picture(Picture(gray), "golden-nelloc-gray"),
+        "local-least": lambda: _picture(Picture(gray[:2, :3]), "golden-least"),
+        "local-adapted-gray": lambda: _adapted("golden-gray", gray[:, :, None]),
+        "local-adapted-rgb": lambda: _adapted("golden-rgb", rgb),
+        "local-adapted-nelloc": lambda: _adapted("golden-nelloc", rgb),
+        "local-embedded": lambda: _picture(Picture(rgb), "golden-rgb", embed=True),
+        "local-embedded-metadata": lambda: _picture(Picture(gray, chunks=(text,)), "golden-nelloc-gray", embed=True),
+        # Every kind of picture.
+        "gray-alpha": lambda: _picture(Picture(np.dstack([gray, gray[::-1]])), "golden-gray"),
+        "rgba": lambda: _picture(Picture(rgba), "golden-rgb"),
+        "rgba-embedded": lambda: _picture(Picture(rgba), "golden-rgb", embed=True),
+        "gray-16": lambda: _picture(Picture(rising, 16), "golden-gray"),
+        "gray-16-doubled": lambda: _picture(Picture(gray * np.uint16(257), 16), "golden-gray"),
+        "rgb-16": lambda: _picture(Picture(rgb * np.uint16(256) + noise[0, 0], 16), "golden-rgb"),
+        "rgba-16": lambda: _picture(Picture(rgba * np.uint16(257), 16), "golden-rgb"),
+        "gray-alpha-16": lambda: _picture(Picture(np.dstack([rising, rising[::-1]]), 16)),
+        "rgb-16-noise": lambda: _picture(Picture(deep, 16)),
+        "gray-1": lambda: _picture(Picture((gray > 128).astype(np.uint8), 1)),
+        "gray-1-odd": lambda: _picture(Picture(draw.integers(0, 2, (5, 9), np.uint8), 1)),
+        "gray-2": lambda: _picture(Picture(gray // 64, 2)),
+        "gray-4": lambda: _picture(Picture(gray // 16, 4)),
+        "palette-1": lambda: _picture(Picture(gray // 128, 1, colours[:2])),
+        "palette-2-transparent": lambda: _picture(Picture(gray // 64, 2, colours[:4], b"\x00\x80")),
+        "palette-4": lambda: _picture(Picture(gray // 16, 4, colours)),
+        "palette-8": lambda: _picture(Picture(gray // 16, 8, colours[:10])),
+        "transparent-gray": lambda: _picture(Picture(gray, 8, transparency=b"\0\x60"), "golden-gray"),
+        "transparent-rgb": lambda: _picture(Picture(rgb, 8, colours, b"\0\x60\0\x61\0\x62"), "golden-rgb"),
+        # Metadata: plain, and deflated.
+        "metadata": lambda: _picture(Picture(rgb, chunks=(gamma, physical)), "golden-rgb"),
+        "metadata-much": lambda: _picture(Picture(gray, chunks=(profile, exif, text, xmp)), "golden-gray"),
+        # What needs no model.
+        "raw": lambda: _parts(Picture(noise), _raw_part(noise)),
+        "webp-gray": lambda: _webp(gray[:, :, None]),
+        "webp-rgb": lambda: _webp(rgb),
+        "webp-rgba": lambda: _webp(rgba),
+        "webp-rgb-300x200": lambda: _picture(Picture(np.repeat(np.repeat(colours.reshape(4, 4, 3), 50, 0), 75, 1))),
+        "webp-gray-alpha": lambda: _webp(np.dstack([gray, gray[::-1]])),
+        # Parts that the encoder seldom chooses.
+        "alpha-raw": lambda: _parts(Picture(rgba), _local_part(rgb, "golden-rgb"), _raw_part(rgba[:, :, 3:])),
+        "alpha-local": lambda: _parts(
+            Picture(rgba), _local_part(rgb, "golden-rgb", True), _local_part(rgba[:, :, 3:], "golden-gray", True)
+        ),
+        "alpha-deflate": lambda: _parts(Picture(rgba), _webp_part(rgb), _deflate_part(rgba[:, :, 3:])),
+        "deflate-rgb": lambda: _parts(Picture(rgb), _deflate_part(rgb)),
+        "planes": lambda: _parts(Picture(rgba), *[_raw_part(rgba[:, :, k : k + 1]) for k in range(4)]),
+        "rgb-16-local": lambda: _parts(
+            Picture(rgb * np.uint16(256) + rgb[::-1], 16),
+            _local_part(rgb, "golden-rgb"),
+            _local_part(rgb[::-1], "golden-nelloc"),
+        ),
+        "rgb-16-raw": lambda: _parts(
+            Picture(rgb * np.uint16(256) + rgb[::-1], 16), _webp_part(rgb), _raw_part(rgb[::-1])
+        ),
+        "flat": lambda: _picture(Picture(np.full((64, 64, 3), 7, np.uint8))),
+        "white-1x1": lambda: _picture(Picture(np.full((1, 1), 255, np.uint8))),
+    }  # fmt: skip
+
+
+def _picture(picture: Picture, model: str = "auto", **options: Any) -> bytes:
+    return api.encode_picture(picture, model=model, engine="numpy", **options)
+
+
+def _adapted(name: str, pixels: Pixels) -> bytes:
+    """As from effort 7 on, with other numbers."""
+    model = zoo.load(name)
+    adjustments = np.random.default_rng(2).integers(-3, 4, model.bias_count).astype(np.int8)
+    coded = parts._encode_local(model, pixels, parts.Options(name, 5, "numpy", "sheared"), adjustments)
+    return _parts(Picture(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), coded)
+
+
+def _webp(pixels: Pixels) -> bytes:
+    return _parts(Picture(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), _webp_part(pixels))
+
+
+def _parts(picture: Picture, *coded: parts.Coded) -> bytes:
+    """A file of these parts."""
+    height, width = picture.samples.shape[:2]
+    crc = crc32c(picture.samples.astype(picture.samples.dtype.newbyteorder("<")))
+    weights = tuple(chunk for one in coded for chunk in one.weights)
+    found = tuple(one.part for one in coded)
+    header = container.Header(height, width, picture.colour, picture.depth, found, crc, weights)
+    return container.pack(header, [one.payload for one in coded])
+
+
+def _local_part(planes: Pixels, name: str, embed: bool = False) -> parts.Coded:
+    return parts._by_model(planes, name, parts.Options(name, 5, "numpy", "sheared", embed))
+
+
+def _webp_part(planes: Pixels) -> parts.Coded:
+    return parts.Coded(container.Part(planes.shape[2], container.WEBP), parts.webp(planes, 4, 75))
+
+
+def _raw_part(planes: Pixels) -> parts.Coded:
+    return parts.Coded(container.Part(planes.shape[2], container.RAW), planes.tobytes())
+
+
+def _deflate_part(planes: Pixels) -> parts.Coded:
+    plain = Picture(planes[:, :, 0] if planes.shape[2] == 1 else planes)
+    return parts.Coded(container.Part(planes.shape[2], container.DEFLATE), png.compress(plain, 9))
+
+
+# --- Archives ---------------------------------------------------------------------------------------------------
+
+
+def blobs(count: int, side: int, channels: int, binary: bool) -> Pixels:
+    """Small images, uint8 [count, side, side, channels], 0 and 1 if `binary`."""
+    draw = np.random.default_rng([count, side, channels])
+    y, x = np.mgrid[:side, :side] / side
+    centre = draw.random((2, count, 1, 1))
+    shapes = np.exp(-8 * ((y - centre[0]) ** 2 + (x - centre[1]) ** 2))[..., None]
+    levels = 255 * shapes + draw.normal(0, 8, (count, side, side, channels))
+    return (levels > 100).astype(np.uint8) if binary else levels.clip(0, 255).astype(np.uint8)
+
+
+def archives() -> dict[str, Callable[[], bytes]]:
+    """Files of many images by name."""
+    binary, gray, colour = blobs(70, 8, 1, True), blobs(70, 6, 1, False), blobs(12, 8, 3, False)
+    names = [f"image {k} é" for k in range(70)]
+    small = {"chunk_samples": 30 * 36}
+    return {
+        "archive-raw": lambda: _archive(gray[:5], names, "raw"),
+        "archive-local-gray": lambda: _archive(gray, names, "golden-gray", **small),
+        "archive-local-rgb": lambda: _archive(colour, None, "golden-rgb"),
+        "archive-local-nelloc": lambda: _archive(colour, None, "golden-nelloc"),
+        "archive-local-lanes": lambda: _archive(np.stack([smooth(150, 200, 3)] * 3), None, "golden-rgb"),
+        "archive-bernoulli-0": lambda: _archive(binary, names, "golden-bernoulli"),
+        "archive-bernoulli-3": lambda: _archive(binary, None, "golden-bernoulli", steps=3, **small),
+        "archive-blocks-3": lambda: _archive(binary, None, "golden-blocks", steps=3),
+        "archive-logistic-0": lambda: _archive(gray, None, "golden-logistic"),
+        "archive-logistic-3": lambda: _archive(gray, names, "golden-logistic", steps=3),
+        "archive-colour-0": lambda: _archive(colour, names, "golden-colour"),
+        "archive-colour-3": lambda: _archive(colour, None, "golden-colour", steps=3),
+        "archive-one": lambda: _archive(gray[:1], ["only"], "golden-logistic", steps=3),
+        "archive-embedded-local": lambda: _archive(gray[:9], None, "golden-gray", embed=True),
+        "archive-embedded-vae": lambda: _archive(colour, None, "golden-colour", steps=1, embed=True),
+    }  # fmt: skip
+
+
+def _archive(images: Pixels, names: list[str] | None, model: str, **options: Any) -> bytes:
+    return archive._encode_with(images, names and names[: len(images)], model, engine="numpy", **options)
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------
+
+
+def contents(data: bytes, **options: Any) -> str:
+    """What a file holds, decoded: what it is, and SHA-256 of all that comes back."""
+    if archive.is_archive(data):
+        images, found = archive.decode_images(data, **{k: v for k, v in options.items() if k != "order"})
+        return f"{len(images)} images {images.shape[1:]} {digest(repr(found).encode(), images)}"
+    picture = api.decode_picture(data, **options)
+    palette = b"" if picture.palette is None else picture.palette.tobytes()
+    chunks = b"".join(kind + content for kind, content in picture.chunks)
+    hashed = digest(palette + picture.transparency + chunks, picture.samples)
+    return f"{picture.mode} {picture.samples.shape} {len(picture.chunks)} chunks {hashed}"
+
+
+def digest(head: bytes, samples: NDArray[Any]) -> str:
+    """SHA-256 of bytes and little-endian samples."""
+    return hashlib.sha256(head + samples.astype(samples.dtype.newbyteorder("<")).tobytes()).hexdigest()
+
+
+def main() -> None:
+    """Write what is missing, and say so."""
+    MODELS.mkdir(exist_ok=True)
+    for name, model in (local_models() | vae_models()).items():
+        path = MODELS / f"{name}.safetensors"
+        if not path.exists():
+            model.save(path)
+            print(path.relative_to(HERE), path.stat().st_size)
+    os.environ["SHEARLOC_MODELS"] = str(MODELS)
+    # So that nothing depends on a model that will be trained again.
+    parts.DEFAULT_MODELS.update({1: "golden-gray", 3: "golden-rgb"})
+    index = json.loads(INDEX.read_text()) if INDEX.exists() else {}
+    for name, make in (pictures() | archives()).items():
+        path = HERE / f"{name}.shl"
+        if path.exists() or path.name in index:
+            continue
+        data = make()
+        path.write_bytes(data)
+        index[path.name] = {"file": hashlib.sha256(data).hexdigest(), "holds": contents(data, engine="numpy")}
+        print(path.name, len(data))
+    INDEX.write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
