@@ -263,7 +263,7 @@ class _Packer:
         try:
             if shape not in self._models:
                 self._models[shape] = _choose(pixels, self._how)
-            alone = self._models[shape] == _ALONE or len(images) == 1
+            alone = self._models[shape] == _ALONE
             data = b"" if alone else _encode_chunk(pixels, self._models[shape], self._how)
         except (ShearlocError, MemoryError) as error:
             for image in images:
@@ -299,8 +299,11 @@ def _streams(
 def _encode_single(picture: "Picture", how: Encoding) -> bytes:
     """A `.shl` file, checked as `how` says."""
     from .codec import api
+    from .models import zoo
 
-    data = api.encode_picture(picture, model=how.model, effort=how.effort, engine=how.engine)
+    # Some models are for chunks only.
+    model = "auto" if how.model in ("raw", *zoo.names("vae")) else how.model
+    data = api.encode_picture(picture, model=model, effort=how.effort, engine=how.engine)
     if how.verify:
         checker = checking_engine(how.engine, picture.samples.size)
         if api.decode_picture(data, engine=checker, max_samples=picture.samples.nbytes) != picture:
@@ -331,6 +334,8 @@ def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
 
     if how.model != "auto":
         return how.model
+    if len(images) == 1:
+        return _ALONE
     together = archive.encode_images(images, engine=how.engine)
     some = images[:: max(1, len(images) // PROBES)][:PROBES]
     alone = sum(len(_encode_single(_picture(image), how)) for image in some)

@@ -347,7 +347,11 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _read(file: BinaryIO, offset: int, length: int) -> bytes:
-    """Bytes of a file; fewer where it ends."""
+    """Bytes of a file; fewer where it ends. Memory is taken for what is there, not for what is claimed."""
+    size = file.seek(0, io.SEEK_END)
+    length = min(length, size - offset)
+    if length <= 0:
+        return b""
     file.seek(offset)
     pieces = []
     while length > 0 and (piece := file.read(length)):
