@@ -11,10 +11,12 @@ from .errors import CorruptError, FormatError, ShearlocError, UnknownModelError,
 
 if TYPE_CHECKING:
     from .codec.api import Info, decode, encode, info, read, write
+    from .codec.collection import Collection
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Collection",
     "CorruptError",
     "FormatError",
     "Info",
@@ -33,7 +35,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(".codec.api", __name__), name)
+    home = ".codec.collection" if name == "Collection" else ".codec.api"
+    return getattr(import_module(home, __name__), name)
 
 
 def __dir__() -> list[str]:

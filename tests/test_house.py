@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "shearloc"
-FLOORS = ["models", "codec", "evaluate", "batch", "cli"]
+FLOORS = ["models", "codec", "evaluate", "batch", "sources", "pack", "spread", "cli"]
 
 
 def test_ci_runs_the_readme_command() -> None:

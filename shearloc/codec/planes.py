@@ -41,14 +41,19 @@ def load(path: str | os.PathLike[str]) -> Picture:
     Raises UnsupportedImageError for JPEG, several frames, a file that cannot be read or that would not come back as it
     is; OSError where the file cannot be opened.
     """
-    from . import imaging, png, pnm
-
     data = Path(path).read_bytes()
-    reader = png.read if data.startswith(png.SIGNATURE) else pnm.read if data[:2] in pnm.MAGICS else imaging.read
     try:
-        return reader(data)
+        return parse(data)
     except UnsupportedImageError as error:
         raise UnsupportedImageError(f"{path}: {error}") from error
+
+
+def parse(data: bytes) -> Picture:
+    """As `load`, from a file's bytes. Raises UnsupportedImageError."""
+    from . import imaging, png, pnm
+
+    reader = png.read if data.startswith(png.SIGNATURE) else pnm.read if data[:2] in pnm.MAGICS else imaging.read
+    return reader(data)
 
 
 def load_image(path: str | os.PathLike[str]) -> "NDArray[np.uint8]":

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -181,9 +182,23 @@ def workers(engine: str, most: int) -> int:
     return max(1, min(most, processors())) if engine in ("torch", "numba") else 1
 
 
+_at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
+
+
 def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors that this process may use, or as many of them as `at_most` grants."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, _at_most.get() or there)
+
+
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """Has what is called from here (on this thread) use so many processors: for one of several workers."""
+    token = _at_most.set(count)
+    try:
+        yield
+    finally:
+        _at_most.reset(token)
 
 
 @contextmanager

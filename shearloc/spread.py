@@ -1,0 +1,124 @@
+"""Tasks done one after the other here, by processes of our own, or by the workers of a Dask cluster.
+
+Nothing here knows what a task is: a function of one argument, both picklable, whose result does not depend on how
+often it is done; a worker that dies has its task done again by another.
+"""
+
+import logging
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from .errors import ShearlocError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+CONNECT_SECONDS = 5
+"""How long a scheduler, and then its first worker, may take to answer."""
+ATTEMPTS = 3
+"""Times that our own processes are started anew because one died."""
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def on_processes(
+    work: Callable[[Task], Result], tasks: list[Task], workers: int
+) -> Iterator[tuple[Task, Result | Exception]]:
+    """Each task with its result, or the error it ended with, as they are done by so many processes of our own."""
+    waiting = list(enumerate(tasks))
+    for _ in range(ATTEMPTS):
+        died = []
+        pool = ProcessPoolExecutor(min(workers, len(waiting)), multiprocessing.get_context("spawn"))
+        try:
+            with _one_thread_each():
+                futures = {pool.submit(work, task): (k, task) for k, task in waiting}
+            for future in as_completed(futures):
+                error = future.exception()
+                if isinstance(error, BrokenProcessPool):
+                    died.append(futures[future])
+                else:
+                    yield futures[future][1], _outcome(error) if error else future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+        waiting = sorted(died, key=lambda one: one[0])
+        if not waiting:
+            return
+    for _, task in waiting:
+        yield task, ShearlocError(f"a worker process died, {ATTEMPTS} times; is there enough memory?")
+
+
+def on_cluster(
+    work: Callable[[Task], Result], tasks: list[Task], address: str
+) -> Iterator[tuple[Task, Result | Exception]]:
+    """As `on_processes`, by the workers of the Dask cluster whose scheduler has this address.
+
+    Raises ShearlocError where there is no such scheduler, it has no workers, or the connection is lost.
+    """
+    with _client(address) as client:
+        from distributed import KilledWorker
+        from distributed import as_completed as as_done
+
+        futures = {client.submit(work, task, pure=False): task for task in tasks}
+        try:
+            for future in as_done(list(futures)):
+                task = futures.pop(future)
+                error = future.exception()
+                if isinstance(error, KilledWorker):
+                    yield task, ShearlocError("the workers that were to do this died, one after the other")
+                elif isinstance(error, CancelledError) or future.status in ("cancelled", "lost"):
+                    raise ShearlocError(
+                        f"the connection to the scheduler at {address} was lost; run the same command again"
+                    )
+                else:
+                    yield task, _outcome(error) if error else future.result()
+        finally:
+            client.cancel(list(futures))
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Any]:
+    """A connection to a scheduler that has workers, or ShearlocError in a few seconds."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ShearlocError('--scheduler needs dask.distributed: pip install "shearloc[dask]"') from error
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it is told below, in one line
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise ShearlocError(f"no Dask scheduler answers at {address} within {CONNECT_SECONDS} s") from error
+    try:
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError as error:
+            raise ShearlocError(f"the Dask scheduler at {address} has no workers; start some (dask worker)") from error
+        yield client
+    finally:
+        client.close()
+
+
+def _outcome(error: BaseException) -> Exception:
+    """An error that a task ended with, for its own line; anything that is no error of the task's is raised."""
+    if isinstance(error, (ShearlocError, OSError, MemoryError, ImportError)):
+        return error
+    raise error
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile have libraries that use one thread each."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,323 @@
+"""Collections: names, shards and the index against plain models of them; damage; how little one image reads."""
+
+import io
+import os
+import pickle
+import random
+import threading
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import shearloc
+from shearloc import pack
+from shearloc.batch import Encoding
+from shearloc.codec import api, archive, collection
+from shearloc.codec.collection import Collection, Record, ShardHead, Stream
+from shearloc.errors import CorruptError, FormatError, ShearlocError
+from shearloc.sources import find
+
+names_lists = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), min_size=1, max_size=20)
+HEAD = ShardHead(0, 5, bytes(range(16)))
+
+
+@given(names_lists)
+def test_names_come_back(names: list[str]) -> None:
+    assert collection._unpack_names(collection._pack_names(names), len(names)) == names
+
+
+@given(st.lists(st.integers(0, 1 << 40), min_size=1, max_size=50))
+def test_differences_come_back(values: list[int]) -> None:
+    packed = collection._pack_differences(values)
+    assert collection._take_differences(io.BytesIO(packed), len(values)) == values
+
+
+@given(st.binary(max_size=60), st.integers(0, 9))
+def test_any_bytes_are_names_or_refused(packed: bytes, count: int) -> None:
+    with pytest.raises(CorruptError):
+        collection._unpack_names(packed, count)
+
+
+def test_a_bomb_of_names_is_refused() -> None:
+    with pytest.raises(CorruptError):
+        collection._unpack_names(zlib.compress(bytes(1 << 24), 9), 2)
+
+
+def write_index(folder: Path, records: list[Record]) -> Collection:
+    folder.mkdir(exist_ok=True)
+    (folder / collection.INDEX).write_bytes(collection.build_index(records))
+    return Collection(folder)
+
+
+@given(
+    names=st.sets(st.text(st.characters(codec="utf-8"), min_size=1, max_size=6), min_size=1), seed=st.integers(0, 99)
+)
+def test_the_index_finds_every_image(names: set[str], seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Against a dictionary: names in any order, in streams of any size, in shards in any order."""
+    draw = random.Random(seed)
+    names |= {f"{name}/{k:03}" for name in list(names)[:2] for k in range(draw.choice([0, 300]))}
+    shuffled = sorted(names)
+    draw.shuffle(shuffled)
+    records, expected, offset = [], {}, 37
+    while shuffled:
+        take, shuffled = shuffled[: (size := draw.randrange(1, 100))], shuffled[size:]
+        stream = Stream(draw.randrange(3), offset, draw.randrange(1, 1 << 40), draw.randrange(1 << 32))
+        offset += 1000
+        records.append(Record(stream, tuple(take)))
+        expected.update({name: (stream, k) for k, name in enumerate(take)})
+    images = write_index(tmp_path_factory.mktemp("index"), records)
+    assert collection.build_index(records[::-1]) == collection.build_index(records)
+    assert len(images) == len(expected) and images.names == sorted(expected)
+    entries = list(images.entries())
+    assert [(entry.name, entry.stream, entry.position) for entry in entries] == [
+        (name, *expected[name]) for name in sorted(expected)
+    ]
+    fresh = Collection(images.path)
+    for number in draw.sample(range(len(images)), min(20, len(images))):
+        assert fresh.entry(number) == fresh.entry(entries[number].name) == fresh.entry(number - len(images))
+        assert fresh.entry(number) == entries[number]
+    for other in ("", "no such name", "\U0010ffff", *(name + "\0" for name in list(names)[:3])):
+        assert (other in fresh) == (other in names)
+
+
+def test_numbers_and_names_that_are_not_there(tmp_path: Path) -> None:
+    images = write_index(tmp_path, [Record(Stream(0, 37, 9, 1), ("a", "b"))])
+    for number in (2, -3):
+        with pytest.raises(IndexError, match="2 images"):
+            images.entry(number)
+    with pytest.raises(KeyError, match="no image 'c'"):
+        images.entry("c")
+    assert 3 not in images
+
+
+def test_two_images_of_one_name_are_refused() -> None:
+    records = [Record(Stream(k, 37, 9, 1), ("a",)) for k in range(2)]
+    with pytest.raises(ShearlocError, match=r"'a', in shard-000000.shs and shard-000001.shs"):
+        collection.build_index(records)
+
+
+SHARD_HEX = (
+    "895348440d0a1a0a" "01" "00000000" "05000000" "000102030405060708090a0b0c0d0e0f" "600cc5f6"
+    "53484c72" "02" "03" "85682325" "0f" "78da636064624c3434020001d200c9" "35018f2e" "78797a"
+    "53484c65" "02" "e147b5b5"
+)  # fmt: skip
+INDEX_HEX = (
+    "895348580d0a1a0a" "01" "0300000000000000" "0200000000000000" "00010000" "006e25e6"
+    "00000000" "2500000000000000" "0900000000000000" "01000000"
+    "01000000" "2500000000000000" "2c01000000000000" "02000000"
+    "6500000000000000" "07000000" "21000000" "68fae8bc"
+    "026131" "b486bd7e" "12" "78da6360646062644c34344a02000309012c" "78da636060626062040000130006"
+)  # fmt: skip
+
+
+def test_pinned_bytes(tmp_path: Path) -> None:
+    """What was written once is read for ever, whatever today's zlib would write."""
+    data = bytes.fromhex(SHARD_HEX)
+    shard = read(tmp_path, data)
+    assert shard == collection.Shard(HEAD, (Record(Stream(0, 67, 3, 0x25236885), ("a1", "a2")),), ())
+    assert data.startswith(collection.pack_shard_head(HEAD)) and data.endswith(collection.pack_shard_end(2))
+    (tmp_path / collection.INDEX).write_bytes(bytes.fromhex(INDEX_HEX))
+    streams = Stream(0, 37, 9, 1), Stream(1, 37, 300, 2)
+    assert [(entry.name, entry.stream, entry.position) for entry in Collection(tmp_path).entries()] == [
+        ("a1", streams[0], 0),
+        ("a2", streams[0], 1),
+        ("b", streams[1], 0),
+    ]
+
+
+# --- Shards -----------------------------------------------------------------------------------------------------
+
+
+def gray(value: int, side: int = 4) -> NDArray[np.uint8]:
+    return np.full((side, side), value, np.uint8)
+
+
+@pytest.fixture(scope="module")
+def shard() -> bytes:
+    """A shard of an archive of three images, an image by itself, and another."""
+    pieces = [collection.pack_shard_head(HEAD)]
+    archived = archive.encode_images(np.stack([gray(k) for k in range(3)]), model="raw")
+    pieces.append(collection.pack_record(["a", "b", "c"], archived))
+    pieces += [collection.pack_record([name], api.encode(gray(9, 5))) for name in ("d", "e")]
+    return b"".join([*pieces, collection.pack_shard_end(5)])
+
+
+def read(folder: Path, data: bytes) -> collection.Shard:
+    path = folder / collection.shard_name(0)
+    path.write_bytes(data)
+    return collection.read_shard(path)
+
+
+def test_a_shard_is_read_without_an_index(tmp_path: Path, shard: bytes) -> None:
+    found = read(tmp_path, shard)
+    assert found.head == HEAD and not found.problems
+    assert [record.names for record in found.records] == [("a", "b", "c"), ("d",), ("e",)]
+    images = write_index(tmp_path, list(found.records))
+    assert [image[0, 0] for image in images] == [0, 1, 2, 9, 9]
+    assert images["e"].shape == (5, 5) and images[-1].flags.writeable
+    assert images.picture("b").samples[0, 0] == 1 and images.picture("d").mode == "8-bit gray"
+
+
+def test_a_shard_cut_anywhere_keeps_what_is_before(tmp_path: Path, shard: bytes) -> None:
+    whole = read(tmp_path, shard).records
+    for length in range(len(shard)):
+        if length < len(collection.pack_shard_head(HEAD)):
+            with pytest.raises(CorruptError, match="cut short"):
+                read(tmp_path, shard[:length])
+            continue
+        found = read(tmp_path, shard[:length])
+        kept = [record for record in whole if record.stream.offset + record.stream.length <= length]
+        assert list(found.records) == kept
+        assert found.problems and "cut short" in found.problems[-1]
+
+
+def test_a_damaged_byte_costs_one_stream_at_most(tmp_path: Path, shard: bytes) -> None:
+    whole = read(tmp_path, shard).records
+    for at in range(len(collection.pack_shard_head(HEAD)), len(shard)):
+        data = bytearray(shard)
+        data[at] ^= 0x41
+        found = read(tmp_path, bytes(data))
+        assert found.problems
+        assert set(found.records) <= set(whole) and len(found.records) >= len(whole) - 1
+    for at in range(len(collection.pack_shard_head(HEAD))):
+        data = bytearray(shard)
+        data[at] ^= 0x41
+        with pytest.raises((FormatError, CorruptError)):
+            read(tmp_path, bytes(data))
+
+
+def test_bytes_after_the_end_are_told(tmp_path: Path, shard: bytes) -> None:
+    assert "followed" in read(tmp_path, shard + b"more").problems[0]
+
+
+def test_a_newer_version_is_told(tmp_path: Path, shard: bytes) -> None:
+    data = bytearray(shard)
+    data[8] = 2
+    with pytest.raises(FormatError, match="newer"):
+        read(tmp_path, bytes(data))
+
+
+def test_a_damaged_index_is_told_and_never_gives_another_image(tmp_path: Path, shard: bytes) -> None:
+    found = read(tmp_path, shard)
+    values = dict(zip("abcde", (0, 1, 2, 9, 9), strict=True))
+    index = collection.build_index(found.records)
+    path = tmp_path / collection.INDEX
+    for at in range(len(index)):
+        data = bytearray(index)
+        data[at] ^= 0x41
+        path.write_bytes(data)
+        told = 0
+        for name, value in values.items():
+            try:
+                assert Collection(tmp_path)[name][0, 0] == value
+            except (CorruptError, FormatError):
+                told += 1
+        assert told
+    for length in range(len(index)):
+        path.write_bytes(index[:length])
+        with pytest.raises((CorruptError, FormatError)):
+            list(Collection(tmp_path))
+
+
+# --- Reading ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.uint8]]:
+    """10,000 images of 28 x 28 of noise, stored raw: the largest chunks that there are."""
+    folder = tmp_path_factory.mktemp("many")
+    images = np.random.default_rng(0).integers(0, 256, (10_000, 28, 28), np.uint8)
+    np.save(folder / "noise.npy", images)
+    tasks = pack.plan(find([folder / "noise.npy"]).items, folder / "out", Encoding("raw", verify=False), share=False)
+    pack.prepare(tasks, folder / "out", force=False)
+    assert sum(pack.pack_shard(task).images for task in tasks) == 10_000
+    pack.write_index(folder / "out", [task.target for task in tasks])
+    return folder / "out", images
+
+
+class Counting:
+    """A file that counts what is read from it."""
+
+    total = 0
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.file.read(size)
+        Counting.total += len(data)
+        return data
+
+    def seek(self, *where: int) -> int:
+        return self.file.seek(*where)
+
+    def __enter__(self) -> "Counting":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+
+def test_one_of_10_000_small_images_reads_at_most_64_kib(
+    many: tuple[Path, NDArray[np.uint8]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, images = many
+    opened: Callable[[Path], BinaryIO] = collection._open
+    assert opened(folder / collection.INDEX).read(1) == b"\x89"
+    monkeypatch.setattr(collection, "_open", lambda path: Counting(opened(path)))
+    for number in random.Random(1).sample(range(10_000), 50):
+        Counting.total = 0
+        assert np.array_equal(Collection(folder)[f"{number:04}"], images[number])
+        assert 28 * 28 < Counting.total <= 1 << 16
+        Counting.total = 0
+        assert np.array_equal(Collection(folder)[number], images[number])
+        assert 28 * 28 < Counting.total <= 1 << 16
+
+
+def test_what_is_decoded_is_kept_within_bounds(many: tuple[Path, NDArray[np.uint8]]) -> None:
+    folder, images = many
+    some = Collection(folder, cache_bytes=200_000)
+    for number in (0, 3000, 6000, 9000, 1):
+        assert np.array_equal(some[number], images[number])
+        assert sum(map(collection._bytes_of, some._chunks.values())) <= 200_000
+    some[1][:] = 0
+    assert np.array_equal(some[1], images[1])
+
+
+def test_pickled_forked_and_from_threads(many: tuple[Path, NDArray[np.uint8]]) -> None:
+    folder, images = many
+    first = Collection(folder, cache_bytes=123)
+    assert np.array_equal(first[5], images[5])
+    copy = pickle.loads(pickle.dumps(first))
+    assert np.array_equal(copy["0005"], images[5]) and copy._options == first._options
+    wrong: list[int] = []
+
+    def look(seed: int) -> None:
+        numbers = random.Random(seed).sample(range(10_000), 40)
+        wrong.extend(k for k in numbers if not np.array_equal(first[k], images[k]))
+
+    threads = [threading.Thread(target=look, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    if hasattr(os, "fork"):
+        child = os.fork()
+        if not child:
+            os._exit(0 if np.array_equal(first[77], images[77]) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_no_collection_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="reindex"):
+        shearloc.Collection(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        shearloc.Collection(tmp_path / "missing")

@@ -1,0 +1,160 @@
+"""What a collection's sources hold: every kind there is, named and read; what cannot be used is told."""
+
+import gzip
+import io
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from shearloc import sources
+from shearloc.errors import ShearlocError
+
+Picture = Callable[..., NDArray[np.uint8]]
+GRAYS = np.random.default_rng(0).integers(0, 256, (12, 5, 7), np.uint8)
+COLOURS = np.random.default_rng(1).integers(0, 256, (3, 5, 7, 3), np.uint8)
+
+
+def idx(images: NDArray[np.uint8]) -> bytes:
+    sizes = b"".join(size.to_bytes(4, "big") for size in images.shape)
+    return bytes([0, 0, 8, images.ndim]) + sizes + images.tobytes()
+
+
+def png(image: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "png")
+    return file.getvalue()
+
+
+def write_tar(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+
+
+def arrays(found: sources.Found) -> dict[str, NDArray[np.uint8]]:
+    return {item.name: sources.read(item).array() for item in found.items}
+
+
+def write_array(path: Path, images: NDArray[np.uint8]) -> None:
+    if path.suffix == ".npz":
+        np.savez_compressed(path, images)
+    elif path.suffix == ".npy":
+        np.save(path, images)
+    else:
+        path.write_bytes(gzip.compress(idx(images)) if path.suffix == ".gz" else idx(images))
+
+
+@pytest.mark.parametrize(
+    "file", ["t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz", "a.idx", "a.idx.gz", "a.npy", "a.npz"]
+)
+@pytest.mark.parametrize("images", [GRAYS, COLOURS, GRAYS[:1, :, :, None]], ids=["gray", "colour", "one channel"])
+def test_arrays(tmp_path: Path, file: str, images: NDArray[np.uint8]) -> None:
+    write_array(tmp_path / file, images)
+    found = sources.find([tmp_path / file])
+    digits = len(str(len(images) - 1))
+    prefix = "arr_0/" if file == "a.npz" else ""
+    read = arrays(found)
+    assert list(read) == [f"{prefix}{k:0{digits}}" for k in range(len(images))]
+    assert np.array_equal(np.stack(list(read.values())), images.squeeze(-1) if images.shape[3:] == (1,) else images)
+    assert not found.problems and not found.left_out
+
+
+def test_arrays_of_16_bits_and_labels(tmp_path: Path) -> None:
+    deep = GRAYS.astype(np.uint16) * 257
+    np.savez(tmp_path / "all.npz", x=deep, y=np.arange(12), z=COLOURS)
+    found = sources.find([tmp_path / "all.npz"])
+    assert found.left_out == [f"{tmp_path / 'all.npz'}: y"] and len(found.items) == 15
+    assert arrays(found)["x/03"].dtype == np.uint16 and np.array_equal(arrays(found)["x/03"], deep[3])
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+def test_tar_files(tmp_path: Path, name: str) -> None:
+    members = {f"./{folder}/{k}.png": png(GRAYS[k]) for k in (2, 0, 1) for folder in ("x", "y")}
+    write_tar(tmp_path / name, members | {"x/0.cls": b"7", "x/.hidden.png": b"", "x/half.png": png(GRAYS[0])[:40]})
+    found = sources.find([tmp_path / name])
+    assert [item.name for item in found.items] == [*(f"x/{k}.png" for k in range(3)), "x/half.png"] + [
+        f"y/{k}.png" for k in range(3)
+    ]
+    assert found.left_out == ["x/0.cls"]
+    for item in found.items:
+        if "half" in item.name:
+            with pytest.raises(ShearlocError):
+                sources.read(item)
+        else:
+            assert np.array_equal(sources.read(item).array(), GRAYS[int(item.name[2])])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in" / "sub" / ".git").mkdir(parents=True)
+    for k, name in enumerate(("b.png", "a.png", "sub/c d.png")):
+        (tmp_path / "in" / name).write_bytes(png(GRAYS[k]))
+    (tmp_path / "in" / "sub" / "notes.txt").write_text("no image")
+    (tmp_path / "in" / "sub" / ".git" / "x.png").write_bytes(b"")
+    np.save(tmp_path / "in" / "sub" / "more.npy", GRAYS[:2])
+    return tmp_path / "in"
+
+
+def test_a_folder(folder: Path) -> None:
+    found = sources.find([folder])
+    assert [item.name for item in found.items] == ["a.png", "b.png", "sub/c d.png", "sub/more/0", "sub/more/1"]
+    assert found.left_out == ["sub/notes.txt"] and not found.problems
+    assert np.array_equal(arrays(found)["sub/c d.png"], GRAYS[2])
+
+
+def test_several_sources_and_patterns(folder: Path) -> None:
+    found = sources.find([folder, folder / "a.png", folder / "sub" / "more.npy"])
+    assert {"in/a.png", "in/sub/more/0", "a.png", "more/1"} <= {item.name for item in found.items}
+    pattern = sources.find([folder / "**" / "*.png"])
+    assert [item.name for item in pattern.items] == ["a.png", "b.png", "sub/c d.png"]
+    assert [item.name for item in sources.find([Path(f"{folder}/s*/c*.png")]).items] == ["sub/c d.png"]
+
+
+def test_a_file_whose_name_is_a_pattern(folder: Path) -> None:
+    (folder / "[1].png").write_bytes(png(GRAYS[5]))
+    assert np.array_equal(arrays(sources.find([folder / "[1].png"]))["[1].png"], GRAYS[5])
+
+
+def test_equal_names_are_refused(folder: Path) -> None:
+    with pytest.raises(ShearlocError, match=r"would both be 'a\.png'"):
+        sources.find([folder / "a.png", Path(f"{folder}/../in/a.png")])
+
+
+def test_what_cannot_be_used_is_told_and_the_rest_kept(folder: Path) -> None:
+    np.save(folder / "floats.npy", np.zeros((2, 3, 4)))
+    np.save(folder / "flat.npy", np.zeros(4, np.uint8))
+    (folder / "half.npz").write_bytes(b"PK\x03\x04")
+    (folder / "half.tar.gz").write_bytes(gzip.compress(bytes(9000))[:12])
+    (folder / "bad.idx").write_bytes(b"no index")
+    (folder / "x-ubyte.gz").write_bytes(b"\x1f\x8bnothing")
+    (folder / "gone.png").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "line\nbreak.png").write_bytes(png(GRAYS[0]))
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.png")).write_bytes(png(GRAYS[0]))
+    found = sources.find([folder, folder.parent / "missing", folder / "*.nothing"])
+    assert len(found.items) == 5
+    told = "\n".join(found.problems)
+    names = ("floats.npy", "flat.npy", "half.npz", "half.tar.gz", "bad.idx", "x-ubyte.gz", "gone.png", "pipe.png")
+    for name in (*names, "break.png", "udcff.png", "missing", "*.nothing"):
+        assert told.count(name) == 1, (name, told)
+    assert len(found.problems) == len(names) + 4
+
+
+def test_sources_cut_short(tmp_path: Path) -> None:
+    (tmp_path / "a.idx").write_bytes(idx(GRAYS)[:-3])
+    (tmp_path / "b.idx.gz").write_bytes(gzip.compress(idx(GRAYS))[:-40])
+    write_tar(tmp_path / "c.tar", {"0.png": png(GRAYS[0])})
+    found = sources.find([tmp_path / name for name in ("a.idx", "b.idx.gz", "c.tar")])
+    (tmp_path / "c.tar").write_bytes((tmp_path / "c.tar").read_bytes()[:530])
+    assert len(found.items) == 25
+    for item in found.items:
+        with pytest.raises(ShearlocError, match=r"cut short|cannot be read"):
+            sources.read(item)
