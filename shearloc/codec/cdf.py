@@ -51,8 +51,8 @@ INVERSE_BITS = 20
 MEAN_STEPS = 64
 """Means come in 1/64 grey level."""
 
-_ARGUMENT_SHIFT = INVERSE_BITS + 6 - 6 - FRACTION_BITS
-_ARGUMENT_LIMIT = SIGMOID_RANGE * SIGMOID_STEPS << FRACTION_BITS
+ARGUMENT_SHIFT = INVERSE_BITS + 6 - 6 - FRACTION_BITS
+ARGUMENT_LIMIT = SIGMOID_RANGE * SIGMOID_STEPS << FRACTION_BITS
 
 
 def _rounded(values: list[Decimal]) -> NDArray[np.int64]:
@@ -109,12 +109,12 @@ def sigmoid_at(product, sigmoid):  # type: ignore[no-untyped-def]
 
     The argument in 2^-14, limited to [-16, 16]; the value in 2^-22. `sigmoid`: `tables()[0]`.
     """
-    argument = (product >> _ARGUMENT_SHIFT) + _ARGUMENT_LIMIT
-    argument = max(np.int64(0), min(argument, np.int64(2 * _ARGUMENT_LIMIT)))
+    argument = (product >> ARGUMENT_SHIFT) + ARGUMENT_LIMIT
+    argument = max(np.int64(0), min(argument, np.int64(2 * ARGUMENT_LIMIT)))
     # An unsigned index spares Numba's test for indices from the end; the search takes a third of the time.
     index = np.uint64(argument) >> np.uint64(FRACTION_BITS)
     fraction = argument & ((1 << FRACTION_BITS) - 1)
-    return argument - _ARGUMENT_LIMIT, sigmoid[index, 0] + (sigmoid[index, 1] * fraction >> FRACTION_BITS)
+    return argument - ARGUMENT_LIMIT, sigmoid[index, 0] + (sigmoid[index, 1] * fraction >> FRACTION_BITS)
 
 
 @njit(inline="always")

@@ -17,7 +17,7 @@ from ..models.local import LocalModel
 from . import lanes as stream
 from .cdf import tables
 from .orders import shear, step_count, step_positions, wavefront_positions
-from .wavefront import CHUNK, Pixels, Progress, check_lanes, frequencies, open_runner, pop
+from .wavefront import CHUNK, Pixels, Progress, check_lanes, decode_images, frequencies, on_device, open_runner, pop
 
 
 def encode_sequential(
@@ -44,6 +44,8 @@ def decode_sequential(
     progress: Progress | None = None,
 ) -> Pixels:
     """The uint8 [N, H, W, C] of size (N, H, W) that `encode_sequential` coded; CorruptError if it cannot have been."""
+    if engine == "cuda":
+        return on_device().decode_images(model, payload, lanes, size, progress, sequential=True)
     count = size[0] * size[1] * size[2]
     return _decode(model, payload, lanes, size, engine, count, lambda t: np.array([t]), progress)
 
@@ -56,7 +58,9 @@ def decode_parallel(
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """As `wavefront.decode_images`, without the shear (thesis, algorithm 3)."""
+    """As `wavefront.decode_images`, without the shear (thesis, algorithm 3); on CUDA they are one."""
+    if engine == "cuda":
+        return decode_images(model, payload, lanes, size, engine, progress)
     o = shear(model.offsets)
     steps = step_count(size[1], size[2], o)
     return _decode(model, payload, lanes, size, engine, steps, lambda t: step_positions(t, *size, o), progress)

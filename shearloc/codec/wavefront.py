@@ -10,8 +10,10 @@ without the shear, pixel by pixel or from gathered patches, is `gathered.py`.
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from queue import SimpleQueue
+from types import ModuleType
 
 import numpy as np
 from numba import njit
@@ -58,6 +60,8 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
 
     The model's own code length of the images is sum(PRECISION - log2(freq)) bits.
     """
+    if engine == "cuda":
+        return on_device().frequencies(model, pixels, progress)
     pixels = np.require(pixels, np.uint8, ["C", "W"])  # a kernel would compile once more for an array that is read-only
     images, height, width, channels = pixels.shape
     walk = _Walk(model, images, height, width, SPAN)
@@ -124,6 +128,8 @@ def decode_images(
     progress: Progress | None = None,
 ) -> Pixels:
     """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError if it cannot have been."""
+    if engine == "cuda":
+        return on_device().decode_images(model, payload, lanes, size, progress)
     images, height, width = size
     check_lanes(lanes, images * height)
     stacks = stream.Stacks(payload, lanes)
@@ -278,8 +284,25 @@ class _Space:
 
 def open_runner(engine: str, model: LocalModel, rows: int) -> engines.Runner:
     """`engines.runner`, or a ShearlocError that says what to do where the engine is not there."""
-    try:
+    with _at_hand(engine):
         return engines.runner(engine, model.layers, rows)
+
+
+def on_device() -> ModuleType:
+    """The module `device.py`, after a look at whether there is a CUDA device; ShearlocError if not."""
+    with _at_hand("cuda"):
+        import torch
+
+        torch.empty(1, device="cuda")
+    from . import device
+
+    return device
+
+
+@contextmanager
+def _at_hand(engine: str) -> Iterator[None]:
+    try:
+        yield
     except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA
         raise ShearlocError(f"the engine '{engine}' is not available here ({error}); use --engine numpy") from error
 

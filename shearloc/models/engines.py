@@ -3,9 +3,9 @@
     numba   int8 products in vector code of our own (`products.py`), the fastest on a processor with VNNI
     numpy   float32 matrix products of integers (BLAS), exact because no partial sum exceeds 2^24
     torch   int8 products on the CPU by `torch._int_mm` (VNNI where the processor has it)
-    cuda    the same on a GPU's int8 tensor cores, requantisation on the device too
+    cuda    the same on a GPU's int8 tensor cores, in `codec/device.py` with everything else that a time step takes
 
-A runner holds a network's weights in its engine's form and buffers for up to `rows` inputs.
+A runner holds a network's weights in its engine's form and buffers for up to `rows` inputs; there is none for `cuda`.
 """
 
 import importlib.util
@@ -113,51 +113,6 @@ class TorchRunner(Runner):
         return self._sums[k][:n]
 
 
-class DeviceRunner(Runner):
-    """The whole network in torch operations on one device; what CUDA uses, testable on the CPU.
-
-    CUDA's int8 product wants more than 16 rows and multiples of 8 columns, so everything is padded with zeros.
-    """
-
-    dtype = np.int8
-
-    def __init__(self, layers: tuple[Dense, ...], rows: int, device: str = "cuda") -> None:
-        self._device = device
-        super().__init__(layers, -(-rows // 32) * 32)
-
-    def _prepare(self, rows: int) -> None:
-        import torch
-
-        self._torch = torch
-        self._host = torch.from_numpy(self.inputs)
-        self._device_layers = [self._to_device(layer) for layer in self.layers]
-
-    def _to_device(self, layer: Dense) -> tuple[Any, Any, Any, Any]:
-        inputs, outputs = layer.weight.shape
-        weight = np.pad(layer.weight, ((0, -inputs % 8), (0, -outputs % 8)))
-        columns = [np.pad(v, (0, -outputs % 8), constant_values=1) for v in (layer.bias, layer.multiplier, layer.shift)]
-        bias, multiplier, shift = (self._torch.from_numpy(v).to(self._device) for v in columns)
-        return self._torch.from_numpy(weight).to(self._device), bias, multiplier, shift
-
-    def run(self, n: int) -> NDArray[Any]:
-        """As `Runner.run`; the result is copied back from the device."""
-        torch = self._torch
-        padded = -(-n // 32) * 32
-        features = self.layers[0].weight.shape[0]
-        values = torch.nn.functional.pad(self._host[:padded].to(self._device), (0, -features % 8))
-        activations: list[Any] = []
-        for k, (weight, bias, multiplier, shift) in enumerate(self._device_layers[:-1]):
-            sums = torch._int_mm(values, weight) + bias
-            scaled = (sums * multiplier + torch.bitwise_left_shift(torch.ones_like(shift), shift - 1)) >> shift
-            values = scaled.clamp(0, 255) - 128
-            if skip := self.layers[k].skip:
-                values = (values + 128 + activations[k - skip]).clamp(max=127)
-            values = values.to(torch.int8)
-            activations.append(values)
-        sums = torch._int_mm(values, self._device_layers[-1][0])
-        return sums[:n, : self.layers[-1].weight.shape[1]].contiguous().cpu().numpy()
-
-
 def choose(engine: str, samples: int) -> str:
     """What `auto` means for an image of so many subpixels.
 
@@ -175,10 +130,7 @@ def choose(engine: str, samples: int) -> str:
 
 
 def workers(engine: str, most: int) -> int:
-    """Threads that may run the engine side by side, at most `most`.
-
-    NumPy's products use all processors by themselves, a GPU needs none.
-    """
+    """Threads that may run the engine side by side, at most `most`; NumPy's products use all processors themselves."""
     return max(1, min(most, processors())) if engine in ("torch", "numba") else 1
 
 
@@ -225,6 +177,4 @@ def runner(engine: str, layers: tuple[Dense, ...], rows: int) -> Runner:
         return NumbaRunner(layers, rows)
     if engine == "torch":
         return TorchRunner(layers, rows)
-    if engine == "cuda":
-        return DeviceRunner(layers, rows)
     raise ValueError(f"no engine is called {engine!r}")

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from shearloc.models import engines
-from shearloc.models.engines import DeviceRunner, NumbaRunner, Runner, TorchRunner
+from shearloc.models.engines import NumbaRunner, Runner, TorchRunner
 from shearloc.models.images import PixelSet
 from shearloc.models.layers import Dense, prove
 from shearloc.models.local import LocalModel
@@ -39,16 +39,32 @@ INPUTS: dict[str, Callable[[tuple[int, int]], NDArray[np.integer]]] = {
 }
 
 
-def make(kind: str, layers: Layers, rows: int) -> Runner:
-    """A runner; "device" runs on the CPU where there is no other. Skips the test where torch is missing."""
+class OnDevice:
+    """The network of `codec/device.py` as if it were a runner; on the CPU where there is no other device."""
+
+    def __init__(self, layers: Layers, rows: int) -> None:
+        import torch
+
+        from shearloc.codec import device
+
+        self._network, self._from_numpy = device.network, torch.from_numpy
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._layers = device.device_layers(layers, self._device)
+        self.inputs = np.zeros((rows, layers[0].weight.shape[0]), np.int8)
+
+    def run(self, n: int) -> NDArray[np.int32]:
+        """As `Runner.run`."""
+        return self._network(self._layers, self._from_numpy(self.inputs[:n]).to(self._device)).cpu().numpy()
+
+
+def make(kind: str, layers: Layers, rows: int) -> Runner | OnDevice:
+    """A runner. Skips the test where torch is needed and missing."""
     if kind == "numpy":
         return Runner(layers, rows)
     if kind == "numba":
         return NumbaRunner(layers, rows)
-    torch = pytest.importorskip("torch")
-    if kind == "torch":
-        return TorchRunner(layers, rows)
-    return DeviceRunner(layers, rows, "cuda" if torch.cuda.is_available() else "cpu")
+    pytest.importorskip("torch")
+    return TorchRunner(layers, rows) if kind == "torch" else OnDevice(layers, rows)
 
 
 every_engine = pytest.mark.parametrize("kind", ["numpy", "numba", "torch", "device"])
