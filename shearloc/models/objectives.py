@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .vae_float import BITS, Vae, divergence_bits
 
-
 LATENT_LIMIT = 4.17
 """Latents further out fall into the coder's last bins of mass 2^-16 (`codec/vae_cdf.py`), and come back as these."""
 

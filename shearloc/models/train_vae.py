@@ -41,7 +41,8 @@ HELD_OUT = 1000
 FIRST_WEIGHT = 0.1
 """The divergence's weight at the beginning of a warm-up."""
 
-Objective = Callable[[Vae, Tensor], Tensor]
+Objective = Callable[..., Tensor]
+"""Bits of each image, [n], from a network and images; `weight` as in `objectives.negative_elbo` in a warm-up."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def revive(net: Vae, pixels: NDArray[np.uint8]) -> int:
     silent = latent_bits(net, pixels) < 0.02
     count = len(silent)
     last, first = net.encoder[-1], net.decoder[0]
+    assert isinstance(last, torch.nn.Linear) and isinstance(first, torch.nn.Linear)
     fresh = torch.nn.Linear(last.in_features, count)
     last.weight[:count][silent], last.bias[:count][silent] = fresh.weight[silent], fresh.bias[silent]
     last.weight[count:][silent], last.bias[count:][silent] = 0.0, -1.0
@@ -136,6 +138,8 @@ def fit(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(schedule.seed)
+    for parameter in net.parameters():
+        parameter.requires_grad_(any(parameter is p for p in parameters))
     steppers = optimizers(parameters, net, schedule.learning_rate)
     peaks = [stepper.param_groups[0]["lr"] for stepper in steppers]
     checkpoint = folder / f"{name}-checkpoint.pt"
@@ -174,6 +178,7 @@ def fit(
             _save(checkpoint, net, steppers, update, seconds)
     _save(checkpoint, net, steppers, update, seconds)
     torch.save(net.state_dict(), folder / f"{name}.pt")
+    net.requires_grad_(True)
     return seconds
 
 
@@ -221,7 +226,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("dataset", choices=DATASETS)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and weights")
-    parser.add_argument("--base", help="start from this model (a name, or a .safetensors file), which may have more latents")
+    parser.add_argument(
+        "--base", help="start from this model (a name, or a .safetensors file), which may have more latents"
+    )
     parser.add_argument("--revive", action="store_true", help="give the base's unused latents new random weights")
     parser.add_argument("--warm-up", type=float, default=0, help="epochs in which the divergence's weight rises to 1")
     parser.add_argument("--epochs", type=float, default=100)
