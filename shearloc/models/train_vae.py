@@ -44,6 +44,9 @@ FIRST_WEIGHT = 0.1
 Objective = Callable[..., Tensor]
 """Bits of each image, [n], from a network and images; `weight` as in `objectives.negative_elbo` in a warm-up."""
 
+Report = Callable[[float, float], None]
+"""Called with the epochs done and the running mean of the objective in bits per dimension."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -130,11 +133,13 @@ def fit(
     schedule: Schedule,
     folder: Path,
     name: str,
-    report: Callable[[float, float], None] | None = None,
+    report: Report | None = None,
+    snapshots: bool = True,
 ) -> float:
     """Minimises the objective over `parameters` in place; returns the seconds it took.
 
-    Writes `folder/name.pt` at the end and `name-EPOCHS.pt` at every tenth part, and goes on from `checkpoint.pt`.
+    Writes `folder/name.pt` at the end and, with `snapshots`, `name-EPOCHS.pt` at every tenth part, when it also calls
+    `report`. Goes on from `name-checkpoint.pt`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(schedule.seed)
@@ -170,7 +175,8 @@ def fit(
         update += 1
         seconds += time.perf_counter() - began
         if update % max(1, total // 10) == 0:
-            torch.save(net.state_dict(), folder / f"{name}-{round(update / per_epoch)}.pt")
+            if snapshots:
+                torch.save(net.state_dict(), folder / f"{name}-{round(update / per_epoch)}.pt")
             if report:
                 report(update / per_epoch, bits)
         if time.perf_counter() - saved > 60:
