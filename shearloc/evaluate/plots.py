@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import ShearlocError
 
@@ -24,41 +24,58 @@ def draw(dataset: str, result: dict[str, Any], folder: Path) -> list[Path]:
     except ImportError as error:
         raise ShearlocError(f'plots need matplotlib ({error}): pip install "shearloc[bench]"') from error
     points = result["figure_4_1_4_4"]
-    epochs = [point["epoch"] for point in points]
-
-    def curves(keys: Iterable[str], rows: list[dict[str, Any]], suffix: str = "") -> list[tuple[Any, ...]]:
-        return [([r["epoch"] for r in rows], [r[key] for r in rows], CURVES[key] + suffix) for key in keys]
-
-    steps = result["figure_4_6"]
-    chains = [([r["steps"] for r in rows], [r["net"] for r in rows], name) for name, rows in steps.items()]
-    tight = result["figure_c_1"]
-    others = [
-        line
-        for k, rows in result["figure_c_3"].items()
-        for line in curves(("amortised", "half_asleep"), rows, f", {k}")
-    ]
+    steps, tight = result["figure_4_6"], result["figure_c_1"]
     figures = {
-        "4-1": ("epoch", curves(("train", "amortised", "optimal"), points)),
-        "4-3": ("alpha", _marks({k: v["mean"] for k, v in result["figure_4_3"].items()})),
-        "4-4": ("epoch", curves(("amortised", "optimal", "half_asleep"), points)),
-        "4-6": ("K", chains),
-        "c-1": ("encoder", [(list(tight), [row[key] for row in tight.values()], key) for key in ("elbo", "iwae")]),
-        "c-3": ("epoch", others),
+        "4-1": ("epoch", _curves(points, ("train", "amortised", "optimal"))),
+        "4-3": (
+            "epoch",
+            [_line(rows, "epoch", "mean", key, "deviation") for key, rows in result["figure_4_3"].items()],
+        ),
+        "4-4": ("epoch", _curves(points, ("amortised", "optimal", "half_asleep"))),
+        "4-6": ("K", [_line(rows, "steps", "net", key.replace("_", "-")) for key, rows in steps.items()]),
+        "c-1": ("epoch", [_bound(tight, key, bound) for bound in ("elbo", "iwae") for key in tuple(CURVES)[1:]]),
+        "c-3": (
+            "epoch",
+            [
+                line._replace(label=f"{line.label}, {latents} latents")
+                for latents, rows in result["figure_c_3"].items()
+                for line in _curves(rows, ("amortised", "half_asleep"))
+            ],
+        ),
     }
     paths = []
     for number, (axis, lines) in figures.items():
-        if not lines or not epochs:
+        if not lines:
             continue
         figure = Figure(figsize=(6, 4), layout="constrained")
         axes = figure.add_subplot()
-        for x, y, label in lines:
-            axes.plot(x, y, marker="o", label=label)
-        axes.set(xlabel=axis, ylabel="bits per dimension", title=f"{dataset}, figure {number}")
-        axes.legend()
+        for line in lines:
+            axes.errorbar(line.x, line.y, line.deviation, label=line.label, fmt=line.style, markersize=3, capsize=2)
+        axes.set(xlabel=axis, ylabel="bits per dimension", title=f"{dataset}, figure {number.upper()}")
+        axes.legend(fontsize="small")
         paths.append(folder / f"{dataset}-figure-{number}.png")
-        figure.savefig(paths[-1], dpi=100)
+        figure.savefig(paths[-1], dpi=80)
     return paths
 
 
-def _marks(values: dict[str, float]) -> list[tuple[Any, ...]]:
-    return [([name], [value], name) for name, value in values.items()]
+class _Line(NamedTuple):
+    x: list[float]
+    y: list[float]
+    label: str
+    deviation: list[float] | None = None
+    style: str = "o-"
+
+
+def _line(rows: list[dict[str, Any]], x: str, y: str, label: str, deviation: str | None = None) -> _Line:
+    spread = [row[deviation] for row in rows] if deviation else None
+    return _Line([row[x] for row in rows], [row[y] for row in rows], label, spread)
+
+
+def _curves(rows: list[dict[str, Any]], keys: Iterable[str]) -> list[_Line]:
+    return [_line(rows, "epoch", key, CURVES[key]) for key in keys]
+
+
+def _bound(rows: list[dict[str, Any]], key: str, bound: str) -> _Line:
+    points = [{"epoch": row["epoch"], "bits": row[key][bound]} for row in rows]
+    line = _line(points, "epoch", "bits", f"{CURVES[key]}, {bound.upper()}")
+    return line._replace(style="o-" if bound == "elbo" else "s--")

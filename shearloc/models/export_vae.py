@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -27,8 +28,7 @@ def export(net: Vae, name: str) -> VaeModel:
     """The exact model of a float network. ValueError where a weight is outside int16's +-8."""
     arrays: dict[str, NDArray[Any]] = {}
     for network in ("encoder", "decoder"):
-        layers = [m for m in getattr(net, network).modules() if isinstance(m, nn.Linear)]
-        for k, layer in enumerate(layers):
+        for k, layer in enumerate(_linears(getattr(net, network))):
             weight = np.rint(layer.weight.detach().double().numpy().T * (1 << GRID_BITS)) * (
                 1 << WEIGHT_BITS - GRID_BITS
             )
@@ -40,6 +40,22 @@ def export(net: Vae, name: str) -> VaeModel:
     model = VaeModel(name, net.shape, arrays)
     model.prove()
     return model
+
+
+def restore(model: VaeModel) -> Vae:
+    """The float network whose weights are exactly the model's: the inverse of `export`, up to its rounding."""
+    net = Vae(model.shape)
+    with torch.no_grad():
+        for network in ("encoder", "decoder"):
+            for k, layer in enumerate(_linears(getattr(net, network))):
+                weight, bias = (model.arrays[f"{network}{k}.{part}"].astype(np.float32) for part in ("weight", "bias"))
+                layer.weight.copy_(torch.from_numpy(weight.T) / (1 << WEIGHT_BITS))
+                layer.bias.copy_(torch.from_numpy(bias) / (1 << ACTIVATION_BITS))
+    return net
+
+
+def _linears(network: nn.Module) -> list[nn.Linear]:
+    return [module for module in network.modules() if isinstance(module, nn.Linear)]
 
 
 def card(net: Vae, dataset: str, training: dict[str, Any]) -> dict[str, Any]:

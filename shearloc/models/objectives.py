@@ -11,17 +11,23 @@ from torch import Tensor
 
 from .vae_float import BITS, Vae, divergence_bits
 
-
-def negative_elbo(net: Vae, pixels: Tensor) -> Tensor:
-    """-ELBO with one sample of the latents (eq. 4.2): amortised inference, the wake phase."""
-    return negative_elbo_from(net, pixels, pixels)
+LATENT_LIMIT = 4.17
+"""Latents further out fall into the coder's last bins of mass 2^-16 (`codec/vae_cdf.py`), and come back as these."""
 
 
-def negative_elbo_from(net: Vae, pixels: Tensor, seen: Tensor) -> Tensor:
+def negative_elbo(net: Vae, pixels: Tensor, weight: float = 1.0) -> Tensor:
+    """-ELBO with one sample of the latents (eq. 4.2): amortised inference, the wake phase.
+
+    A `weight` of the divergence below 1 keeps latents in use while a network begins to train.
+    """
+    return negative_elbo_from(net, pixels, pixels, weight)
+
+
+def negative_elbo_from(net: Vae, pixels: Tensor, seen: Tensor, weight: float = 1.0) -> Tensor:
     """-ELBO of `pixels` where the encoder sees `seen` (both [n, side, side, channels])."""
     mean, log_sigma = net.posterior(seen)
-    z = mean + log_sigma.exp() * torch.randn_like(mean)
-    return net.pixel_bits(net.parameters_of(z), pixels) + divergence_bits(mean, log_sigma)
+    z = (mean + log_sigma.exp() * torch.randn_like(mean)).clamp(-LATENT_LIMIT, LATENT_LIMIT)
+    return net.pixel_bits(net.parameters_of(z), pixels) + weight * divergence_bits(mean, log_sigma)
 
 
 @torch.no_grad()

@@ -197,7 +197,9 @@ def posterior(model: VaeModel, pixels: Pixels, product: Product) -> tuple[Number
     means, log_sigmas = [], []
     for start in range(0, len(pixels), model.batch):
         x = (pixels[start : start + model.batch].astype(np.float64) - model.shape.offset) * unit
-        out = _forward(model.encoder, x, product, None)
+        # Most pixels of a digit are black: products that skip zeros take a tenth of the time of the others.
+        first = product if model.shape.offset else _plain_product
+        out = _forward(model.encoder[2:], _forward(model.encoder[:2], x, first, None), product, None)
         mean, log_sigma = np.split(out, 2, axis=-1)
         means.append(mean.reshape(len(x), -1))
         log_sigmas.append(log_sigma.reshape(len(x), -1))
@@ -345,9 +347,12 @@ def _plain_product(x: Numbers, weight: Numbers) -> Numbers:
 def _multiply(x, weight):  # type: ignore[no-untyped-def]
     out = np.zeros((x.shape[0], weight.shape[1]))
     for i in range(x.shape[0]):
+        row = out[i]
         for k in range(x.shape[1]):
-            for j in range(weight.shape[1]):
-                out[i, j] += x[i, k] * weight[k, j]
+            factor, weights = x[i, k], weight[k]
+            if factor != 0:
+                for j in range(row.size):
+                    row[j] += factor * weights[j]
     return out
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .likelihoods import logistic_mixture_bits_plain
+from .likelihoods import linear_mixture_bits
+from .quantize import LOG_SCALE_OFFSET as MIXTURE_OFFSET
 from .vae_shape import BERNOULLI, Step, VaeShape, decoder_steps, encoder_steps, latent_side
 
 LOG_SIGMA_MIN, LOG_SIGMA_MAX = -6.0, 2.0
@@ -105,10 +106,18 @@ class Vae(nn.Module):
         if self.shape.likelihood == BERNOULLI:
             bits = F.binary_cross_entropy_with_logits(params, pixels.float(), reduction="none") * BITS
         else:
-            means, log_scales = self.logistics(params, pixels)
-            logits, means, log_scales = (t.unsqueeze(-1) for t in (torch.zeros_like(means), means, log_scales))
-            bits = logistic_mixture_bits_plain(logits, means, log_scales, pixels.float())
-        return bits.flatten(1).sum(1)
+            # A mixture of one component: its parameters by channel, a logit of 0 before them.
+            c = self.shape.channels
+            columns = params.reshape(-1, params.shape[-1]).unsqueeze(-1).unbind(1)
+            zero = torch.zeros_like(columns[0])
+            parts = []
+            for k in range(c):
+                first = 2 * c + k * (k - 1) // 2
+                log_scale = columns[c + k] + (LOG_SCALE_OFFSET - MIXTURE_OFFSET)
+                parts += [zero, columns[k], log_scale, *columns[first : first + k]]
+            values = pixels.reshape(-1, c).float()
+            bits = linear_mixture_bits(torch.cat(parts, 1), torch.full_like(values, 128.0), values, MEAN_GAIN)
+        return bits.view(len(pixels), -1).sum(1)
 
     def logistics(self, params: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Means (grey levels, given the pixel's earlier channels) and log-scales [n, side, side, channels]."""

@@ -41,7 +41,7 @@ def test_the_elbo_does_not_depend_on_the_sample(
 def test_chapter_4_quick(tmp_path: Path, data_folder: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib")
-    command = [sys.executable, "-m", "shearloc.evaluate", "chapter4", "--quick", "--dataset", "mnist-binary"]
+    command = [sys.executable, "-m", "shearloc.evaluate", "chapter4", "--budget", "quick", "--dataset", "mnist-binary"]
     arguments = ["--data", str(data_folder), "--out", str(tmp_path / "runs"), "--json", str(tmp_path / "r.json")]
     done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
@@ -50,6 +50,9 @@ def test_chapter_4_quick(tmp_path: Path, data_folder: Path) -> None:
     for point in result["figure_4_1_4_4"]:
         assert point["egg"] == pytest.approx(point["gmgg"] + point["aigg"])
     assert all(row["exact"] for rows in result["figure_4_6"].values() for row in rows)
+    assert set(result["figure_4_3"]) == {"alpha 0.0", "alpha 0.5", "sleep"}
+    assert all(row["deviation"] == 0 for rows in result["figure_4_3"].values() for row in rows)  # one seed
+    assert set(result["training_seconds"]) >= {"baseline", "latents-4", "denoising-0.2", "sleep-1"}
     assert {path.name[-7:-4] for path in (tmp_path / "runs").glob("*.png")} == {
         "4-1",
         "4-3",
@@ -61,3 +64,41 @@ def test_chapter_4_quick(tmp_path: Path, data_folder: Path) -> None:
     # Everything is there now, so that nothing is trained again.
     again = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert again.returncode == 0 and "training" not in again.stderr
+    same = json.loads((tmp_path / "r.json").read_text())["results"]["mnist-binary"]
+    assert same["figure_4_3"] == result["figure_4_3"] and same["table_4_1"] == result["table_4_1"]
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_gaps(tmp_path: Path, data_folder: Path) -> None:
+    pytest.importorskip("torch")
+    command = [sys.executable, "-m", "shearloc.evaluate", "gaps", "mnist-binary", "--epochs", "30", "--count", "256"]
+    arguments = ["--data", str(data_folder), "--out", str(tmp_path / "runs"), "--json", str(tmp_path / "r.json")]
+    done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "EGG = GMGG + AIGG" in done.stdout
+    gaps = json.loads((tmp_path / "r.json").read_text())["gaps"]
+    assert gaps["egg"] == pytest.approx(gaps["gmgg"] + gaps["aigg"]) == gaps["amortised"] - gaps["train"]
+    assert gaps["aigg"] > 0
+
+
+def test_gaps_add_up() -> None:
+    pytest.importorskip("torch")
+    from shearloc.evaluate.chapter4 import gaps
+
+    assert gaps(train=1.0, amortised=1.75, optimal=1.25) == {"egg": 0.75, "aigg": 0.5, "gmgg": 0.25}
+
+
+def test_table_4_2_takes_the_first_k_that_is_as_good() -> None:
+    pytest.importorskip("torch")
+    from shearloc.evaluate.chapter4 import table_4_2
+
+    def row(steps: int, net: float, seconds: float) -> dict[str, float]:
+        return {"steps": steps, "net": net, "encode_seconds": seconds, "decode_seconds": 2 * seconds, "images": 10}
+
+    baseline = [row(0, 0.20, 1.0), row(1, 0.19, 2.0), row(2, 0.18, 3.0), row(4, 0.17, 5.0)]
+    table = table_4_2({"baseline": baseline, "half_asleep": [row(0, 0.185, 1.0), row(1, 0.18, 2.0)]})
+    assert (table["steps"], table["with_steps"], table["encode_seconds"]) == (2, 0.18, 0.1)
+    assert table["encode_cost_percent"] == table["decode_cost_percent"] == pytest.approx(200)
+    never = table_4_2({"baseline": baseline[:1], "half_asleep": [row(0, 0.185, 1.0)]})
+    assert never["steps"] is None and never["encode_cost_percent"] is None

@@ -26,18 +26,10 @@ def latents_of(model: VaeModel, count: int) -> NDArray[np.float64]:
 
 def float_net(model: VaeModel):  # type: ignore[no-untyped-def]
     """The torch network, in double precision, with the integer model's weights."""
-    torch = pytest.importorskip("torch")
-    from shearloc.models.vae_float import Vae
+    pytest.importorskip("torch")
+    from shearloc.models.export_vae import restore
 
-    net = Vae(model.shape).double()
-    for network in ("encoder", "decoder"):
-        layers = [m for m in getattr(net, network).modules() if isinstance(m, torch.nn.Linear)]
-        for k, layer in enumerate(layers):
-            with torch.no_grad():
-                weight = model.arrays[f"{network}{k}.weight"].T / (1 << vae.WEIGHT_BITS)
-                layer.weight.copy_(torch.from_numpy(weight))
-                layer.bias.copy_(torch.from_numpy(model.arrays[f"{network}{k}.bias"] / UNIT))
-    return net
+    return restore(model).double()
 
 
 @pytest.mark.parametrize("engine", ["numba", "torch"])
