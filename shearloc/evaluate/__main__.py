@@ -164,11 +164,11 @@ def chapter5(
     markdown: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the tables there too.")] = None,
 ) -> None:
     """The thesis's chapter 5: local models, their rates and decoders; its own figures beside ours. Needs torch."""
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
     from . import chapter5 as chapter5_
-    from . import chapter5_likelihoods as likelihoods
 
+    names = chapter5_.chosen(tables)
     about = _begin(json_file)
     if markdown:
         planes.check_writable(markdown)
@@ -176,22 +176,21 @@ def chapter5(
     def notice(text: str) -> None:
         typer.echo(text, err=True)
 
-    names = chapter5_.chosen(tables)
-    budget, extent = (likelihoods.QUICK, chapter5_.QUICK) if quick else (likelihoods.Budget(), chapter5_.Extent())
-    budget = replace(budget, updates=updates or budget.updates, full_updates=full_updates or budget.full_updates)
-    study = likelihoods.Study(budget, data, out, notice)
-    coded = any(name not in likelihoods.TABLES for name in names)
+    trained, coded = ([name for name in names if (name in chapter5_.TRAINED) == which] for which in (True, False))
+    study = chapter5_.study(data, out, quick, updates, full_updates, notice) if trained else None
+    extent = chapter5_.QUICK if quick else chapter5_.Extent()
     models = chapter5_.at_hand(model or list(chapter5_.NELLOC), notice) if coded else []
-    others = _peers_here() if "5.6" in names else {}
+    others = _peers_here() if "5.6" in coded else {}
+    budgets: dict[str, Any] = {"budget": asdict(study.budget)} if study else {}
+    budgets |= {"extent": asdict(extent), "models": models} if coded else {}
     results = {}
     for name in names:
         notice(f"table {name}")
-        if name in likelihoods.TABLES:
+        if study and name in trained:
             results[name] = study.table(name)
         else:
             results[name] = chapter5_.coding_table(name, data, models, extent, others)
         if json_file:
-            budgets = {"budget": asdict(budget), "extent": asdict(extent), "models": models}
             write_json(json_file, about | budgets | {"tables": results, "thesis": chapter5_.THESIS})
     text = chapter5_.markdown(results)
     if markdown:

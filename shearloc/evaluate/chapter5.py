@@ -7,8 +7,9 @@ the models at hand. It chooses and shows; the measuring is in `chapter5_likeliho
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from ..models import zoo
 from ..models.images import load_data
 from . import chapter5_coding as coding
 from .peers import Peer
+
+if TYPE_CHECKING:
+    from .chapter5_likelihoods import Study
 
 Notice = Callable[[str], None]
 Table = dict[str, dict[str, float]]
@@ -30,9 +34,12 @@ TITLES = {
     "5.4": "Bits per dimension (likelihood) by horizon, trained on CIFAR-10",
     "5.6": "Bits per dimension of real files, and megabytes of weights",
     "5.7a": "Seconds to decode 32 x 32 by model",
-    "5.7b": "Seconds to decode by side length, nelloc-r0",
+    "5.7b": "Seconds to decode by side length",
 }
 """The tables, by the thesis's numbers."""
+
+TRAINED = ("5.1", "5.2", "5.3", "5.4")
+"""The tables for which networks are trained."""
 
 THESIS: dict[str, Table] = {
     "5.1": {"fashion-mnist": {"local": 2.89, "full": 2.78}, "mnist": {"local": 1.49, "full": 1.50}},
@@ -106,8 +113,19 @@ def at_hand(names: list[str], notice: Notice) -> list[str]:
     return here
 
 
+def study(
+    data: Path, folder: Path, quick: bool, updates: int | None, full_updates: int | None, notice: Notice
+) -> "Study":
+    """What measures the tables TRAINED, its budget the usual one but for what is not None. Imports torch."""
+    from .chapter5_likelihoods import QUICK, Budget, Study
+
+    budget = QUICK if quick else Budget()
+    budget = replace(budget, updates=updates or budget.updates, full_updates=full_updates or budget.full_updates)
+    return Study(budget, data, folder, notice)
+
+
 def coding_table(table: str, data: Path, models: list[str], extent: Extent, peers: dict[str, Peer]) -> Table:
-    """One of the tables 5.6 and 5.7."""
+    """One of the other tables; 5.7b is of the first of the models."""
     if table == "5.6":
         small = np.stack(load_data(data / "cifar10", 3, "test")[: extent.small])
         return coding.rates(small, coding.photographs(data / "kodak", extent.photographs), models, peers)

@@ -32,8 +32,8 @@ Table = dict[str, dict[str, float]]
 class Budget:
     """Updates of each local model and, beyond those, of each full one; images of `train` (None: all) and `test`."""
 
-    updates: int = 2000
-    full_updates: int = 500
+    updates: int = 1200
+    full_updates: int = 250
     batch: int = 4096
     learning_rate: float = 3e-3
     full_learning_rate: float = 1e-3
@@ -59,7 +59,6 @@ class Kind:
 
 GRAY = Kind("fashion-mnist", ("fashion-mnist", "mnist"), 1, (1, 2, 3, 4, 5), 3, 5)
 COLOUR = Kind("cifar10", ("cifar10", "photos"), 3, (2, 3, 4, 5), 4, 10)
-TABLES = ("5.1", "5.2", "5.3", "5.4")
 COMPARED_HORIZON = 3
 """Of the local models that tables 5.1 and 5.2 compare with the full ones."""
 
@@ -74,7 +73,7 @@ class Study:
     notice: Notice
 
     def table(self, name: str) -> Table:
-        """One of TABLES."""
+        """One of `chapter5.TRAINED`."""
         kind = GRAY if name in ("5.1", "5.3") else COLOUR
         return self.full_against_local(kind) if name in ("5.1", "5.2") else self.horizons(kind)
 
