@@ -159,7 +159,11 @@ def chapter5(
     data: Annotated[Path, typer.Option(help="The folder of the data sets.")] = Path("../shared/data"),
     quick: Annotated[bool, typer.Option("--quick", help="A minute, to see that it works.")] = False,
     updates: Annotated[int | None, typer.Option(min=1, help="Of 4,096 pixels, of each local model.")] = None,
-    full_updates: Annotated[int | None, typer.Option(min=1, help="Of each full PixelCNN.")] = None,
+    full_updates: Annotated[int | None, typer.Option(min=1, help="Of each full PixelCNN, beyond those.")] = None,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Go on from nelloc-gray and nelloc-r1, not from nothing.")
+    ] = False,
+    images: Annotated[int | None, typer.Option(min=1, help="Test images of a set for likelihoods.")] = None,
     json_file: JsonFile = None,
     markdown: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the tables there too.")] = None,
 ) -> None:
@@ -177,7 +181,8 @@ def chapter5(
         typer.echo(text, err=True)
 
     trained, coded = ([name for name in names if (name in chapter5_.TRAINED) == which] for which in (True, False))
-    study = chapter5_.study(data, out, quick, updates, full_updates, notice) if trained else None
+    asked = {"updates": updates, "full_updates": full_updates, "warm": warm, "test": images}
+    study = chapter5_.study(data, out, quick, asked, notice) if trained else None
     extent = chapter5_.QUICK if quick else chapter5_.Extent()
     models = chapter5_.at_hand(model or list(chapter5_.NELLOC), notice) if coded else []
     others = _peers_here() if "5.6" in coded else {}
@@ -188,6 +193,7 @@ def chapter5(
         notice(f"table {name}")
         if study and name in trained:
             results[name] = study.table(name)
+            budgets["networks"] = study.networks
         else:
             results[name] = chapter5_.coding_table(name, data, models, extent, others)
         if json_file:

@@ -9,7 +9,7 @@ the models at hand. It chooses and shows; the measuring is in `chapter5_likeliho
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -113,15 +113,14 @@ def at_hand(names: list[str], notice: Notice) -> list[str]:
     return here
 
 
-def study(
-    data: Path, folder: Path, quick: bool, updates: int | None, full_updates: int | None, notice: Notice
-) -> "Study":
-    """What measures the tables TRAINED, its budget the usual one but for what is not None. Imports torch."""
+def study(data: Path, folder: Path, quick: bool, asked: dict[str, Any], notice: Notice) -> "Study":
+    """What measures the tables TRAINED, with the usual budget but for the fields asked for. Imports torch."""
+    from ..models.train import keep_freed_memory
     from .chapter5_likelihoods import QUICK, Budget, Study
 
-    budget = QUICK if quick else Budget()
-    budget = replace(budget, updates=updates or budget.updates, full_updates=full_updates or budget.full_updates)
-    return Study(budget, data, folder, notice)
+    keep_freed_memory()
+    given = {field: value for field, value in asked.items() if value is not None}
+    return Study(replace(QUICK if quick else Budget(), **given), data, folder, notice)
 
 
 def coding_table(table: str, data: Path, models: list[str], extent: Extent, peers: dict[str, Peer]) -> Table:

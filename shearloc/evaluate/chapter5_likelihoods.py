@@ -1,14 +1,14 @@
 """Tables 5.1 to 5.4 of the thesis: how local models and full PixelCNNs generalise, by horizon.
 
 All rates are the float networks' own code lengths, bits per dimension: the thesis gives likelihoods here too. Every
-local model of a run sees equally many pixels. A full PixelCNN goes on from the local model of its horizon: from
-nothing it would take days of a processor to get that far. Needs torch; `chapter5.py` has the thesis's figures.
+local model of a run sees equally many pixels, from nothing or, `warm`, from the shipped model on. A full PixelCNN goes
+on from the local model of its horizon: from nothing it would take days of a processor to get that far. Needs torch;
+`chapter5.py` has the thesis's figures.
 """
 
 import json
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..models import zoo
+from ..models.export import restore
 from ..models.images import TILE, PixelSet, load_data, load_folder
-from ..models.local_float import LocalNet
+from ..models.local_float import LocalNet, grown, with_horizon
 from ..models.pixelcnn import PixelCNN, from_local
 from ..models.train import Net, Schedule, fit, mean_bits_of, nelloc
 
@@ -30,13 +32,17 @@ Table = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class Budget:
-    """Updates of each local model and, beyond those, of each full one; images of `train` (None: all) and `test`."""
+    """Updates of each local model and, beyond those, of each full one; images of `train` (None: all) and `test`.
 
-    updates: int = 1200
-    full_updates: int = 250
+    `warm`: local models go on from the shipped one of their kind, and at `later_learning_rate` as full ones do.
+    """
+
+    updates: int = 10_000
+    full_updates: int = 3_000
     batch: int = 4096
+    warm: bool = False
     learning_rate: float = 3e-3
-    full_learning_rate: float = 1e-3
+    later_learning_rate: float = 1e-3
     train: int | None = None
     test: int = 1000
 
@@ -55,22 +61,24 @@ class Kind:
     horizons: tuple[int, ...]
     full_horizon: int
     full_blocks: int
+    shipped: str
 
 
-GRAY = Kind("fashion-mnist", ("fashion-mnist", "mnist"), 1, (1, 2, 3, 4, 5), 3, 5)
-COLOUR = Kind("cifar10", ("cifar10", "photos"), 3, (2, 3, 4, 5), 4, 10)
+GRAY = Kind("fashion-mnist", ("fashion-mnist", "mnist"), 1, (1, 2, 3, 4, 5), 3, 5, "nelloc-gray")
+COLOUR = Kind("cifar10", ("cifar10", "photos"), 3, (2, 3, 4, 5), 4, 10, "nelloc-r1")
 COMPARED_HORIZON = 3
 """Of the local models that tables 5.1 and 5.2 compare with the full ones."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """One run: where the data lies and where the networks are kept."""
+    """One run: where the data lies and where the networks are kept; these, with how long they were trained here."""
 
     budget: Budget
     data: Path
     folder: Path
     notice: Notice
+    networks: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def table(self, name: str) -> Table:
         """One of `chapter5.TRAINED`."""
@@ -104,28 +112,32 @@ class Study:
     def local(self, kind: Kind, horizon: int) -> tuple[LocalNet, Path, int]:
         """The local model of this horizon, its folder, and its updates; trained where it is not there."""
         torch.manual_seed(1)
-        net = LocalNet(nelloc(1, kind.channels, horizon))
-        schedule = self._schedule(self.budget.updates, self.budget.learning_rate)
-        return net, *self._fit(net, kind, f"{kind.training}-local-{horizon}", schedule)
+        if self.budget.warm:
+            shipped = grown(restore(zoo.load(kind.shipped)), 1, shared_logits=kind.channels > 1)
+            net, rate = with_horizon(shipped, horizon), self.budget.later_learning_rate
+        else:
+            net, rate = LocalNet(nelloc(1, kind.channels, horizon)), self.budget.learning_rate
+        schedule = self._schedule(self.budget.updates, rate)
+        return net, *self._fit(net, kind, f"local-{horizon}", schedule)
 
     def full(self, kind: Kind) -> tuple[PixelCNN, Path, int]:
         """The full PixelCNN, its folder, and its updates from the local model on."""
         start, _, _ = self.local(kind, kind.full_horizon)
         net = from_local(start, kind.full_blocks)
-        schedule = self._schedule(self.budget.full_updates, self.budget.full_learning_rate)
-        return net, *self._fit(net, kind, f"{kind.training}-full", schedule)
+        schedule = self._schedule(self.budget.full_updates, self.budget.later_learning_rate)
+        return net, *self._fit(net, kind, "full", schedule)
 
     def _schedule(self, updates: int, rate: float) -> Schedule:
         return Schedule(finish=0.0, batch=self.budget.batch, learning_rate=rate, updates=updates)
 
     def _fit(self, net: Net, kind: Kind, name: str, schedule: Schedule) -> tuple[Path, int]:
-        folder, began = self.folder / name, time.process_time()
+        name = f"{kind.training}-{name}{'-warm' if self.budget.warm else ''}"
+        if not (self.folder / name / "checkpoint.pt").exists():
+            self.notice(f"training {name}")
         training = training_pixels(self.data / kind.training, kind.channels, self.budget.train)
-        progress = fit(net, training, training, schedule, folder)
-        spent = time.process_time() - began
-        if spent > 1:
-            self.notice(f"{name}: {progress.updates} updates, {spent:.0f} s of a processor")
-        return folder, progress.updates
+        progress = fit(net, training, training, schedule, self.folder / name)
+        self.networks[name] = {"updates": progress.updates, "pixels": progress.updates * schedule.batch}
+        return self.folder / name, progress.updates
 
 
 @cache
