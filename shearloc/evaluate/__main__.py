@@ -2,9 +2,11 @@
 
     python -m shearloc.evaluate rates ../shared/data/kodak --json bench/results/rates-kodak.json
     python -m shearloc.evaluate speed ../shared/data/kodak/kodim01.png --json bench/results/speed-kodim01.json
+    python -m shearloc.evaluate batches cifar10 --model nelloc-r0 --json bench/results/batches-cifar10.json
+    python -m shearloc.evaluate chapter5 --out runs/chapter5 --json bench/results/chapter5.json
 
-Arguments and printing only; the measuring is in `rates.py` and `speed.py`. Exit code 1: refused, or a file
-did not come back exactly.
+Arguments and printing only; the measuring is in `rates.py`, `speed.py` and their neighbours. Exit code 1: refused, or
+a file did not come back exactly.
 """
 
 import sys
