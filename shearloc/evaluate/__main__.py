@@ -2,6 +2,8 @@
 
     python -m shearloc.evaluate rates ../shared/data/kodak --json bench/results/rates-kodak.json
     python -m shearloc.evaluate speed ../shared/data/kodak/kodim01.png --json bench/results/speed-kodim01.json
+    python -m shearloc.evaluate batches cifar10 --model nelloc-r0 --json bench/results/batches-cifar10.json
+    python -m shearloc.evaluate chapter5 --out runs/chapter5 --json bench/results/chapter5.json
 
 Arguments and printing only; the measuring is in the files beside this one. Exit code 1: refused, or a file
 did not come back exactly.
@@ -13,13 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from ..codec import planes
 from ..codec.parts import DEFAULT_MODELS
 from ..errors import ShearlocError
 from ..models import small_images, zoo
+from ..models.images import load_data
 from . import archives as archives_
+from . import batches as batches_
 from . import rates as rates_
 from . import speed as speed_
 from .peers import Peer, peers
@@ -167,6 +172,87 @@ def chapter4(
         _show_chapter4(name, results[name], chapter4_.THESIS)
         if json_file:
             write_json(json_file, about | {"results": results, "thesis": chapter4_.THESIS})
+
+
+@app.command()
+def chapter5(
+    out: Annotated[Path, typer.Option(help="Folder for trained networks; what is there is used.")],
+    tables: Annotated[str, typer.Option(help="Only these, such as 5.6,5.7.")] = "5.1,5.2,5.3,5.4,5.6,5.7",
+    model: Annotated[list[str] | None, typer.Option(help="Of tables 5.6 and 5.7; may be repeated.")] = None,
+    data: Annotated[Path, typer.Option(help="The folder of the data sets.")] = Path("../shared/data"),
+    quick: Annotated[bool, typer.Option("--quick", help="A minute, to see that it works.")] = False,
+    updates: Annotated[int | None, typer.Option(min=1, help="Of 4,096 pixels, of each local model.")] = None,
+    full_updates: Annotated[int | None, typer.Option(min=1, help="Of each full PixelCNN, beyond those.")] = None,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Go on from nelloc-gray and nelloc-r1, not from nothing.")
+    ] = False,
+    images: Annotated[int | None, typer.Option(min=1, help="Test images of a set for likelihoods.")] = None,
+    json_file: JsonFile = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the tables there too.")] = None,
+) -> None:
+    """The thesis's chapter 5: local models, their rates and decoders; its own figures beside ours. Needs torch."""
+    from dataclasses import asdict
+
+    from . import chapter5 as chapter5_
+
+    names = chapter5_.chosen(tables)
+    about = _begin(json_file)
+    if markdown:
+        planes.check_writable(markdown)
+
+    def notice(text: str) -> None:
+        typer.echo(text, err=True)
+
+    trained, coded = ([name for name in names if (name in chapter5_.TRAINED) == which] for which in (True, False))
+    asked = {"updates": updates, "full_updates": full_updates, "warm": warm, "test": images}
+    study = chapter5_.study(data, out, quick, asked, notice) if trained else None
+    extent = chapter5_.QUICK if quick else chapter5_.Extent()
+    models = chapter5_.at_hand(model or list(chapter5_.NELLOC), notice) if coded else []
+    others = _peers_here() if "5.6" in coded else {}
+    budgets: dict[str, Any] = {"budget": asdict(study.budget)} if study else {}
+    budgets |= {"extent": asdict(extent), "models": models} if coded else {}
+    results = {}
+    for name in names:
+        notice(f"table {name}")
+        if study and name in trained:
+            results[name] = study.table(name)
+            budgets["networks"] = study.networks
+        else:
+            results[name] = chapter5_.coding_table(name, data, models, extent, others)
+        if json_file:
+            write_json(json_file, about | budgets | {"tables": results, "thesis": chapter5_.THESIS})
+    text = chapter5_.markdown(results)
+    if markdown:
+        markdown.write_text(text, encoding="utf-8")
+    typer.echo(text)
+
+
+@app.command()
+def batches(
+    dataset: Annotated[str, typer.Argument(help="mnist, fashion-mnist or cifar10: test images of the data folder.")],
+    model: Annotated[list[str] | None, typer.Option(help="May be repeated; auto: as `shearloc encode`.")] = None,
+    data: Annotated[Path, typer.Option(help="The folder that has it.")] = Path("../shared/data"),
+    count: Annotated[int, typer.Option(min=1, help="So many images at most.")] = 1000,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 5,
+    json_file: JsonFile = None,
+) -> None:
+    """Rate and speed of a data set's test images as one archive, by model."""
+    about = _begin(json_file)
+    images = np.stack(load_data(data / dataset, 3 if dataset == "cifar10" else 1, "test")[:count])
+    models = model or ["auto"]
+    with _bar("batches", len(models)) as advance:
+        rows = []
+        for name in models:
+            rows.append(batches_.measure(images, name, rounds).to_dict(images.size))
+            advance()
+    if json_file:
+        write_json(json_file, about | {"dataset": dataset, "rows": rows})
+    speeds = ("encode_mb_s", "decode_mb_s")
+    cells = [(row["model"], f"{row['bits_per_dimension']:.4f}", *(_spread(row[key]) for key in speeds)) for row in rows]
+    columns = ("", "bits per dimension", "encode MB/s: median (min - max)", "decode")
+    show_table(f"{dataset}, {len(images)} test images in one archive, {rounds} rounds", columns, cells)
+    if not all(row["exact"] for row in rows):
+        raise ShearlocError("not every archive came back exactly")
 
 
 def _show_chapter4(name: str, result: dict[str, Any], thesis: dict[str, Any]) -> None:

@@ -196,6 +196,21 @@ def grown(net: LocalNet, blocks: int, shared_logits: bool) -> LocalNet:
     return new
 
 
+def with_horizon(net: LocalNet, horizon: int) -> LocalNet:
+    """`net` with this horizon, and reach: it no longer sees the pixels further off, and new ones count nothing yet."""
+    new = LocalNet(replace(net.shape, horizon=horizon, reach=horizon))
+    channels = net.shape.channels
+    columns = {tuple(offset): k * channels for k, offset in enumerate(net.offsets.tolist())}
+    weights = net.state_dict()
+    first = torch.zeros_like(new.first.weight)
+    for k, offset in enumerate(new.offsets.tolist()):
+        if (column := columns.get(tuple(offset))) is not None:
+            part = slice(k * channels, (k + 1) * channels)
+            first[:, part] = weights["first.weight"][:, column : column + channels]
+    new.load_state_dict(weights | {"first.weight": first})
+    return new
+
+
 def output_rows(channels: int, components: int, shared: bool) -> Tensor:
     """Which of a network's outputs each parameter of `linear_mixture_bits` is: int64 [sum of `channel_counts`].
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .context import OUTSIDE_PREDICTION, causal_offsets
 from .images import PixelSet
 from .likelihoods import linear_mixture_bits
-from .local_float import linears, output_rows, spread_components
+from .local_float import LocalNet, linears, output_rows, spread_components
 from .quantize import RAW_INPUT_STEP, RAW_MEAN_GAIN
 
 
@@ -97,6 +97,34 @@ class PixelCNN(nn.Module):
         number = min(len(images), -(-count // images[0, :, :, 0].size))
         for index in np.array_split(np.linspace(0, len(images) - 1, number).astype(np.int64), -(-number // 16)):
             yield (images[index].astype(np.float32),)
+
+
+def from_local(net: LocalNet, blocks: int) -> PixelCNN:
+    """A PixelCNN of so many blocks, at least the local one's, that starts as that local model (as `nelloc` makes it).
+
+    Their first layers and outputs are the same, and a local block is one whose middle kernel sees its own pixel alone.
+    The blocks after those start as almost nothing added. Equal but for the local model's clamps.
+    """
+    shape = net.shape
+    new = PixelCNN(CnnShape(shape.channels, shape.horizon, shape.width, blocks, shape.components))
+    hidden = linears(net.hidden)
+    sources, targets = [net.first, hidden[-1]], [new.first, new.hidden]
+    with torch.no_grad():
+        for k, block in enumerate(block for block in new.blocks if isinstance(block, Block)):
+            enter, mix, leave = linears(block.layers)
+            if k < shape.blocks:
+                sources += [hidden[3 * k], hidden[3 * k + 2]]
+                targets += [enter, leave]
+                mix.weight.zero_()
+                mix.weight[:, -shape.width :] = hidden[3 * k + 1].weight
+                mix.bias.copy_(hidden[3 * k + 1].bias)
+            else:
+                leave.weight.normal_(std=1e-3)
+                leave.bias.zero_()
+        for source, target in zip(sources, targets, strict=True):
+            target.load_state_dict(source.state_dict())
+        new.out.weight[new.rows], new.out.bias[new.rows] = net.last()
+    return new
 
 
 def neighbourhood(x: Tensor, offsets: list[tuple[int, int]]) -> Tensor:

@@ -37,13 +37,17 @@ ROUNDING_PIXELS = 200_000
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast. The last `finish` of the minutes is quantisation-aware; 0: rounded afterwards instead."""
+    """How long and how fast. The last `finish` of the time is quantisation-aware; 0: rounded afterwards instead.
+
+    `updates`: so many instead of `minutes`, so that a busy machine trains the same network.
+    """
 
     minutes: float = 60.0
     finish: float = 0.15
     batch: int = 8192
     learning_rate: float = 2e-3
     seed: int = 1
+    updates: int | None = None
 
 
 @dataclass
@@ -67,9 +71,16 @@ def optimizers(net: Net, rate: float) -> list[torch.optim.Optimizer]:
     return [muon, torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
+def part_done(schedule: Schedule, progress: Progress) -> float:
+    """Which part of its updates or minutes is over; 1 and more: all of them."""
+    if schedule.updates is not None:
+        return progress.updates / schedule.updates
+    return progress.seconds / (60 * schedule.minutes)
+
+
 def rate_factor(schedule: Schedule, progress: Progress) -> float:
     """Learning rate over its peak: a short warm-up, a cosine to 1%, and a cosine from 15% for the finish."""
-    done = progress.seconds / (60 * schedule.minutes)
+    done = part_done(schedule, progress)
     start = 1 - schedule.finish
     if done < start:
         return min(1.0, (progress.updates + 1) / 100) * (0.01 + 0.99 * _cosine(done / start))
@@ -122,12 +133,11 @@ def fit(
     peaks = [group["lr"] for stepper in steppers for group in stepper.param_groups]
     progress = _resume(folder / "checkpoint.pt", net, steppers)
     rng = np.random.default_rng([schedule.seed, progress.updates])
-    finish_at = 60 * schedule.minutes * (1 - schedule.finish)
     saved = progress.seconds
     # However slow an update is, it must not skip the finish.
-    while progress.seconds < 60 * schedule.minutes or (schedule.finish and not net.quantized):
+    while part_done(schedule, progress) < 1 or (schedule.finish and not net.quantized):
         began = time.perf_counter()
-        if schedule.finish and not net.quantized and progress.seconds >= finish_at:
+        if schedule.finish and not net.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
             torch.save(net.state_dict(), folder / "float.pt")
             net.quantized = True
         groups = [group for stepper in steppers for group in stepper.param_groups]

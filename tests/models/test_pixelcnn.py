@@ -16,7 +16,8 @@ from shearloc.models.images import PixelSet
 torch = pytest.importorskip("torch")
 
 from shearloc.models import train  # noqa: E402
-from shearloc.models.pixelcnn import CnnShape, PixelCNN, neighbourhood  # noqa: E402
+from shearloc.models.local_float import LocalNet, Shape  # noqa: E402
+from shearloc.models.pixelcnn import CnnShape, PixelCNN, from_local, neighbourhood  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -81,6 +82,24 @@ def test_a_masked_convolution_is_a_product_over_the_neighbourhood() -> None:
         weight = torch.cat([convolution.weight[:, :, 1 + dy, 1 + dx] for dy, dx in offsets], 1)
         found = torch.nn.functional.linear(neighbourhood(x, offsets), weight, convolution.bias)
     assert torch.allclose(found, expected, rtol=1e-4, atol=1e-2)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_it_can_start_as_a_local_model(channels: int) -> None:
+    """As many blocks: the same bits. More: almost, until trained; and then a pixel sees further."""
+    torch.manual_seed(channels)
+    shape = Shape(channels, 2, 2, 12, 1, 0, 3, "none", 2, shared_logits=channels > 1)
+    local, images = LocalNet(shape), noise(2, 6, 5, channels).byte().numpy()
+    with torch.no_grad():
+        local.out.weight.normal_(0, 0.3)
+        (batch,) = local.batches(PixelSet.of(list(images)), 60)
+        expected = local(*map(torch.from_numpy, batch)).view(images.shape)
+        whole = torch.from_numpy(images).float()
+        assert torch.allclose(from_local(local, 2)(whole), expected, atol=1e-3)
+        grown = from_local(local, 4)
+        assert torch.allclose(grown(whole), expected, atol=0.05) and len(grown.blocks) == 4
+    grown(whole).sum().backward()
+    assert all(p.grad is not None and bool((p.grad != 0).any()) for p in grown.parameters())
 
 
 def test_outputs_are_as_many_as_the_thesis_says() -> None:

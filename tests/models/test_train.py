@@ -168,6 +168,20 @@ def test_the_float_parent_is_kept_before_the_quantised_finish(pixels: PixelSet, 
     assert not float_only.quantized and not (tmp_path / "float" / "float.pt").exists()
 
 
+def test_a_run_can_have_so_many_updates(pixels: PixelSet, tmp_path: Path) -> None:
+    """However long they take; a stopped run has the others when it goes on, and a quarter of all at the finish."""
+    pytest.importorskip("torch")
+    from shearloc.models.train import Progress, Schedule, fit, rate_factor
+
+    schedule = Schedule(batch=64, finish=0.25, updates=8)
+    assert fit(small_net(), pixels, pixels, replace(schedule, updates=4, finish=0.0), tmp_path).updates == 4
+    net = small_net()
+    assert fit(net, pixels, pixels, schedule, tmp_path).updates == 8 and net.quantized
+    assert (tmp_path / "float.pt").exists()
+    long = Schedule(updates=1000, finish=0.0)
+    assert rate_factor(long, Progress(1e9, 500)) == pytest.approx(0.505)
+
+
 def test_learning_rate_warms_up_and_falls() -> None:
     pytest.importorskip("torch")
     from shearloc.models.train import Progress, Schedule, rate_factor

@@ -1,0 +1,66 @@
+"""Rate and speed of many equal images coded as one batch, by local models: an archive, decoded and compared.
+
+    python -m shearloc.evaluate batches cifar10 --model nelloc-r0
+
+The rates are of real files, everything included. Archives of autoencoders by K are `archives.py`'s business.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..codec import archive
+from .speed import throughputs
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """One model's archive of the images. Seconds: one entry a round, of a warm process."""
+
+    model: str
+    fingerprint: str
+    images: int
+    bits_per_dimension: float
+    encode_seconds: list[float]
+    decode_seconds: list[float]
+    exact: bool
+
+    def to_dict(self, raw_bytes: int) -> dict[str, Any]:
+        """The fields, and throughput of raw pixels in MB/s (10^6 bytes), of types that JSON knows."""
+        speeds = {
+            "encode_mb_s": throughputs(self.encode_seconds, raw_bytes),
+            "decode_mb_s": throughputs(self.decode_seconds, raw_bytes),
+        }
+        return asdict(self) | speeds
+
+
+def measure(images: Pixels, model: str, rounds: int) -> BatchRow:
+    """Codes uint8 [N, H, W, C] as one archive and decodes it, `rounds` times after one that warms up.
+
+    `model` as in `archive.encode_images`; the row has the one that was taken. Errors as there.
+    """
+    encode_seconds, decode_seconds = [], []
+    exact = True
+    for _ in range(rounds + 1):
+        began = time.perf_counter()
+        data = archive.encode_images(images, model=model)
+        encoded = time.perf_counter()
+        back, _ = archive.decode_images(data)
+        decode_seconds.append(time.perf_counter() - encoded)
+        encode_seconds.append(encoded - began)
+        exact &= np.array_equal(back.reshape(images.shape), images)
+    info = archive.info(data)
+    return BatchRow(
+        model=info.model or info.method,
+        fingerprint=info.fingerprint or "",
+        images=len(images),
+        bits_per_dimension=info.bits_per_subpixel,
+        encode_seconds=encode_seconds[1:],
+        decode_seconds=decode_seconds[1:],
+        exact=exact,
+    )
