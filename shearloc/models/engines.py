@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -25,6 +26,8 @@ from .products import has_vnni
 
 LARGE = 1 << 22
 """Subpixels from which `auto` finds importing torch (about two seconds) worth its speed."""
+
+_on_one: ContextVar[bool] = ContextVar("_on_one", default=False)
 
 
 class Runner:
@@ -182,8 +185,20 @@ def workers(engine: str, most: int) -> int:
 
 
 def processors() -> int:
-    """Processors that this process may use."""
+    """Processors that this thread's work may use."""
+    if _on_one.get():
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_processor() -> Iterator[None]:
+    """Keeps what is called in it to one processor (but for NumPy's products): for callers with threads of their own."""
+    token = _on_one.set(True)
+    try:
+        yield
+    finally:
+        _on_one.reset(token)
 
 
 @contextmanager
