@@ -1,13 +1,15 @@
 """Shearloc: a lossless image codec whose probability model is a small neural network.
 
 This is the face: the functions most people need, and the errors. It is not where work is done, and importing
-it is cheap: NumPy, Numba and torch are imported by the first function that needs them.
+it is cheap: NumPy, Numba and torch are imported by the first function that needs them. Pillow, where it is used, opens
+and saves `.shl` files from then on.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import CorruptError, FormatError, ShearlocError, UnknownModelError, UnsupportedImageError
+from .plugins import pillow as _pillow
 
 if TYPE_CHECKING:
     from .codec.api import Info, decode, encode, info, read, write
@@ -30,6 +32,9 @@ __all__ = [
     "read",
     "write",
 ]
+
+
+_pillow.register()
 
 
 def __getattr__(name: str) -> Any:

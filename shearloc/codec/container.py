@@ -11,7 +11,7 @@ from ..errors import CorruptError, FormatError, UnsupportedImageError
 from . import chunks
 from .crc32c import crc32c
 from .fields import read_u32, string, take, take_name, take_string, take_varint, u32, varint
-from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, RGB, RGBA, Chunk
+from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, MAX_CHUNK_BYTES, RGB, RGBA, Chunk
 
 MAGIC = b"\x89SHL\r\n\x1a\n"
 VERSION = 1
@@ -40,6 +40,8 @@ _NAME_BYTES = 255
 _MAX_PRECISION = 32
 _MAX_LANES = 1 << 16
 _MAX_PARTS = 8
+_MAX_HEAD_BYTES = MAX_CHUNK_BYTES + (1 << 24)
+"""More than any header has: its chunks, and parts with names and side information."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,39 @@ def unpack_header(data: bytes) -> tuple[Header, list[int]]:
     return header, lengths
 
 
+def head_length(beginning: bytes) -> int:
+    """Bytes of a file up to its payloads; `beginning` is at least 18 bytes of it, or all.
+
+    Raises FormatError, CorruptError (also for a header that is longer than any).
+    """
+    _check_magic(beginning)
+    stream = io.BytesIO(beginning)
+    stream.seek(len(MAGIC) + 1)
+    length = take_varint(stream)
+    if length > _MAX_HEAD_BYTES:
+        raise CorruptError("the file's header claims to be longer than any")
+    return stream.tell() + length + 4
+
+
+def unpack_head(head: bytes) -> Header:
+    """Header of a file whose first `head_length` bytes are given. Raises FormatError, CorruptError."""
+    return _read_fields(head)[0]
+
+
 def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, list[int]]:
-    """Header, start of the payloads and their lengths."""
+    """Header, start of the payloads and their lengths; the file is as long as they say."""
+    header, start, lengths = _read_fields(data)
+    if max_samples is not None and header.samples > max_samples:
+        raise UnsupportedImageError(
+            f"the image has {header.samples} samples, more than the limit of {max_samples}; "
+            "raise max_samples (--max-samples) if you trust the file"
+        )
+    _check_length(len(data), start + sum(lengths) + 4 * len(lengths))
+    return header, start, lengths
+
+
+def _read_fields(data: bytes) -> tuple[Header, int, list[int]]:
+    """Header, start of the payloads and their lengths, whatever comes of them."""
     _check_magic(data)
     stream = io.BytesIO(data)
     stream.seek(len(MAGIC) + 1)
@@ -131,14 +164,7 @@ def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, list[
         raise CorruptError("the file is damaged: the header's checksum does not match")
     header, lengths = _parse(fields)
     _check(header, lengths)
-    if max_samples is not None and header.samples > max_samples:
-        raise UnsupportedImageError(
-            f"the image has {header.samples} samples, more than the limit of {max_samples}; "
-            "raise max_samples (--max-samples) if you trust the file"
-        )
-    start = end + 4
-    _check_length(len(data), start + sum(lengths) + 4 * len(lengths))
-    return header, start, lengths
+    return header, end + 4, lengths
 
 
 def _check_magic(data: bytes) -> None:

@@ -53,16 +53,27 @@ def read(data: bytes) -> Picture:
 def write(file: BinaryIO, picture: Picture) -> None:
     """Write a picture, not interlaced. Errors: those of `file`."""
     height, width = picture.samples.shape[:2]
-    file.write(SIGNATURE)
-    _put(file, b"IHDR", struct.pack(">IIBBBBB", width, height, picture.depth, picture.colour, 0, 0, 0))
+    put_opening(file, height, width, picture.colour, picture.depth)
     late = next((at for at, (kind, _) in enumerate(picture.chunks) if kind in AFTER_PALETTE), len(picture.chunks))
     palette = [] if picture.palette is None else [(b"PLTE", picture.palette.tobytes())]
     transparency = [(b"tRNS", picture.transparency)] if picture.transparency else []
     for kind, content in [*picture.chunks[:late], *palette, *transparency, *picture.chunks[late:]]:
-        _put(file, kind, content)
+        put_chunk(file, kind, content)
     for part in _compressed(picture, LEVEL):
-        _put(file, b"IDAT", part)
-    _put(file, b"IEND", b"")
+        put_chunk(file, b"IDAT", part)
+    put_chunk(file, b"IEND", b"")
+
+
+def put_opening(file: BinaryIO, height: int, width: int, colour: int, depth: int) -> None:
+    """Write the signature and IHDR."""
+    file.write(SIGNATURE)
+    put_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+
+
+def put_chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
+    """Write one chunk."""
+    file.write(struct.pack(">I", len(content)) + kind + content)
+    file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))))
 
 
 def compress(picture: Picture, level: int) -> bytes:
@@ -283,8 +294,3 @@ def _guesses(rows: Rows, above: Rows, step: int) -> Iterator[Rows]:
     to_left, to_up = np.abs(to_left), np.abs(to_up)
     near = np.where(to_up <= to_corner, above, corner)
     yield np.where((to_left <= to_up) & (to_left <= to_corner), left, near)
-
-
-def _put(file: BinaryIO, kind: bytes, content: bytes) -> None:
-    file.write(struct.pack(">I", len(content)) + kind + content)
-    file.write(struct.pack(">I", zlib.crc32(content, zlib.crc32(kind))))
