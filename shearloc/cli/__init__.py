@@ -3,7 +3,7 @@
 `--help` and `info` import neither Numba nor torch, so heavy imports are inside the commands.
 """
 
-from . import files, models
+from . import bench, files, models
 from .app import main
 
-__all__ = ["files", "main", "models"]
+__all__ = ["bench", "files", "main", "models"]
