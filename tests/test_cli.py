@@ -205,7 +205,27 @@ def test_help_and_info_stay_light(tmp_path: Path, small: bytes) -> None:
         assert done.returncode == 0
         imported = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
         assert "shearloc" in imported
-        assert not {"numba", "torch", "llvmlite"} & imported
+        assert not {"numba", "torch", "llvmlite", "PIL", "matplotlib", "rich", "platformdirs"} & imported
+        # About 160 and 375 modules, of typer and NumPy nearly all: what would make them slow comes as modules.
+        assert len(done.stderr.splitlines()) < (250 if arguments == ["--help"] else 480)
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("shearloc de", ["decode"]), ("shearloc bench --pe", ["--peer"]), ("shearloc encode --no-v", ["--no-verify"])],
+)
+def test_shell_completion(words: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As bash asks for it, after `shearloc --install-completion`."""
+    monkeypatch.setenv("_SHEARLOC_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    assert run(folder=tmp_path).stdout.split() == found
+
+
+def test_shell_completion_can_be_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_SHEARLOC_COMPLETE", "source_zsh")
+    done = run(folder=tmp_path)
+    assert done.returncode == 0 and done.stdout.lstrip().startswith("#compdef shearloc")
 
 
 class Terminal:

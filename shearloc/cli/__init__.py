@@ -3,7 +3,7 @@
 `--help` and `info` import neither Numba nor torch, so heavy imports are inside the commands.
 """
 
-from . import collections, files, models
+from . import bench, collections, files, models
 from .app import main
 
-__all__ = ["collections", "files", "main", "models"]
+__all__ = ["bench", "collections", "files", "main", "models"]

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from .. import batch
-from ..errors import ShearlocError
+from ..errors import FormatError, ShearlocError
 from .app import Engine, Force, MaxSamples, OutDir, app
 from .progress import run
 
@@ -149,11 +149,18 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
     """Say what a .shl file holds, without decoding it."""
-    from ..codec import api, archive
+    from ..codec import api
 
     with _naming(file):
         data = file.read_bytes()
-        fields = (archive if archive.is_archive(data) else api).info(data).to_dict()
+        try:
+            fields = api.info(data).to_dict()
+        except FormatError:
+            from ..codec import archive  # only for archives, as it costs some time
+
+            if not archive.is_archive(data):
+                raise
+            fields = archive.info(data).to_dict()
     if as_json:
         typer.echo(json.dumps(fields))
         return

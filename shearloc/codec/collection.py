@@ -19,8 +19,9 @@ import numpy as np
 
 from ..errors import CorruptError, FormatError, ShearlocError
 from . import api, archive
-from .container import MAX_SAMPLES, _read_u32, _string, _take, _take_string, _take_varint, _u32, _varint
+from .container import MAX_SAMPLES
 from .crc32c import crc32c
+from .fields import read_u32, string, take, take_string, take_varint, u32, varint
 from .picture import Picture, Samples, from_array
 
 SHARD_MAGIC = b"\x89SHD\r\n\x1a\n"
@@ -113,20 +114,20 @@ def shard_paths(folder: Path) -> list[Path]:
 
 def pack_shard_head(head: ShardHead) -> bytes:
     """The first bytes of a shard."""
-    fields = SHARD_MAGIC + bytes([VERSION]) + _u32(head.number) + _u32(head.planned) + head.plan
-    return fields + _u32(crc32c(fields))
+    fields = SHARD_MAGIC + bytes([VERSION]) + u32(head.number) + u32(head.planned) + head.plan
+    return fields + u32(crc32c(fields))
 
 
 def pack_record(names: Sequence[str], stream: bytes) -> bytes:
     """A record: the names of a stream's images, and the stream."""
-    fields = _varint(len(names)) + _varint(len(stream)) + _u32(crc32c(stream)) + _string(_pack_names(names))
-    return RECORD + fields + _u32(crc32c(RECORD + fields)) + stream
+    fields = varint(len(names)) + varint(len(stream)) + u32(crc32c(stream)) + string(_pack_names(names))
+    return RECORD + fields + u32(crc32c(RECORD + fields)) + stream
 
 
 def pack_shard_end(images: int) -> bytes:
     """The last bytes of a shard that has so many images."""
-    fields = END + _varint(images)
-    return fields + _u32(crc32c(fields))
+    fields = END + varint(images)
+    return fields + u32(crc32c(fields))
 
 
 def read_shard_head(path: Path) -> ShardHead:
@@ -174,10 +175,10 @@ def _parse_shard_head(path: Path, data: bytes) -> ShardHead:
     if len(data) < _SHARD_HEAD:
         raise CorruptError(f"{path}: the shard is cut short")
     _check_version(path, data[len(SHARD_MAGIC)])
-    if crc32c(data[: _SHARD_HEAD - 4]) != _read_u32(data, _SHARD_HEAD - 4):
+    if crc32c(data[: _SHARD_HEAD - 4]) != read_u32(data, _SHARD_HEAD - 4):
         raise CorruptError(f"{path}: the shard's head is damaged")
     start = len(SHARD_MAGIC) + 1
-    return ShardHead(_read_u32(data, start), _read_u32(data, start + 4), data[start + 8 : start + 8 + PLAN_BYTES])
+    return ShardHead(read_u32(data, start), read_u32(data, start + 4), data[start + 8 : start + 8 + PLAN_BYTES])
 
 
 def _parse_record(data: bytes, at: int, shard: int) -> Record:
@@ -186,11 +187,11 @@ def _parse_record(data: bytes, at: int, shard: int) -> Record:
     file.seek(at)
     if file.read(len(RECORD)) != RECORD:
         raise CorruptError("no record begins there")
-    count, length = _take_varint(file), _take_varint(file)
-    checksum = int.from_bytes(_take(file, 4), "little")
-    names = _take_string(file)
+    count, length = take_varint(file), take_varint(file)
+    checksum = int.from_bytes(take(file, 4), "little")
+    names = take_string(file)
     end = file.tell()
-    if crc32c(data[at:end]) != int.from_bytes(_take(file, 4), "little"):
+    if crc32c(data[at:end]) != int.from_bytes(take(file, 4), "little"):
         raise CorruptError("a record's checksum does not match")
     return Record(Stream(shard, end + 4, length, checksum), tuple(_unpack_names(names, count)))
 
@@ -198,9 +199,9 @@ def _parse_record(data: bytes, at: int, shard: int) -> Record:
 def _end_problems(data: bytes, at: int, images: int, damaged: bool) -> Iterator[str]:
     file = io.BytesIO(data[at:])
     file.seek(len(END))
-    count = _take_varint(file)
+    count = take_varint(file)
     end = file.tell()
-    if crc32c(data[at : at + end]) != int.from_bytes(_take(file, 4), "little"):
+    if crc32c(data[at : at + end]) != int.from_bytes(take(file, 4), "little"):
         raise CorruptError("the end's checksum does not match")
     if not damaged and count != images:
         yield f"damaged: its end speaks of {count:,} images, there are {images:,}"
@@ -226,7 +227,7 @@ def _pack_names(names: Sequence[str]) -> bytes:
     encoded = [name.encode() for name in names]
     shared = [_common(a, b) for a, b in zip([b"", *encoded], encoded, strict=False)]
     rests = [name[k:] for name, k in zip(encoded, shared, strict=True)]
-    columns = [*map(_varint, shared), *map(_varint, map(len, rests)), *rests]
+    columns = [*map(varint, shared), *map(varint, map(len, rests)), *rests]
     return zlib.compress(b"".join(columns), 9)
 
 
@@ -235,13 +236,13 @@ def _unpack_names(packed: bytes, count: int) -> list[str]:
     if not 0 < count <= CHUNK_IMAGES:
         raise CorruptError(f"{count} names in one place")
     file = io.BytesIO(_inflate(packed, count * (NAME_BYTES + 4)))
-    shared, sizes = ([_take_varint(file) for _ in range(count)] for _ in range(2))
+    shared, sizes = ([take_varint(file) for _ in range(count)] for _ in range(2))
     names: list[str] = []
     name = b""
     for keep, size in zip(shared, sizes, strict=True):
         if keep > len(name) or keep + size > NAME_BYTES:
             raise CorruptError("a name is too long, or shares more than there is")
-        name = name[:keep] + _take(file, size)
+        name = name[:keep] + take(file, size)
         try:
             names.append(name.decode())
         except UnicodeDecodeError:
@@ -284,28 +285,28 @@ def build_index(records: Iterable[Record]) -> bytes:
             where = (shard_name(ordered[k].stream.shard) for k in (first, second))
             raise ShearlocError(f"two images have the name '{name}', in {' and '.join(where)}: take one shard away")
     blocks = [_pack_block(entries[k : k + BLOCK_IMAGES]) for k in range(0, len(entries), BLOCK_IMAGES)]
-    head = INDEX_MAGIC + bytes([VERSION]) + _u64(len(entries)) + _u64(len(ordered)) + _u32(BLOCK_IMAGES)
-    head += _u32(crc32c(head))
+    head = INDEX_MAGIC + bytes([VERSION]) + _u64(len(entries)) + _u64(len(ordered)) + u32(BLOCK_IMAGES)
+    head += u32(crc32c(head))
     streams = b"".join(_pack_stream(record.stream) for record in ordered)
     offset = len(head) + len(streams) + _BLOCK * len(blocks)
     table = []
     for sealed, body in blocks:
-        table.append(_u64(offset) + _u32(len(sealed)) + _u32(len(body)) + _u32(crc32c(body)))
+        table.append(_u64(offset) + u32(len(sealed)) + u32(len(body)) + u32(crc32c(body)))
         offset += len(sealed) + len(body)
     return b"".join([head, streams, *table, *(piece for block in blocks for piece in block)])
 
 
 def _pack_block(entries: Sequence[tuple[str, int, int]]) -> tuple[bytes, bytes]:
     """A block's first name, sealed, and its body: all names, and as columns of differences streams and positions."""
-    first = _string(entries[0][0].encode())
+    first = string(entries[0][0].encode())
     names, streams, positions = zip(*entries, strict=True)
     columns = b"".join(_pack_differences(column) for column in (streams, positions))
-    return first + _u32(crc32c(first)), _string(_pack_names(names)) + zlib.compress(columns, 9)
+    return first + u32(crc32c(first)), string(_pack_names(names)) + zlib.compress(columns, 9)
 
 
 def _unpack_block(body: bytes, count: int) -> tuple[list[str], list[int], list[int]]:
     file = io.BytesIO(body)
-    names = _unpack_names(_take_string(file), count)
+    names = _unpack_names(take_string(file), count)
     columns = io.BytesIO(_inflate(file.read(), 20 * count))
     streams, positions = (_take_differences(columns, count) for _ in range(2))
     return names, streams, positions
@@ -314,20 +315,20 @@ def _unpack_block(body: bytes, count: int) -> tuple[list[str], list[int], list[i
 def _pack_differences(values: Sequence[int]) -> bytes:
     """Differences d to the value before as varints of 2d, or −2d − 1 where d < 0."""
     steps = (b - a for a, b in zip([0, *values], values, strict=False))
-    return b"".join(_varint(2 * d if d >= 0 else -2 * d - 1) for d in steps)
+    return b"".join(varint(2 * d if d >= 0 else -2 * d - 1) for d in steps)
 
 
 def _take_differences(file: io.BytesIO, count: int) -> list[int]:
     values, value = [], 0
     for _ in range(count):
-        step = _take_varint(file)
+        step = take_varint(file)
         value += -(step + 1 >> 1) if step & 1 else step >> 1
         values.append(value)
     return values
 
 
 def _pack_stream(stream: Stream) -> bytes:
-    return _u32(stream.shard) + _u64(stream.offset) + _u64(stream.length) + _u32(stream.checksum)
+    return u32(stream.shard) + _u64(stream.offset) + _u64(stream.length) + u32(stream.checksum)
 
 
 def _u64(value: int) -> bytes:
@@ -398,11 +399,11 @@ class Collection:
             raise FormatError(f"{self._index}: not the index of a Shearloc collection")
         if len(head) == _INDEX_HEAD:
             _check_version(self._index, head[len(INDEX_MAGIC)])
-        if len(head) < _INDEX_HEAD or crc32c(head[:-4]) != _read_u32(head, _INDEX_HEAD - 4):
+        if len(head) < _INDEX_HEAD or crc32c(head[:-4]) != read_u32(head, _INDEX_HEAD - 4):
             raise self._damaged_index()
         start = len(INDEX_MAGIC) + 1
         self._images, self._streams = _read_u64(head, start), _read_u64(head, start + 8)
-        self._block_images = _read_u32(head, start + 16)
+        self._block_images = read_u32(head, start + 16)
         self._block_count = -(-self._images // max(self._block_images, 1))
         self._block_table = _INDEX_HEAD + _STREAM * self._streams
         if not 0 < self._block_images <= CHUNK_IMAGES or self._block_table + _BLOCK * self._block_count > size:
@@ -538,14 +539,14 @@ class Collection:
         sealed = _read(file, offset, min(first_bytes, _PROBE))
         if first_bytes > _PROBE:
             sealed += _read(file, offset + _PROBE, first_bytes - _PROBE)
-        if len(sealed) != first_bytes or crc32c(sealed[:-4]) != _read_u32(sealed, first_bytes - 4):
+        if len(sealed) != first_bytes or crc32c(sealed[:-4]) != read_u32(sealed, first_bytes - 4):
             raise self._damaged_index()
-        return _take_string(io.BytesIO(sealed)).decode()
+        return take_string(io.BytesIO(sealed)).decode()
 
     def _block_place(self, file: BinaryIO, block: int) -> tuple[int, int, int, int]:
         """Offset, bytes of the sealed first name, bytes and checksum of the body."""
         entry = _read(file, self._block_table + _BLOCK * block, _BLOCK)
-        first, body, checksum = (_read_u32(entry, at) for at in (8, 12, 16))
+        first, body, checksum = (read_u32(entry, at) for at in (8, 12, 16))
         if len(entry) < _BLOCK or not 4 < first <= NAME_BYTES + 6:
             raise self._damaged_index()
         return _read_u64(entry, 0), first, body, checksum
@@ -576,7 +577,7 @@ class Collection:
         entry = _read(file, _INDEX_HEAD + _STREAM * number, _STREAM)
         if not 0 <= number < self._streams or len(entry) < _STREAM:
             raise self._damaged_index()
-        return Stream(_read_u32(entry, 0), _read_u64(entry, 4), _read_u64(entry, 12), _read_u32(entry, 20))
+        return Stream(read_u32(entry, 0), _read_u64(entry, 4), _read_u64(entry, 12), read_u32(entry, 20))
 
     def _damaged_index(self) -> CorruptError:
         return CorruptError(

@@ -6,7 +6,6 @@ hold a picture as it is. PNG and PNM are read by own code, TIFF, BMP and WebP in
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -118,7 +117,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = Path(os.path.realpath(path))  # through a symbolic link, as open() would write
     check_writable(target)
-    part = target.with_name(f".shearloc-{secrets.token_hex(8)}.part")
+    part = target.with_name(f".shearloc-{os.urandom(8).hex()}.part")
     try:
         with open(part, "xb") as file:
             yield file

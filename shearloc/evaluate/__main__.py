@@ -1,17 +1,15 @@
-"""`python -m shearloc.evaluate`: measures rates over a folder, or speeds on one image; a table, and JSON if asked.
+"""`python -m shearloc.evaluate`: measurements for those who work on Shearloc; for all others there is `shearloc bench`.
 
-    python -m shearloc.evaluate rates ../shared/data/kodak --json bench/results/rates-kodak.json
-    python -m shearloc.evaluate speed ../shared/data/kodak/kodim01.png --json bench/results/speed-kodim01.json
+    python -m shearloc.evaluate rates ../shared/data/kodak --float-parent RUN/float.pt
+    python -m shearloc.evaluate command ../shared/data/kodak/kodim01.png
     python -m shearloc.evaluate batches cifar10 --model nelloc-r0 --json bench/results/batches-cifar10.json
     python -m shearloc.evaluate chapter5 --out runs/chapter5 --json bench/results/chapter5.json
 
-Arguments and printing only; the measuring is in the files beside this one. Exit code 1: refused, or a file
-did not come back exactly.
+Arguments and printing only; the measuring is in the files beside it. Exit code 1: refused, or a file did not come
+back exactly.
 """
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,9 +24,10 @@ from ..models.images import load_data
 from . import archives as archives_
 from . import batches as batches_
 from . import rates as rates_
-from . import speed as speed_
-from .peers import Peer, peers
-from .report import circumstances, show_table, write_json
+from . import startup
+from .bench import find_images
+from .peers import peers
+from .report import circumstances, progress, show_table, write_json
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -41,18 +40,16 @@ def rates(
     model: Annotated[str, typer.Option(help="One of `shearloc models`; auto is photo, or gray with --gray.")] = "auto",
     float_parent: Annotated[Path | None, typer.Option(help="The training run's float.pt, to compare with.")] = None,
     gray: Annotated[bool, typer.Option("--gray", help="Turn the images to gray first.")] = False,
-    effort: Annotated[int | None, typer.Option(min=7, max=9, help="Also files of this effort (adapted model).")] = None,
     json_file: JsonFile = None,
 ) -> None:
-    """Real file bytes of a model over a folder, its code length, its float parent, and other codecs."""
+    """Real file bytes of a model over a folder, its code length, and its float parent."""
     about = _begin(json_file)
     coder = zoo.load(DEFAULT_MODELS[1 if gray else 3] if model == "auto" else model)
     parent = rates_.load_parent(float_parent, coder) if float_parent else None
-    paths = rates_.image_paths(folder)
-    others = _peers_here() | ({f"files, effort {effort}": rates_.at_effort(coder, effort)} if effort else {})
-    with _bar("rates", len(paths)) as advance:
+    paths = find_images([folder])
+    with progress("rates", len(paths)) as advance:
         rows = []
-        for row in rates_.measure(paths, coder, others, parent, gray):
+        for row in rates_.measure(paths, coder, parent, gray):
             rows.append(row)
             advance()
     summary = rates_.summary(rows)
@@ -65,22 +62,21 @@ def rates(
 
 
 @app.command()
-def speed(
+def command(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An 8-bit gray or RGB image.")],
     json_file: JsonFile = None,
 ) -> None:
-    """Warm encoding and decoding by engine, other codecs beside them, and `shearloc decode` as a command."""
+    """`shearloc decode` as a whole command: the first time ever, when kernels compile, and later."""
     about = _begin(json_file)
     pixels = planes.load_image(image)
-    with _bar("speed", speed_.ROUNDS + 1 + speed_.LATER_RUNS + 1) as advance:
-        timings, missing = speed_.measure(pixels, _peers_here(), advance)
-        command = speed_.measure_command(pixels, advance).to_dict()
-    height, width, channels = (*pixels.shape, 1)[:3]
-    size = {"image": image.name, "height": height, "width": width, "channels": channels}
-    rows = [timing.to_dict(pixels.size) for timing in timings]
+    with progress("command", startup.LATER_RUNS + 1) as advance:
+        found = startup.measure_command(pixels, advance).to_dict()
     if json_file:
-        write_json(json_file, about | size | {"rows": rows, "missing_engines": missing, "decode_command": command})
-    _show_speed(f"{image}, {width} x {height} x {channels}, {speed_.ROUNDS} rounds", rows, missing, command)
+        write_json(json_file, about | {"image": image.name} | found)
+    typer.echo(
+        f"shearloc decode, {found['width']} x {found['height']}, whole command: "
+        f"first {found['first_seconds']:.1f} s, later {found['later_median_seconds']:.2f} s"
+    )
 
 
 @app.command()
@@ -99,7 +95,7 @@ def archives(
     model = archives_.model_for(dataset, weights)
     ks = steps or [0]
     archives_.measure(model, images[:100], 0, 1)  # compiles
-    with _bar("archives", len(ks)) as advance:
+    with progress("archives", len(ks)) as advance:
         rows = []
         for k in ks:
             rows.append(archives_.measure(model, images, k, rounds).to_dict())
@@ -208,7 +204,7 @@ def chapter5(
     study = chapter5_.study(data, out, quick, asked, notice) if trained else None
     extent = chapter5_.QUICK if quick else chapter5_.Extent()
     models = chapter5_.at_hand(model or list(chapter5_.NELLOC), notice) if coded else []
-    others = _peers_here() if "5.6" in coded else {}
+    others = peers() if "5.6" in coded else {}
     budgets: dict[str, Any] = {"budget": asdict(study.budget)} if study else {}
     budgets |= {"extent": asdict(extent), "models": models} if coded else {}
     results = {}
@@ -240,7 +236,7 @@ def batches(
     about = _begin(json_file)
     images = np.stack(load_data(data / dataset, 3 if dataset == "cifar10" else 1, "test")[:count])
     models = model or ["auto"]
-    with _bar("batches", len(models)) as advance:
+    with progress("batches", len(models)) as advance:
         rows = []
         for name in models:
             rows.append(batches_.measure(images, name, rounds).to_dict(images.size))
@@ -248,7 +244,7 @@ def batches(
     if json_file:
         write_json(json_file, about | {"dataset": dataset, "rows": rows})
     speeds = ("encode_mb_s", "decode_mb_s")
-    cells = [(row["model"], f"{row['bits_per_dimension']:.4f}", *(_spread(row[key]) for key in speeds)) for row in rows]
+    cells = [(row["model"], f"{row['bits_per_dimension']:.4f}", *(_range(row[key]) for key in speeds)) for row in rows]
     columns = ("", "bits per dimension", "encode MB/s: median (min - max)", "decode")
     show_table(f"{dataset}, {len(images)} test images in one archive, {rounds} rounds", columns, cells)
     if not all(row["exact"] for row in rows):
@@ -273,24 +269,8 @@ def _begin(json_file: Path | None) -> dict[str, Any]:
     return circumstances()
 
 
-def _peers_here() -> dict[str, Peer]:
-    """The peers; none, and a line that says so, without imagecodecs."""
-    try:
-        return peers()
-    except ShearlocError as error:
-        typer.echo(f"shearloc.evaluate: {error}", err=True)
-        return {}
-
-
-@contextmanager
-def _bar(label: str, total: int) -> Iterator[speed_.Advance]:
-    """A progress bar on stderr, which goes away; yields what moves it by one. Nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda: bar.advance(task)
+def _range(mb_s: dict[str, float]) -> str:
+    return f"{mb_s['median']:.3g} ({mb_s['minimum']:.3g} - {mb_s['maximum']:.3g})"
 
 
 def _show_rates(title: str, summary: dict[str, Any]) -> None:
@@ -305,21 +285,6 @@ def _show_rates(title: str, summary: dict[str, Any]) -> None:
             typer.echo(
                 f"{key.replace('_', ' ')}: {loss['mean_percent']:+.3f} %, worst image {loss['worst_percent']:+.3f} %"
             )
-
-
-def _show_speed(title: str, rows: list[dict[str, Any]], missing: dict[str, str], command: dict[str, Any]) -> None:
-    columns = ("MB/s: median (min - max)", "encode", "decode")
-    show_table(title, columns, [(row["name"], *map(_spread, (row["encode_mb_s"], row["decode_mb_s"]))) for row in rows])
-    for engine, reason in missing.items():
-        typer.echo(f"not measured: {engine} ({reason})")
-    typer.echo(
-        f"shearloc decode, {command['width']} x {command['height']}, whole command: "
-        f"first {command['first_seconds']:.1f} s, later {command['later_median_seconds']:.2f} s"
-    )
-
-
-def _spread(mb_s: dict[str, float]) -> str:
-    return f"{mb_s['median']:.3g} ({mb_s['minimum']:.3g} - {mb_s['maximum']:.3g})"
 
 
 def main() -> None:

@@ -7,15 +7,21 @@ The rates are of real files, everything included. Archives of autoencoders by K 
 
 import time
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import archive
-from .speed import throughputs
 
 Pixels = NDArray[np.uint8]
+
+
+def throughputs(seconds: list[float], raw_bytes: int) -> dict[str, float]:
+    """Median, minimum and maximum of the rounds' MB/s."""
+    rounds = [raw_bytes / 1e6 / s for s in seconds]
+    return {"median": median(rounds), "minimum": min(rounds), "maximum": max(rounds)}
 
 
 @dataclass(frozen=True)

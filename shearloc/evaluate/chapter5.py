@@ -17,7 +17,7 @@ from ..errors import ShearlocError
 from ..models import zoo
 from ..models.images import load_data
 from . import chapter5_coding as coding
-from .peers import Peer
+from .peers import Codec
 
 if TYPE_CHECKING:
     from .chapter5_likelihoods import Study
@@ -123,7 +123,7 @@ def study(data: Path, folder: Path, quick: bool, asked: dict[str, Any], notice: 
     return Study(replace(QUICK if quick else Budget(), **given), data, folder, notice)
 
 
-def coding_table(table: str, data: Path, models: list[str], extent: Extent, peers: dict[str, Peer]) -> Table:
+def coding_table(table: str, data: Path, models: list[str], extent: Extent, peers: dict[str, Codec]) -> Table:
     """One of the other tables; 5.7b is of the first of the models."""
     if table == "5.6":
         small = np.stack(load_data(data / "cifar10", 3, "test")[: extent.small])

@@ -15,9 +15,8 @@ from ..codec import api, planes
 from ..errors import ShearlocError
 from ..models import zoo
 from . import batches
-from .peers import Peer
-from .rates import image_paths
-from .speed import crop_middle
+from .bench import crop_middle, find_images
+from .peers import Codec, same_pixels
 
 Pixels = NDArray[np.uint8]
 Table = dict[str, dict[str, float]]
@@ -26,7 +25,7 @@ ORDERS = ("sequential", "parallel", "sheared")
 """sNeLLoC, pNeLLoC and ShearLoC."""
 
 
-def rates(small: Pixels, photographs: list[Pixels], models: list[str], peers: dict[str, Peer]) -> Table:
+def rates(small: Pixels, photographs: list[Pixels], models: list[str], peers: dict[str, Codec]) -> Table:
     """Table 5.6: bits per subpixel by codec, and megabytes of the models' weights.
 
     `small` uint8 [N, H, W, 3] is CIFAR-10: one batch for a model, a file for each image for the other codecs.
@@ -47,20 +46,20 @@ def rates(small: Pixels, photographs: list[Pixels], models: list[str], peers: di
     return table
 
 
-def as_peer(model: str, order: str = "sheared") -> Peer:
+def as_peer(model: str, order: str = "sheared") -> Codec:
     """Files of one model as a codec like the others."""
-    return Peer(
+    return Codec(
         lambda pixels: api.encode(pixels, model=model, order=order),
         lambda data: api.decode(data, order=order).astype(np.uint8, copy=False),
     )
 
 
-def _mean_rate(codec: Peer, images: list[Pixels]) -> float:
+def _mean_rate(codec: Codec, images: list[Pixels]) -> float:
     """Mean over the images of a whole file's bits per subpixel. ShearlocError where one does not come back."""
     found = []
     for pixels in images:
         data = codec.encode(pixels)
-        if not np.array_equal(codec.decode(data), pixels):
+        if not same_pixels(codec.decode(data), pixels):
             raise ShearlocError("a file did not come back exactly")
         found.append(8 * len(data) / pixels.size)
     return mean(found)
@@ -90,7 +89,7 @@ def decoding(images: list[Pixels], model: str, rounds: int) -> dict[str, float]:
     return found
 
 
-def _decode_seconds(codec: Peer, data: bytes | bytearray, expected: Pixels, rounds: int) -> float:
+def _decode_seconds(codec: Codec, data: bytes | bytearray, expected: Pixels, rounds: int) -> float:
     seconds = []
     for _ in range(rounds):
         began = time.perf_counter()
@@ -103,7 +102,7 @@ def _decode_seconds(codec: Peer, data: bytes | bytearray, expected: Pixels, roun
 
 def photographs(folder: Path, count: int | None = None) -> list[Pixels]:
     """The first so many images of a folder, by name. ShearlocError if there are none; OSError."""
-    return [planes.load_image(path) for path in image_paths(folder)[:count]]
+    return [planes.load_image(path) for path in find_images([folder])[:count]]
 
 
 def squares(folder: Path, side: int, count: int) -> list[Pixels]:
@@ -111,7 +110,7 @@ def squares(folder: Path, side: int, count: int) -> list[Pixels]:
 
     All photographs of the folder have the size of the first, and there are at least as many as are needed.
     """
-    paths = image_paths(folder)
+    paths = find_images([folder])
     across = -(-side // min(planes.load_image(paths[0]).shape[:2]))
     found = []
     for k in range(count):

@@ -1,10 +1,20 @@
-"""Figures of chapter 4 as PNG files, from what `chapter4.run` measured. Needs matplotlib (the extra "bench")."""
+"""Figures as PNG or SVG files: rate against speed of `bench`, and those of chapter 4. Needs matplotlib (extra "bench").
 
+It draws what others measured and measures nothing.
+"""
+
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import ShearlocError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from .bench import Row
 
 CURVES = {
     "train": "training, amortised",
@@ -19,10 +29,6 @@ def draw(dataset: str, result: dict[str, Any], folder: Path) -> list[Path]:
 
     ShearlocError where matplotlib is not there.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ShearlocError(f'plots need matplotlib ({error}): pip install "shearloc[bench]"') from error
     points = result["figure_4_1_4_4"]
     steps, tight = result["figure_4_6"], result["figure_c_1"]
     figures = {
@@ -47,7 +53,7 @@ def draw(dataset: str, result: dict[str, Any], folder: Path) -> list[Path]:
     for number, (axis, lines) in figures.items():
         if not lines:
             continue
-        figure = Figure(figsize=(6, 4), layout="constrained")
+        figure = _figure(6, 4)
         axes = figure.add_subplot()
         for line in lines:
             axes.errorbar(line.x, line.y, line.deviation, label=line.label, fmt=line.style, markersize=3, capsize=2)
@@ -79,3 +85,95 @@ def _bound(rows: list[dict[str, Any]], key: str, bound: str) -> _Line:
     points = [{"epoch": row["epoch"], "bits": row[key][bound]} for row in rows]
     line = _line(points, "epoch", "bits", f"{CURVES[key]}, {bound.upper()}")
     return line._replace(style="o-" if bound == "elbo" else "s--")
+
+
+# --- Rate against speed -----------------------------------------------------------------------------------------
+
+OURS, OTHERS = "#c2410c", "#475569"
+
+PLACES = [
+    (sign * (6 - reach), up * reach * 4, "left" if sign > 0 else "right", "center")
+    for reach in (0, 2, 3, 4, 5, 6, 7)
+    for up in (1, -1)
+    for sign in (1, -1)
+] + [(0, 0, "center", "center")]
+"""Where a label may stand: points to the right and up of its mark, and what of it is there."""
+
+
+def check_suffix(path: Path) -> None:
+    """ShearlocError for a picture that is neither .png nor .svg, and where matplotlib is not there."""
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise ShearlocError(f"{path}: a plot is a .png or an .svg")
+    _figure(1, 1)
+
+
+def rate_against_speed(rows: "Iterable[Row]", path: Path) -> None:
+    """Draws bits per dimension against encoding and decoding MB/s: down is smaller, right is faster.
+
+    A codec's efforts are joined by a line. What is not lossless has a hollow mark. ShearlocError as `check_suffix`;
+    OSError.
+    """
+    import matplotlib
+
+    check_suffix(path)
+    done = [row for row in rows if row.results]
+    figure = _figure(11, 5)
+    left, right = figure.subplots(1, 2, sharey=True)
+    left.set_ylabel("bits per dimension")
+    for axes, what in ((left, "encode"), (right, "decode")):
+        axes.set(xscale="log", xlabel=f"{what}, MB/s of raw pixels", title=f"{what[:-1]}ing")
+        axes.grid(alpha=0.25, which="both", linewidth=0.5)
+        axes.margins(x=0.15, y=0.1)
+        _draw_families(axes, done, f"{what}_mb_s")
+    with matplotlib.rc_context({"svg.hashsalt": "shearloc"}):
+        for axes in (left, right):
+            _place_labels(axes)
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+
+
+def _draw_families(axes: "Axes", rows: "list[Row]", speed: str) -> None:
+    """Marks and labels, and a line through what differs in the effort alone."""
+    families: dict[str, list[Row]] = {}
+    for row in rows:
+        families.setdefault(re.sub(r"effort \d+", "effort", row.name), []).append(row)
+    for members in families.values():
+        colour = OURS if members[0].ours else OTHERS
+        points = [(getattr(row, speed), row.bits_per_dimension) for row in members]
+        axes.plot(*zip(*points, strict=True), color=colour, linewidth=0.8, alpha=0.4)
+        for row, point in zip(members, points, strict=True):
+            filled = "none" if row.inexact else colour
+            axes.scatter(*point, s=28, facecolors=filled, edgecolors=colour, zorder=3)
+            name = re.sub(",? effort", "", row.name) + (" (not lossless)" if row.inexact else "")
+            axes.annotate(name, point, (0, 0), textcoords="offset points", fontsize=8, color=colour)
+
+
+def _place_labels(axes: "Axes") -> None:
+    """Moves each label to the first place around its mark where it covers neither marks, nor labels, nor the edge."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
+
+    canvas = FigureCanvasAgg(axes.figure)  # type: ignore[arg-type]
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    labels = [child for child in axes.get_children() if isinstance(child, Annotation)]
+    marks = [axes.transData.transform(label.xy) for label in labels]
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in marks]
+    inside = axes.get_window_extent(renderer)
+    for label in labels:
+        for dx, dy, across, down in PLACES:
+            label.set(position=(dx, dy), ha=across, va=down)
+            box = label.get_window_extent(renderer)
+            within = inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0 and box.y1 < inside.y1
+            if within and not box.count_overlaps(taken):
+                break
+        taken.append(label.get_window_extent(renderer))
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """An empty figure, in inches. ShearlocError where matplotlib is not there."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ShearlocError(f'plots need matplotlib ({error}): pip install "shearloc[bench]"') from error
+    return Figure(figsize=(width, height), layout="constrained")

@@ -1,7 +1,7 @@
-"""How small: real file bytes of a model over images, beside its code length, its float parent and other codecs.
+"""What a model's files lose: real file bytes over images, beside the model's code length and its float parent.
 
 A rate is in bits per subpixel, 8 * bytes / (H * W * C), and the mean over images is the mean of these: every
-image counts the same, whatever its size. Speeds are `speed.py`'s business.
+image counts the same, whatever its size. Other codecs, and speeds, are `bench.py`'s business.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,14 +16,11 @@ from numpy.typing import NDArray
 from ..codec import api, cdf, planes, wavefront
 from ..errors import CorruptError, ShearlocError
 from ..models.local import LocalModel
-from .peers import Peer
 
 if TYPE_CHECKING:
     from ..models.local_float import LocalNet
 
 Pixels = NDArray[np.uint8]
-
-SUFFIXES = {".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
 
 PIXELS_AT_ONCE = 16384
 """Pixels that the float parent is given at a time."""
@@ -47,13 +44,11 @@ class ImageRates:
     exact: bool
     code_bits: float
     float_bits: float | None
-    peer_bytes: dict[str, int]
 
     def bits(self) -> dict[str, float]:
         """Bits of the image by what codes it."""
         parent = {} if self.float_bits is None else {"float parent": self.float_bits}
-        others = {name: 8.0 * count for name, count in self.peer_bytes.items()}
-        return {"files": 8.0 * self.file_bytes, "code length": self.code_bits, **parent, **others}
+        return {"files": 8.0 * self.file_bytes, "code length": self.code_bits, **parent}
 
     def rates(self) -> dict[str, float]:
         """Bits per subpixel by what codes the image."""
@@ -64,14 +59,6 @@ class ImageRates:
         return asdict(self) | {"bits_per_subpixel": self.rates()}
 
 
-def image_paths(folder: Path) -> list[Path]:
-    """The images of a folder that Shearloc encodes, by name. ShearlocError if there are none; OSError."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise ShearlocError(f"{folder}: no images ({' '.join(sorted(SUFFIXES))})")
-    return paths
-
-
 def load_image(path: Path, gray: bool) -> Pixels:
     """uint8 [H, W] or [H, W, 3]; `gray` turns colour into Pillow's "L". Errors as `planes.load_image`."""
     from PIL import Image
@@ -80,18 +67,14 @@ def load_image(path: Path, gray: bool) -> Pixels:
     return np.array(Image.fromarray(pixels).convert("L")) if gray else pixels
 
 
-def measure(
-    paths: Iterable[Path], model: LocalModel, peers: dict[str, Peer], parent: "LocalNet | None", gray: bool
-) -> Iterator[ImageRates]:
+def measure(paths: Iterable[Path], model: LocalModel, parent: "LocalNet | None", gray: bool) -> Iterator[ImageRates]:
     """Measures image after image. Raises ShearlocError for an image that the model is not for; OSError."""
     for path in paths:
         pixels = load_image(path, gray)
-        yield image_rates(path.name, pixels, model, peers, parent)
+        yield image_rates(path.name, pixels, model, parent)
 
 
-def image_rates(
-    name: str, pixels: Pixels, model: LocalModel, peers: dict[str, Peer], parent: "LocalNet | None" = None
-) -> ImageRates:
+def image_rates(name: str, pixels: Pixels, model: LocalModel, parent: "LocalNet | None" = None) -> ImageRates:
     """All rates of one image, uint8 [H, W] or [H, W, 3]. `model` is one of the zoo's."""
     data = api.encode(pixels, model=model.name)
     info = api.info(data)
@@ -106,20 +89,7 @@ def image_rates(
         exact=_comes_back(data, pixels),
         code_bits=code_length(model, pixels),
         float_bits=None if parent is None else float_code_length(parent, pixels),
-        peer_bytes={peer: len(codec.encode(pixels)) for peer, codec in peers.items()},
     )
-
-
-def at_effort(model: LocalModel, effort: int) -> Peer:
-    """Our own files at another effort, measured as the peers are; its `encode` raises where one does not come back."""
-
-    def encode(pixels: Pixels) -> bytes:
-        data = api.encode(pixels, model=model.name, effort=effort)
-        if not _comes_back(data, pixels):
-            raise CorruptError(f"a file of effort {effort} did not come back exactly")
-        return data
-
-    return Peer(encode, api.decode)
 
 
 def _comes_back(data: bytes, pixels: Pixels) -> bool:

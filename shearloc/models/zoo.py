@@ -48,6 +48,15 @@ def card(name: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
+def training_images(name: str) -> set[str] | None:
+    """Fingerprints (`images.fingerprint`) of the images a model was trained on; None where its card has no record.
+
+    UnknownModelError if there is no such model.
+    """
+    found = card(name).get("training_images")
+    return None if found is None else set(found)
+
+
 def load(name: str) -> "LocalModel":
     """The local model of this name, or of a .safetensors file's path. UnknownModelError if there is none."""
     return _local(*_stamped(_path(name, "local")))

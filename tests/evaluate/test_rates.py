@@ -14,7 +14,6 @@ from PIL import Image
 
 import shearloc
 from shearloc.evaluate import rates
-from shearloc.evaluate.peers import peers
 from shearloc.evaluate.rates import ImageRates
 from shearloc.models import zoo
 
@@ -50,7 +49,7 @@ def result(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str,
 def row(**changes: Any) -> ImageRates:
     fields: dict[str, Any] = {
         "image": "a", "height": 2, "width": 5, "channels": 1, "method": "local", "file_bytes": 10, "header_bytes": 2,
-        "exact": True, "code_bits": 60.0, "float_bits": 50.0, "peer_bytes": {"peer": 20},
+        "exact": True, "code_bits": 60.0, "float_bits": 50.0,
     }  # fmt: skip
     return ImageRates(**(fields | changes))
 
@@ -108,19 +107,6 @@ def test_gray_measures_pillows_l(folder: Path, tmp_path: Path) -> None:
     assert found["rows"][1]["file_bytes"] == len(shearloc.encode(gray))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_peers_count_real_lossless_bytes(picture: Picture, channels: int) -> None:
-    pytest.importorskip("imagecodecs", reason="the other codecs need imagecodecs")
-    image = picture(40, 30, channels)
-    found = rates.image_rates("a", image, zoo.load("gray" if channels == 1 else "photo"), peers())
-    assert len(found.peer_bytes) == 4
-    for name, peer in peers().items():
-        data = peer.encode(image)
-        assert found.peer_bytes[name] == len(data)
-        back = peer.decode(data)
-        assert np.array_equal(back if back.ndim == image.ndim else back[:, :, 0], image)
-
-
 @pytest.mark.parametrize(("channels", "reach"), [(3, 1), (1, 2), (3, 0)])
 def test_float_parent_is_the_networks_own_bits(
     tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch, channels: int, reach: int
@@ -166,7 +152,7 @@ def test_empty_folder_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_excess_of_means_and_of_the_worst() -> None:
     rows = [row(), row(file_bytes=20, code_bits=100.0, height=4)]
-    assert rows[0].rates() == {"files": 8, "code length": 6, "float parent": 5, "peer": 16}
+    assert rows[0].rates() == {"files": 8, "code length": 6, "float parent": 5}
     assert rates.mean_rates(rows)["files"] == pytest.approx((80 / 10 + 160 / 20) / 2)
     found = rates.excess(rows, "files", "code length")
     assert found["mean_percent"] == pytest.approx(100 * (8 / 5.5 - 1))
@@ -175,6 +161,6 @@ def test_excess_of_means_and_of_the_worst() -> None:
 
 def test_a_file_that_does_not_come_back_is_counted(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates.api, "decode", lambda data: np.zeros((8, 8), np.uint8))
-    found = rates.image_rates("a", picture(8, 8, 1), zoo.load("gray"), {})
+    found = rates.image_rates("a", picture(8, 8, 1), zoo.load("gray"))
     assert not found.exact
     assert rates.summary([found])["exact"] == 0

@@ -1,0 +1,177 @@
+"""The command that measures: our models and other codecs over images, or entropy coders (`--coder`)."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import ShearlocError
+from .app import app, complain
+
+if TYPE_CHECKING:
+    from ..evaluate.bench import Contest, Row
+
+
+@app.command(
+    epilog="\b\nExamples:\n  shearloc bench photos/\n  shearloc bench a.png b.png --model photo --effort 5 --effort 7\n"
+    "  shearloc bench photos/ --json bench.json --plot bench.svg\n  shearloc bench --coder"
+)
+def bench(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="PATHS...", help="8-bit gray or RGB images, or folders of them.")
+    ] = None,
+    model: Annotated[list[str] | None, typer.Option(help="One of `shearloc models`, or auto. May be repeated.")] = None,
+    effort: Annotated[list[int] | None, typer.Option(min=1, max=9, help="Of ours. May be repeated.")] = None,
+    engine: Annotated[
+        list[str] | None, typer.Option(help="What computes in ours: auto, numba, numpy, torch, cuda. May be repeated.")
+    ] = None,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help='Only other codecs that begin so, as in "JPEG XL"; none: none. May be repeated.'
+        ),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that every image is coded; medians count.")] = 1,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Warn of images that one of the models was trained on.")
+    ] = False,
+    coder: Annotated[
+        bool, typer.Option("--coder", help="Time the entropy coders against constriction's; takes no PATHS.")
+    ] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="OUT", help="Write everything measured there too.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Draw rate against speed: .png or .svg. Needs matplotlib.")
+    ] = None,
+) -> None:
+    """Measure bits per dimension, speed and memory of our models and of every other codec that is installed.
+
+    All code the same images in one run, in turns, each in a process of its own. Sizes are of real files, and every file
+    is decoded and compared. The other codecs come with the extra "bench". Exit code 1 if a file cannot be
+    used, or one of ours did not come back exactly.
+    """
+    from ..codec import planes
+
+    for out in (json_file, plot):
+        if out:
+            planes.check_writable(out)
+    if coder:
+        if paths or plot:
+            raise ShearlocError("--coder codes symbols of its own: give neither PATHS nor --plot")
+        return _bench_coders(json_file)
+    if not paths:
+        raise ShearlocError("name images or folders of them, or --coder")
+    _bench_images(
+        paths, model or ["auto"], effort or [5], list(engine or ["auto"]), peer, rounds, held_out, json_file, plot
+    )
+
+
+def _bench_images(
+    paths: list[Path],
+    models: list[str],
+    efforts: list[int],
+    engines: list[str],
+    peer: list[str] | None,
+    rounds: int,
+    held_out: bool,
+    json_file: Path | None,
+    plot: Path | None,
+) -> None:
+    from ..evaluate import bench as bench_
+    from ..evaluate import plots, report
+    from ..evaluate.peers import INSTALL, missing_peers
+
+    if plot:
+        plots.check_suffix(plot)
+    about = report.circumstances()
+    images = bench_.find_images(paths)
+    contenders: list[bench_.Contender] = [*bench_.our_contenders(models, efforts, engines)]
+    if peer != ["none"]:
+        contenders += bench_.other_contenders(peer or ())
+        if not peer and missing_peers():
+            complain(f"not installed, so not measured: {', '.join(missing_peers())} ({INSTALL})")
+    if held_out:
+        _warn_of_training_images(images, models)
+    with report.progress("bench", bench_.steps(len(images), len(contenders), rounds)) as advance:
+        contest = bench_.measure(images, contenders, rounds, advance)
+    for reason in contest.left_out.values():
+        complain(f"left out: {reason}")
+    if json_file:
+        rows = [row.to_dict() for row in contest.rows]
+        result = {"rounds": rounds, "images": contest.images, "left_out": contest.left_out, "rows": rows}
+        report.write_json(json_file, about | result)
+    _show(contest, rounds)
+    if plot:
+        plots.rate_against_speed(contest.rows, plot)
+    broken = [row.name for row in contest.rows if row.ours and (row.inexact or row.failures)]
+    if broken:
+        raise ShearlocError(f"not every image was coded and came back exactly by {', '.join(broken)}")
+    if contest.left_out:
+        raise ShearlocError(f"{len(contest.left_out)} of {len(images)} files were left out")
+
+
+def _warn_of_training_images(images: list[Path], models: list[str]) -> None:
+    from ..evaluate.bench import seen_in_training
+
+    seen, unknown = seen_in_training(images, models)
+    for model, names in seen.items():
+        if names:
+            complain(f"warning: model '{model}' was trained on {', '.join(names)}")
+    for model in unknown:
+        complain(f"warning: nobody recorded what model '{model}' was trained on")
+
+
+def _show(contest: "Contest", rounds: int) -> None:
+    from ..evaluate.report import show_table
+
+    done = sorted((row for row in contest.rows if row.results), key=lambda row: row.bits_per_dimension)
+    columns = ("", "bits/dim", "encode MB/s", "decode MB/s", "peak MiB", "exact")
+    cells = [
+        (
+            row.name,
+            f"{row.bits_per_dimension:.4f}",
+            f"{row.encode_mb_s:.3g}",
+            f"{row.decode_mb_s:.3g}",
+            f"{row.peak_bytes / 2**20:.0f}" if row.peak_bytes else "",
+            _exactness(row),
+        )
+        for row in done
+    ]
+    times = "" if rounds == 1 else f", median of {rounds} rounds"
+    show_table(f"{len(contest.images)} images{times}", columns, cells)
+    for row in contest.rows:
+        if row.failures:
+            image, reason = next(iter(row.failures.items()))
+            more = f" and {len(row.failures) - 1} more" if len(row.failures) > 1 else ""
+            complain(f"{row.name} could not code {image}{more}: {reason}")
+
+
+def _exactness(row: "Row") -> str:
+    if not row.inexact:
+        return "yes"
+    return f"not lossless: {len(row.inexact)} of {len(row.results)}"
+
+
+def _bench_coders(json_file: Path | None) -> None:
+    from ..evaluate import coders, report
+
+    about = report.circumstances()
+    missing = coders.missing_coders()
+    if missing:
+        complain(f"not installed, so not measured: {', '.join(missing)}")
+    cases = coders.cases()
+    with report.progress("coders", len(cases) * (coders.ROUNDS + 1)) as advance:
+        rows = coders.measure(cases, coders.coders(), coders.ROUNDS, advance)
+    if json_file:
+        report.write_json(json_file, about | {"rounds": coders.ROUNDS, "rows": [row.to_dict() for row in rows]})
+    for case in cases:
+        cells = [
+            (row.coder, f"{row.encode_ns:.1f}", f"{row.decode_ns:.1f}", f"{row.bits_per_symbol:.5f}")
+            for row in rows
+            if row.case == case.name
+        ]
+        title = f"{case.name}, {coders.entropy(case):.5f} bits each by the tables"
+        report.show_table(title, ("", "encode ns", "decode ns", "bits/symbol"), cells)
+    if not all(row.exact for row in rows):
+        raise ShearlocError("a coder did not give the symbols back")

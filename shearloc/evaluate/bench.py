@@ -1,0 +1,410 @@
+"""`shearloc bench`: our models and other codecs over the same images in one run, with real bytes, times and memory.
+
+Every contender has a process of its own, so that one's memory and threads are not another's, and image after image
+they take turns: a busy moment of the machine falls on all alike. Every file is decoded and compared. A rate is in
+bits per dimension (subpixel), 8 * bytes / (H * W * C), and the mean over images is the mean of these. It is not where
+a model's own code length is measured; that is `rates.py`.
+"""
+
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..codec import api, archive, planes
+from ..codec.parts import DEFAULT_MODELS
+from ..errors import ShearlocError
+from ..models import zoo
+from .peers import Codec, peers, same_pixels
+
+Pixels = NDArray[np.uint8]
+Advance = Callable[[], None]
+"""Called whenever one of the steps counted beforehand is done."""
+
+SUFFIXES = {".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
+
+WARM_SIDE = 48
+"""Contenders warm up on the middle of the first gray and the first colour image, at most so high and wide."""
+
+TORCH_EFFORT = 7
+"""From this effort on encoding takes torch."""
+
+
+@dataclass(frozen=True)
+class Ours:
+    """One of our models at one effort, by one engine. An autoencoder codes all images as one archive."""
+
+    model: str = "auto"
+    effort: int = 5
+    engine: str = "auto"
+    archive: bool = False
+
+    @property
+    def name(self) -> str:
+        """As tables have it: "shearloc photo, effort 7"; the engine where one was asked for."""
+        model = "shearloc" if self.model == "auto" else f"shearloc {Path(self.model).stem}"
+        how = "archive" if self.archive else f"effort {self.effort}"
+        return f"{model}, {how}" + ("" if self.engine == "auto" else f", {self.engine}")
+
+
+@dataclass(frozen=True)
+class Other:
+    """One of `peers.peers()`."""
+
+    name: str
+
+
+Contender = Ours | Other
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One encoding and decoding. `peak_bytes`: the most memory the process ever held, None where nobody tells."""
+
+    file_bytes: int
+    exact: bool
+    encode_seconds: float
+    decode_seconds: float
+    peak_bytes: int | None
+
+
+@dataclass
+class Result:
+    """What a contender made of one image, or of all of them in one archive; a time for each round."""
+
+    image: str
+    raw_bytes: int
+    file_bytes: int
+    exact: bool
+    encode_seconds: list[float] = field(default_factory=list)
+    decode_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def bits_per_dimension(self) -> float:
+        """Of the whole file."""
+        return 8 * self.file_bytes / self.raw_bytes
+
+
+@dataclass
+class Row:
+    """A contender and all it did; `failures`: why it has no result, by image."""
+
+    name: str
+    ours: bool
+    results: dict[str, Result] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    peak_bytes: int | None = None
+
+    @property
+    def bits_per_dimension(self) -> float:
+        """Mean over the images."""
+        return fmean(result.bits_per_dimension for result in self.results.values())
+
+    @property
+    def encode_mb_s(self) -> float:
+        """10^6 bytes of raw pixels a second: all images in the sum of their median times."""
+        return self._raw_bytes / 1e6 / sum(median(result.encode_seconds) for result in self.results.values())
+
+    @property
+    def decode_mb_s(self) -> float:
+        """As `encode_mb_s`."""
+        return self._raw_bytes / 1e6 / sum(median(result.decode_seconds) for result in self.results.values())
+
+    @property
+    def inexact(self) -> list[str]:
+        """The images that did not come back as they were."""
+        return [name for name, result in self.results.items() if not result.exact]
+
+    @property
+    def _raw_bytes(self) -> int:
+        return sum(result.raw_bytes for result in self.results.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, of types that JSON knows."""
+        summary: dict[str, Any] = {"name": self.name, "ours": self.ours, "peak_bytes": self.peak_bytes}
+        if self.results:
+            summary |= {
+                "bits_per_dimension": self.bits_per_dimension,
+                "encode_mb_s": self.encode_mb_s,
+                "decode_mb_s": self.decode_mb_s,
+                "inexact": self.inexact,
+            }
+        images = [vars(result) | {"bits_per_dimension": result.bits_per_dimension} for result in self.results.values()]
+        return summary | {"failures": self.failures, "images": images}
+
+
+@dataclass
+class Contest:
+    """One run: a row for each contender, and the files that are no images for it, with the reason."""
+
+    rows: list[Row]
+    images: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+# --- Images and contenders --------------------------------------------------------------------------------------
+
+
+def find_images(paths: Iterable[Path]) -> list[Path]:
+    """Files as they are named and the images of folders, by name, each once. ShearlocError if there are none."""
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = (one for one in sorted(path.iterdir()) if one.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+        found |= dict.fromkeys(inside)
+    if not found:
+        raise ShearlocError(f"no images there; folders are searched for {' '.join(sorted(SUFFIXES))}")
+    return list(found)
+
+
+def our_contenders(models: list[str], efforts: list[int], engines: list[str]) -> list[Ours]:
+    """Every model at every effort by every engine; an autoencoder, which knows no efforts, once for each engine.
+
+    UnknownModelError for a model that is not at hand, ShearlocError for an engine that nobody knows.
+    """
+    for engine in engines:
+        if engine not in api.ENGINES:
+            raise ShearlocError(f"engine is one of {', '.join(api.ENGINES)}, not {engine!r}")
+    found: dict[Ours, None] = {}
+    for model in models:
+        is_vae = model in zoo.names("vae")
+        if model != "auto" and not is_vae:
+            zoo.load(model)
+        for effort in efforts:
+            for engine in engines:
+                found[Ours(model, 5 if is_vae else effort, engine, archive=is_vae)] = None
+    return list(found)
+
+
+def other_contenders(wanted: Iterable[str] = ()) -> list[Other]:
+    """The peers that are here and begin with one of `wanted` in any case; all of them where nothing is wanted.
+
+    ShearlocError for a wanted one of which nothing is here.
+    """
+    here = list(peers())
+    starts = [name.lower() for name in wanted]
+    for start in starts:
+        if not any(name.lower().startswith(start) for name in here):
+            raise ShearlocError(f"no codec '{start}' is installed; there are {', '.join(here)}")
+    return [Other(name) for name in here if not starts or name.lower().startswith(tuple(starts))]
+
+
+def seen_in_training(images: Iterable[Path], models: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Images that a model was trained on, by model; and the models that keep no record of their training images.
+
+    "auto" stands for the default models. Files that cannot be read are left out.
+    """
+    fingerprint = import_module("..models.images", __package__).fingerprint
+    names = dict.fromkeys(
+        name for model in models for name in (DEFAULT_MODELS.values() if model == "auto" else [model])
+    )
+    records = {name: zoo.training_images(name) for name in names}
+    prints = {}
+    for path in images:
+        try:
+            prints[path.name] = fingerprint(planes.load_image(path))
+        except (ShearlocError, OSError):
+            continue
+    seen = {
+        name: [image for image, one in prints.items() if one in record]
+        for name, record in records.items()
+        if record is not None
+    }
+    return seen, [name for name, record in records.items() if record is None]
+
+
+# --- The run ----------------------------------------------------------------------------------------------------
+
+
+def steps(images: int, contenders: int, rounds: int) -> int:
+    """How often `measure` calls `advance`."""
+    return contenders + rounds * images
+
+
+def measure(paths: list[Path], contenders: list[Contender], rounds: int, advance: Advance) -> Contest:
+    """Every contender encodes and decodes every image once a round, in turns, after warming up.
+
+    A file that is no 8-bit gray or RGB image is left out. What a contender cannot code is one of its failures, and
+    so is everything after its process died. ShearlocError if no file can be read.
+    """
+    contest = Contest([Row(one.name, isinstance(one, Ours)) for one in contenders])
+    together: list[Pixels] = []
+    with ExitStack() as stack:
+        entries = [
+            (stack.enter_context(_worker(one)), one, row) for one, row in zip(contenders, contest.rows, strict=True)
+        ]
+        by_image = [entry for entry in entries if not _makes_archive(entry[1])]
+        by_archive = [entry for entry in entries if _makes_archive(entry[1])]
+        warm = _warm_images(paths, contest.left_out)
+        for worker, one, _ in entries:
+            for image in [] if _makes_archive(one) else warm:
+                _ask(worker, one, image)
+            advance()
+        for number in range(rounds):
+            for path in paths:
+                pixels = None if str(path) in contest.left_out else _load(path, contest.left_out)
+                if pixels is not None:
+                    for worker, one, row in by_image:
+                        _record(row, path.name, pixels.size, _ask(worker, one, pixels))
+                    if number == 0:
+                        contest.images.append(path.name)
+                    if number == 0 and by_archive:
+                        together.append(pixels)
+                advance()
+            for worker, one, row in by_archive:
+                _measure_archive(worker, one, row, together)
+    if not contest.images:
+        raise ShearlocError(f"none of {len(paths)} files can be used: {next(iter(contest.left_out.values()))}")
+    return contest
+
+
+def _makes_archive(contender: Contender) -> bool:
+    return isinstance(contender, Ours) and contender.archive
+
+
+def _measure_archive(worker: ProcessPoolExecutor, one: Contender, row: Row, together: list[Pixels]) -> None:
+    name = f"archive of {len(together)}"
+    if len({image.shape for image in together}) != 1:
+        row.failures[name] = "an autoencoder codes images of one size only"
+        return
+    images = np.stack(together)
+    _record(row, name, images.size, _ask(worker, one, images))
+
+
+def _warm_images(paths: list[Path], left_out: dict[str, str]) -> list[Pixels]:
+    """The middles of the first gray and the first colour image."""
+    found: dict[int, Pixels] = {}
+    for path in paths:
+        pixels = _load(path, left_out)
+        if pixels is not None:
+            found.setdefault(pixels.ndim, crop_middle(pixels, WARM_SIDE))
+        if len(found) == 2:
+            break
+    return list(found.values())
+
+
+def crop_middle(pixels: Pixels, side: int) -> Pixels:
+    """The middle of an image, at most `side` high and wide."""
+    top, left = (max(0, length - side) // 2 for length in pixels.shape[:2])
+    return np.ascontiguousarray(pixels[top : top + side, left : left + side])
+
+
+def _load(path: Path, left_out: dict[str, str]) -> Pixels | None:
+    try:
+        return planes.load_image(path)
+    except ShearlocError as error:
+        left_out[str(path)] = str(error)
+    except OSError as error:
+        left_out[str(path)] = f"{path}: {error.strerror or error}"
+    return None
+
+
+def _record(row: Row, image: str, raw_bytes: int, outcome: Trial | str) -> None:
+    if isinstance(outcome, str):
+        row.failures[image] = outcome
+        row.results.pop(image, None)
+        return
+    if image in row.failures:
+        return
+    result = row.results.setdefault(image, Result(image, raw_bytes, outcome.file_bytes, True))
+    result.exact &= outcome.exact
+    result.encode_seconds.append(outcome.encode_seconds)
+    result.decode_seconds.append(outcome.decode_seconds)
+    if outcome.peak_bytes is not None:
+        row.peak_bytes = max(row.peak_bytes or 0, outcome.peak_bytes)
+
+
+# --- In a contender's own process ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def _worker(contender: Contender) -> Iterator[ProcessPoolExecutor]:
+    """A fresh process; one where torch is not installed, unless the contender needs it."""
+    fresh = multiprocessing.get_context("spawn")
+    needs_torch = isinstance(contender, Ours) and (
+        contender.effort >= TORCH_EFFORT or contender.engine in ("auto", "torch", "cuda")
+    )
+    with ProcessPoolExecutor(1, mp_context=fresh, initializer=None if needs_torch else block_torch) as pool:
+        yield pool
+
+
+def block_torch() -> None:
+    """Makes this process one where torch is not installed. RuntimeError if it is too late for that."""
+    if "torch" in sys.modules:
+        raise RuntimeError("torch is imported already")
+    sys.modules["torch"] = None  # type: ignore[assignment]
+
+
+def _ask(worker: ProcessPoolExecutor, contender: Contender, pixels: Pixels) -> Trial | str:
+    try:
+        return worker.submit(_try, contender, pixels).result()
+    except BrokenProcessPool:
+        return "its process died, perhaps for want of memory"
+
+
+def _try(contender: Contender, pixels: Pixels) -> Trial | str:
+    """A trial, or what is wrong in one line: other libraries' errors are of any type, and not all can be sent."""
+    _forget_peak()
+    try:
+        codec = _codec_of(contender)
+        began = time.perf_counter()
+        data = codec.encode(pixels)
+        encoded = time.perf_counter()
+        back = codec.decode(data)
+        decoded = time.perf_counter()
+    except Exception as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return Trial(len(data), same_pixels(back, pixels), encoded - began, decoded - encoded, _peak_memory())
+
+
+@cache
+def _codec_of(contender: Contender) -> Codec:
+    if isinstance(contender, Other):
+        return peers()[contender.name]
+    model, effort, engine = contender.model, contender.effort, contender.engine
+    if contender.archive:
+        return Codec(
+            lambda images: archive.encode_images(images, model=model, engine=engine),
+            lambda data: archive.decode_images(bytes(data), engine=engine)[0],
+        )
+    return Codec(
+        lambda pixels: api.encode(pixels, model=model, effort=effort, engine=engine),
+        lambda data: api.decode(data, engine=engine).astype(np.uint8, copy=False),
+    )
+
+
+def _forget_peak() -> None:
+    """Starts the count of the most memory held anew, where the system lets us."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def _peak_memory() -> int | None:
+    """The most memory this process held, in bytes, all of Python in it; None where the system does not tell."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return _peak_by_resource()
+
+
+def _peak_by_resource() -> int | None:
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
