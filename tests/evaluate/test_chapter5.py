@@ -14,7 +14,7 @@ from shearloc.codec import archive
 from shearloc.errors import ShearlocError
 from shearloc.evaluate import batches, chapter5, chapter5_coding
 from shearloc.evaluate.__main__ import app
-from shearloc.evaluate.peers import Peer
+from shearloc.evaluate.peers import Codec
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,7 +93,7 @@ def test_a_batch_is_a_real_archive() -> None:
 
 
 def test_rates_are_of_whole_files() -> None:
-    stored = Peer(lambda pixels: b"header" + pixels.tobytes(), lambda data: images[0])
+    stored = Codec(lambda pixels: b"header" + pixels.tobytes(), lambda data: images[0])
     images = small(1, 16)
     table = chapter5_coding.rates(images, [images[0]], ["nelloc-r0"], {"stored": stored})
     plain = 8 + 8 * 6 / images.size
@@ -103,7 +103,7 @@ def test_rates_are_of_whole_files() -> None:
 
 
 def test_a_codec_that_loses_something_is_refused() -> None:
-    lossy = Peer(lambda pixels: b"", lambda data: small(1)[0])
+    lossy = Codec(lambda pixels: b"", lambda data: small(1)[0])
     with pytest.raises(ShearlocError, match="exactly"):
         chapter5_coding.rates(small(2), [], [], {"lossy": lossy})
 
