@@ -178,8 +178,8 @@ class LocalNet(nn.Module):
 def grown(net: LocalNet, blocks: int, shared_logits: bool) -> LocalNet:
     """`net` with at least as many residual blocks as it has, and with shared logits if its own are all equal.
 
-    The new blocks, after the old ones, start as almost nothing added: their last weights are small and biases just
-    above zero, where the clamp still passes a gradient.
+    The new blocks, after the old ones, start at random: what they add costs a few hundred updates, but blocks that
+    start by adding nothing end up with units that never will (which the clamp lets no gradient revive).
     """
     new = LocalNet(replace(net.shape, blocks=blocks, shared_logits=shared_logits))
     kept = 3 * net.shape.blocks
@@ -190,9 +190,6 @@ def grown(net: LocalNet, blocks: int, shared_logits: bool) -> LocalNet:
         for source, target in zip(sources, targets, strict=True):
             target.load_state_dict(source.state_dict())
         new.out.weight[new.rows], new.out.bias[new.rows] = net.last()
-        for layer in hidden[kept + 2 : 3 * blocks : 3]:
-            layer.weight.normal_(std=1e-3)
-            layer.bias.fill_(0.01)
     return new
 
 

@@ -6,6 +6,8 @@ the error (GPTQ: Frantar, Ashkboos, Hoefler, Alistarh 2023, arXiv:2210.17323; af
 Surgeon). Where there is no quantisation-aware finish this takes its place, and `export.py` follows. Needs torch.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -16,17 +18,18 @@ DAMPING = 1e-3
 """Of the mean variance, added to each input's: inputs that hardly vary in the sample may in an image."""
 
 
-def round_weights(net: LocalNet, inputs: Tensor) -> dict[nn.Linear, Tensor]:
+def round_weights(net: LocalNet, inputs: Tensor, adapt: Callable[[], None] = lambda: None) -> dict[nn.Linear, Tensor]:
     """Rounds all weights of `net.first`, `net.hidden` and `net.out` in place, and shifts the biases by the mean error.
 
-    `inputs` float [n, features]: what the network sees of many pixels (`LocalNet.draw`). Returns each layer's scales,
+    `inputs` float [n, features]: what the network sees of many pixels (`LocalNet.draw`). `adapt` is called after each
+    layer but the last, to train what still takes a gradient: the layers after it. Returns each layer's scales,
     float [out], for `export`: its weights are multiples of them, at most 127 times.
     """
     scales = {}
     levels: list[Tensor] = []
     x = inputs * net.shape.input_step
-    with torch.no_grad():
-        for layer, skip in zip((net.first, *linears(net.hidden), net.out), (0, *net.shape.skips, 0), strict=True):
+    for layer, skip in zip((net.first, *linears(net.hidden), net.out), (0, *net.shape.skips, 0), strict=True):
+        with torch.no_grad():
             scales[layer] = weight_scale(layer.weight)
             _round_layer(layer, x, scales[layer])
             x = nn.functional.linear(x, layer.weight, layer.bias).clamp(0, ACTIVATION_MAX)
@@ -34,13 +37,19 @@ def round_weights(net: LocalNet, inputs: Tensor) -> dict[nn.Linear, Tensor]:
             if skip:
                 x = (x + levels[-skip]).clamp(0, ACTIVATION_MAX)
             levels.append(x)
+        layer.requires_grad_(False)
+        if layer is not net.out:
+            adapt()
+    net.requires_grad_(True)
     return scales
 
 
 def _round_layer(layer: nn.Linear, x: Tensor, scale: Tensor) -> None:
     weight, mean = layer.weight.double(), x.double().mean(0)
     covariance = torch.cov(x.double().T)
-    covariance += DAMPING * covariance.diagonal().mean() * torch.eye(len(covariance), dtype=torch.float64)
+    # The least is for layers whose inputs are all dead.
+    damping = (DAMPING * covariance.diagonal().mean()).clamp_min(1e-9)
+    covariance += damping * torch.eye(len(covariance), dtype=torch.float64)
     order = covariance.diagonal().argsort(descending=True)
     # Row i of the factor says how the error of column i spreads over the columns after it.
     inverse = torch.linalg.inv(covariance[order][:, order])

@@ -34,6 +34,10 @@ from .pixelcnn import CnnShape, PixelCNN
 ROUNDING_PIXELS = 200_000
 """Pixels on whose contexts the weights are rounded where there is no quantisation-aware finish."""
 
+ADAPTING_UPDATES = 600
+ADAPTING_RATE = 3e-4
+"""How long and how fast the later layers adapt to a rounded one."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -168,6 +172,15 @@ def _update(net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArra
     return float(loss.detach())
 
 
+def adapt(net: Net, training: PixelSet, batch: int, rng: np.random.Generator) -> None:
+    """Trains for a moment what of `net` takes gradients, the rest being rounded: it takes up what rounding costs."""
+    free = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    stepper = torch.optim.AdamW(free, lr=ADAPTING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    for update in range(ADAPTING_UPDATES):
+        stepper.param_groups[0]["lr"] = ADAPTING_RATE * _cosine(update / ADAPTING_UPDATES)
+        _update(net, [stepper], net.draw(training, rng, batch))
+
+
 def _save(path: Path, net: Net, steppers: list[torch.optim.Optimizer], progress: Progress) -> None:
     state = {
         "net": net.state_dict(),
@@ -289,8 +302,9 @@ def main() -> None:
     scales = None
     if not schedule.finish and isinstance(net, LocalNet):
         torch.save(net.state_dict(), args.out / "float.pt")
-        sample = net.draw(training, np.random.default_rng(schedule.seed), ROUNDING_PIXELS)
-        scales = round_weights(net, torch.from_numpy(sample[0]))
+        rng = np.random.default_rng(schedule.seed)
+        sample = net.draw(training, rng, ROUNDING_PIXELS)
+        scales = round_weights(net, torch.from_numpy(sample[0]), lambda: adapt(net, training, schedule.batch, rng))
     card = {
         "name": args.name,
         "summary": _summary(net, args.folders, progress),

@@ -72,3 +72,26 @@ def test_export_keeps_every_weight(rounded: tuple) -> None:
     layers = zip((net.first, *linears(net.hidden), net.out), (back.first, *linears(back.hidden), back.out), strict=True)
     for ours, theirs in layers:
         assert torch.allclose(ours.weight, theirs.weight, rtol=1e-6, atol=1e-7)
+
+
+def test_later_layers_may_adapt(rounded: tuple) -> None:
+    before, _, _, inputs = rounded
+    net, turns = deepcopy(before), []
+
+    def adapt() -> None:
+        turns.append([layer.weight.requires_grad for layer in (net.first, *linears(net.hidden), net.out)])
+
+    round_weights(net, inputs, adapt)
+    count = len(net.hidden) + 2
+    assert turns == [[False] * (k + 1) + [True] * (count - k - 1) for k in range(count - 1)]
+    assert all(parameter.requires_grad for parameter in net.parameters())
+
+
+def test_a_layer_whose_inputs_are_all_dead(rounded: tuple) -> None:
+    before, _, _, inputs = rounded
+    net = deepcopy(before)
+    with torch.no_grad():
+        net.first.weight.zero_()
+        net.first.bias.fill_(-1.0)
+    scales = round_weights(net, inputs)
+    assert all(bool(layer.weight.isfinite().all()) for layer in scales)
