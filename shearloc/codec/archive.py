@@ -32,11 +32,22 @@ VAE = 3
 METHODS = {RAW: "raw", LOCAL: "local", VAE: "vae"}
 """How a chunk holds its images; the numbers are those of the container."""
 
+PRECISIONS = {RAW: 0, LOCAL: 24, VAE: 28}
+"""Bits of the probabilities: of a local model's pixels, or of latents given an image."""
+
 CHUNK_SAMPLES = 1 << 21
 """Subpixels of a chunk at most (or one image): 2,674 images of MNIST, 682 of CIFAR-10."""
 
+MAX_CHUNK_SAMPLES = 1 << 24
+"""Subpixels of a chunk of several images at most: what a file may make a decoder hold at a time."""
+MAX_STEP_PIXELS = 1 << 17
+"""The same for a local model: images of a chunk times their shorter side, which bounds the pixels of a step."""
+
 PROBE = 256
 """Images, evenly spaced, on which model="auto" compares the candidates."""
+
+MAX_NAME_BYTES = 1 << 24
+"""All names of an archive together."""
 
 MAX_STEPS = 1000
 """K at most: what a file may make a decoder compute."""
@@ -124,6 +135,8 @@ def encode_images(
     pixels = _as_images(images)
     if names is not None and (len(names) != len(pixels) or any("\n" in name for name in names)):
         raise ValueError(f"{len(names)} names for {len(pixels)} images, or a name with a line break")
+    if names is not None and len("\n".join(names).encode()) > MAX_NAME_BYTES:
+        raise ValueError(f"the names take more than {MAX_NAME_BYTES} bytes")
     if not 0 <= steps <= MAX_STEPS:
         raise ValueError(f"steps (K) are from 0 to {MAX_STEPS}, not {steps}")
     if model == "auto":
@@ -274,10 +287,10 @@ def _encode_with(
 ) -> bytes:
     """An archive with this model, or "raw"."""
     count, height, width, channels = images.shape
-    chunks = -(-images.size // max(chunk_samples, images[0].size))
-    chunk_images = -(-count // chunks)
+    method, loaded, encode = _encoder(model, images, names, steps, engine)
+    most = max(1, min(chunk_samples // images[0].size, _most_images(method, images.shape[1:])))
+    chunk_images = -(-count // -(-count // most))
     parts = [images[k : k + chunk_images] for k in range(0, count, chunk_images)]
-    method, loaded, precision, encode = _encoder(model, images, names, steps, engine)
     results: list[tuple[bytes, float]] = len(parts) * [(b"", 0.0)]
 
     def work(k: int) -> None:
@@ -294,7 +307,7 @@ def _encode_with(
         channels=channels,
         model=loaded.name if loaded else "",
         fingerprint=loaded.fingerprint if loaded else bytes(FINGERPRINT_BYTES),
-        precision=precision,
+        precision=PRECISIONS[method],
         steps=steps if method == VAE else 0,
         net_bits=math.ceil(sum(net for _, net in results)),
         names=tuple(names or ()),
@@ -305,18 +318,22 @@ def _encode_with(
     return _pack_header(header) + b"".join(body for body, _ in results)
 
 
+def _most_images(method: int, shape: tuple[int, ...]) -> int:
+    """Images [H, W, C] that a chunk may have."""
+    in_step = MAX_STEP_PIXELS // min(shape[:2]) if method == LOCAL else MAX_CHUNK_SAMPLES
+    return max(1, min(in_step, MAX_CHUNK_SAMPLES // math.prod(shape)))
+
+
 Encoder = Callable[[Pixels], tuple[bytes, float]]
 """A chunk's images to its payload and net bits (0 where no bits go back)."""
 
 
-def _encoder(
-    model: str, images: Pixels, names: list[str] | None, steps: int, engine: str
-) -> tuple[int, Any, int, Encoder]:
-    """Method, model, precision and encoder by a model's name, after a look at whether it can code these images."""
+def _encoder(model: str, images: Pixels, names: list[str] | None, steps: int, engine: str) -> tuple[int, Any, Encoder]:
+    """Method, model and encoder by a model's name, after a look at whether it can code these images."""
     if model == "raw":
-        return RAW, None, 0, lambda part: (part.tobytes(), 0.0)
+        return RAW, None, lambda part: (part.tobytes(), 0.0)
     if zoo.kind_of(model) == "vae":
-        from . import bitsback, vae_cdf
+        from . import bitsback
 
         vae = zoo.load_vae(model)
         bitsback.check_images(vae, images, names)
@@ -325,15 +342,13 @@ def _encoder(
             chain = bitsback.encode_chain(vae, part, steps, engine)
             return chain.data, chain.net_bits
 
-        return VAE, vae, vae_cdf.LATENT_PRECISION, encode
-    from . import wavefront
-
+        return VAE, vae, encode
     local = zoo.load(model)
     if local.channels != images.shape[3]:
         raise UnsupportedImageError(
             f"model '{local.name}' is for images of {local.channels} channels, these have {images.shape[3]}"
         )
-    return LOCAL, local, wavefront.PRECISION, lambda part: (_encode_local(local, part, engine), 0.0)
+    return LOCAL, local, lambda part: (_encode_local(local, part, engine), 0.0)
 
 
 def _weights(name: str, model: Any) -> tuple[Chunk, ...]:
@@ -483,8 +498,16 @@ def _parse(fields: bytes) -> Header:
     steps, net_bits = take_varint(stream), take_varint(stream)
     names = _unpack_names(take_string(stream), count)
     chunk_images = take_varint(stream)
-    if not (count and height and width and chunk_images) or steps > MAX_STEPS or chunk_images > count:
-        raise CorruptError("the archive's header contradicts itself")
+    if precision != PRECISIONS[method]:
+        raise FormatError(f"the archive has precision {precision}: get a newer Shearloc")
+    if not (count and height and width and chunk_images) or chunk_images > count or steps > MAX_STEPS:
+        raise CorruptError("the archive's header contradicts itself: its sizes or steps")
+    if (method != VAE and steps) or (method == RAW) != (not model) or (method == RAW and any(fingerprint)):
+        raise CorruptError("the archive's header contradicts itself: its model or steps do not fit its method")
+    if not model.isprintable() or len(model.encode()) > zoo.MAX_NAME:
+        raise CorruptError("the archive's header contradicts itself: a model name too long or not printable")
+    if chunk_images > _most_images(method, (height, width, channels)):
+        raise CorruptError(f"the archive's header claims chunks of {chunk_images} images")
     sizes = tuple(take_varint(stream) for _ in range(-(-count // chunk_images)))
     weights = _take_weights(stream, method) if stream.tell() < len(fields) else ()
     if stream.tell() < len(fields):
@@ -520,13 +543,11 @@ def _take_weights(stream: io.BytesIO, method: int) -> tuple[Chunk, ...]:
 def _unpack_names(packed: bytes, count: int) -> tuple[str, ...]:
     if not packed:
         return ()
-    limit = 1024 * count
     stream = zlib.decompressobj()
     try:
-        text = stream.decompress(packed, limit).decode()
+        text = stream.decompress(packed, MAX_NAME_BYTES).decode()
     except (zlib.error, UnicodeDecodeError) as error:
         raise CorruptError(f"the archive's names do not unpack ({error})") from error
-    names = tuple(text.split("\n"))
-    if len(names) != count or not stream.eof:
-        raise CorruptError(f"the archive has {len(names)} names for {count} images")
-    return names
+    if text.count("\n") + 1 != count or not stream.eof or stream.unused_data:
+        raise CorruptError(f"the archive has other names than its {count} images need")
+    return tuple(text.split("\n"))

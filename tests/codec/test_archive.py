@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shearloc.codec import archive
+from shearloc.codec import archive, wavefront
 from shearloc.codec.archive import decode_chunk, decode_images, decode_undamaged, encode_images, info
 from shearloc.errors import CorruptError, FormatError, UnknownModelError, UnsupportedImageError
 from shearloc.models import zoo
@@ -60,6 +60,23 @@ def test_round_trip(model: str, kind: str, tiny_zoo: Path, tiny_vae: Vaes, small
         assert (part == back[numbers.start : numbers.stop]).all()
     with pytest.raises(IndexError, match="3 chunks"):
         decode_chunk(data, 3)
+
+
+def test_more_images_than_a_batch(tiny_zoo: Path) -> None:
+    """All of them are in every step."""
+    images = (np.random.default_rng(0).integers(0, 3, (wavefront.BATCH + 9, 2, 1)) * 40).astype(np.uint8)
+    assert (decode_images(encode_images(images, model="gray"))[0] == images).all()
+
+
+def test_chunks_are_bounded(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.zeros((50, 3, 2, 1), np.uint8)
+    data = archive._encode_with(images, None, "gray")
+    monkeypatch.setattr(archive, "MAX_STEP_PIXELS", 20)
+    with pytest.raises(CorruptError, match="chunks of 50 images"):
+        decode_images(data)
+    assert info(archive._encode_with(images, None, "gray")).chunks == 5
+    monkeypatch.setattr(archive, "MAX_CHUNK_SAMPLES", 60)
+    assert info(archive._encode_with(images, None, "raw")).chunks == 5
 
 
 def test_shapes_without_a_channel_axis(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:

@@ -5,11 +5,15 @@ Damage is what a bad disk does: the checksums find it, whatever it was. Forgery 
 """
 
 import io
+import json
 import zlib
 from dataclasses import dataclass, replace
 from random import Random
 
+from shearloc.codec import archive, chunks
 from shearloc.codec.crc32c import crc32c
+from shearloc.errors import ShearlocError
+from shearloc.models import zoo
 
 from .seeds import Seed
 
@@ -30,6 +34,12 @@ MODEL_FIELDS = (
     ("side information", "string"),
 )  # fmt: skip
 LAST_FIELDS = (("chunks", "string"), ("pixel checksum", 4))
+ARCHIVE_FIELDS = (
+    ("archive method", 1), ("bit depth", 1), ("channels", 1), ("images", "varint"), ("height", "varint"),
+    ("width", "varint"), ("model name", "string"), ("fingerprint", 8), ("precision", 1), ("steps", "varint"),
+    ("net bits", "varint"), ("names", "string"), ("images a chunk", "varint"),
+)  # fmt: skip
+"""The same of an archive. Then come the chunks' lengths, and what is in "chunks" where there is any."""
 
 LOCAL = 2
 """The method that has model fields."""
@@ -108,27 +118,46 @@ def damage(data: bytes, other: bytes, draw: Random, story: list[str]) -> bytes:
 
 
 def split(data: bytes) -> tuple[list[Part], list[bytes]]:
-    """Fields and payloads of a sound file. ValueError if the fields are not those of docs/FORMAT.md."""
+    """Fields and payloads of a sound file. ValueError if the fields are not those of docs/FORMAT.md.
+
+    The payload of an archive's chunk begins with its pixels' checksum.
+    """
     stream = io.BytesIO(data)
     stream.seek(SIGNATURE_AND_VERSION)
     length = _read_varint(stream)
     end = stream.tell() + length
-    parts = [_read(stream, name, kind) for name, kind in FIELDS]
-    for _ in range(parts[-1].content[0]):
-        parts += [_read(stream, name, kind) for name, kind in PART_FIELDS]
-        if parts[-2].content[0] == LOCAL:
-            parts += [_read(stream, name, kind) for name, kind in MODEL_FIELDS]
-    parts += [_read(stream, name, kind) for name, kind in LAST_FIELDS]
+    parts = _archive_fields(stream, end) if archive.is_archive(data) else _picture_fields(stream)
     if stream.tell() != end:
         raise ValueError("the header has other fields than tests/fuzz/mutate.py knows")
     payloads = []
     for part in parts:
         if part.name == "payload length":
             stream.read(4)  # the checksum before it
-            payloads.append(stream.read(_value(part.content)))
+            payloads.append(stream.read(_value(part.content) - _checksum_bytes(data)))
     if join(data[:SIGNATURE_AND_VERSION], parts, payloads) != data:
         raise ValueError("the file does not come back from its parts: is it sound?")
     return parts, payloads
+
+
+def _picture_fields(stream: io.BytesIO) -> list[Part]:
+    parts = [_read(stream, name, kind) for name, kind in FIELDS]
+    for _ in range(parts[-1].content[0]):
+        parts += [_read(stream, name, kind) for name, kind in PART_FIELDS]
+        if parts[-2].content[0] == LOCAL:
+            parts += [_read(stream, name, kind) for name, kind in MODEL_FIELDS]
+    return parts + [_read(stream, name, kind) for name, kind in LAST_FIELDS]
+
+
+def _archive_fields(stream: io.BytesIO, end: int) -> list[Part]:
+    parts = [_read(stream, name, kind) for name, kind in ARCHIVE_FIELDS]
+    images, in_chunk = (_value(part.content) for part in parts if part.name in ("images", "images a chunk"))
+    parts += [_read(stream, "payload length", "varint") for _ in range(-(-images // in_chunk))]
+    return parts + ([_read(stream, "chunks", "string")] if stream.tell() < end else [])
+
+
+def _checksum_bytes(data: bytes) -> int:
+    """What an archive's chunk lengths count beyond the payload: its checksum."""
+    return 4 if archive.is_archive(data) else 0
 
 
 def join(head: bytes, parts: list[Part], payloads: list[bytes]) -> bytes:
@@ -153,11 +182,15 @@ def _forge(data: bytes, other: bytes, draw: Random, story: list[str]) -> bytes:
     other_parts, other_payloads = split(other)
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         kind = draw.choice(
-            ("field", "field", "field", "transplant", "payload", "payload", "exchange", "repack", "part")
+            ("field", "field", "field", "transplant", "payload", "payload", "front", "exchange", "repack", "part")
+            if draw.random() < 0.85
+            else ("weights",)
         )
         at = draw.randrange(len(payloads)) if payloads else None
         if kind == "part":
             _change_parts(parts, payloads, draw)
+        elif kind == "weights":
+            _change_weights(parts, draw, story)
         elif kind in ("field", "transplant"):
             part = draw.choice(parts)
             kind += f" {part.name}"
@@ -167,16 +200,20 @@ def _forge(data: bytes, other: bytes, draw: Random, story: list[str]) -> bytes:
             else:
                 part.content = _changed(part, draw)
         elif at is not None and kind == "payload":
-            payloads[at] = damage(payloads[at], other_payloads[0], draw, story)
+            payloads[at] = damage(payloads[at], draw.choice(other_payloads or payloads), draw, story)
+        elif at is not None and kind == "front":  # counts of lanes, rounds and words
+            payloads[at] = (
+                damage(payloads[at][:20], draw.choice(other_payloads or payloads)[:20], draw, story) + payloads[at][20:]
+            )
         elif at is not None and kind == "exchange":
-            payloads[at] = draw.choice(other_payloads)
+            payloads[at] = draw.choice(other_payloads or payloads)
         elif at is not None:
             payloads[at] = _repacked(payloads[at], draw)
         story.append(kind)
     if draw.random() < 0.9:
         lengths = [part for part in parts if part.name == "payload length"]
         for part, payload in zip(lengths, payloads, strict=False):
-            part.content = varint(len(payload))
+            part.content = varint(len(payload) + _checksum_bytes(data))
     return join(data[:SIGNATURE_AND_VERSION], parts, payloads)
 
 
@@ -199,6 +236,67 @@ def _change_parts(parts: list[Part], payloads: list[bytes], draw: Random) -> Non
         count = len(begins) + times
     if draw.random() < 0.8:
         parts[len(FIELDS) - 1].content = bytes([count & 0xFF])
+
+
+def _change_weights(parts: list[Part], draw: Random, story: list[str]) -> None:
+    """Embedded weights changed; where they are still those of a model, the file then names that model."""
+    found = next((part for part in parts if part.name == "chunks"), None)
+    try:
+        listed = list(chunks.take_chunks(io.BytesIO(varint(len(found.content)) + found.content))) if found else []
+    except ShearlocError:  # changed before
+        return
+    places = [k for k, (kind, _) in enumerate(listed) if kind == chunks.WEIGHTS]
+    if found is None or not places:
+        return
+    at = draw.choice(places)
+    weights = _changed_model(listed[at][1], draw, story)
+    listed[at] = (chunks.WEIGHTS, weights)
+    packed = chunks.pack(listed)
+    found.content = _without_length(packed)
+    try:
+        fingerprint = zoo.parse(weights, "changed").fingerprint
+    except ShearlocError:
+        return
+    for part in parts:
+        if part.name == "fingerprint":
+            part.content = fingerprint
+
+
+def _without_length(packed: bytes) -> bytes:
+    stream = io.BytesIO(packed)
+    _read_varint(stream)
+    return stream.read()
+
+
+def _changed_model(data: bytes, draw: Random, story: list[str]) -> bytes:
+    """A .safetensors file with another number, other metadata or another shape; or broken as any bytes."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + length])
+    except ValueError:  # changed before
+        return damage(data, data, draw, story)
+    body = bytearray(data[8 + length :])
+    kind = draw.choice(("numbers", "numbers", "metadata", "shape", "any"))
+    story.append(kind)
+    name = draw.choice([name for name in header if name != "__metadata__"])
+    if kind == "numbers" and body:
+        first, last = header[name]["data_offsets"]
+        for _ in range(draw.choice((1, 1, 5, 100))):
+            if first < last:
+                body[draw.randrange(first, last)] = draw.choice((0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)))
+    elif kind == "metadata":
+        key = draw.choice(list(header["__metadata__"]))
+        text = header["__metadata__"][key]
+        numbers = ("0", "1", "2", "3", "-1", "4", "16", "1000000000000", "0 0 1 0", "{}", "none")
+        one = draw.choice(text.replace(",", " ").split() or [""])
+        header["__metadata__"][key] = text.replace(one, draw.choice(numbers), 1)
+    elif kind == "shape":
+        header[name]["shape"] = [draw.choice((0, 1, 3, size, size * 2, 1 << 40)) for size in header[name]["shape"]]
+    else:
+        return damage(data, data, draw, story)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + bytes(body)
 
 
 def _changed(part: Part, draw: Random) -> bytes:
@@ -258,7 +356,7 @@ def _changed_chunks(content: bytes, draw: Random) -> bytes:
         except zlib.error:  # changed before
             return damage(content, content, draw, [])
     for _ in range(draw.choice((0, 1, 2, 1000))):
-        kind = draw.choice((b"iCCP", b"eXIf", b"iTXt", b"zzzz", b"PLTE", b"tRNS", b"\0\xff12", b"acTL"))
+        kind = draw.choice((b"iCCP", b"eXIf", b"iTXt", b"zzzz", b"PLTE", b"tRNS", b"\0\xff12", b"acTL", b"MODL"))
         inside = draw.randbytes(draw.choice((0, 1, 2, 6, 30, 768)))
         plain += kind + varint(draw.choice((len(inside), len(inside), len(inside), draw.choice(NUMBERS)))) + inside
     if draw.random() < 0.3 and plain:

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import shearloc
-from shearloc.codec import container
+from shearloc.codec import archive, container
 from shearloc.errors import CorruptError
 
 from .mutate import Case, bit_flip, case, damage, join, split, varint
@@ -54,9 +54,18 @@ def test_parts_make_the_file_again() -> None:
     for seed in seeds():
         parts, payloads = split(seed.data)
         assert join(seed.data[:9], parts, payloads) == seed.data
-        assert [part.content for part in parts if part.name == "height"] == [
-            varint(container.unpack_header(seed.data)[0].height)
-        ]
+        is_archive = archive.is_archive(seed.data)
+        header = archive.read_header(seed.data)[0] if is_archive else container.unpack_header(seed.data)[0]
+        assert [part.content for part in parts if part.name == "height"] == [varint(header.height)]
+
+
+def test_seeds_are_of_every_kind() -> None:
+    """All model families, archives of each method, embedded weights."""
+    headers = [archive.read_header(seed.data)[0] for seed in seeds() if archive.is_archive(seed.data)]
+    assert {header.method for header in headers} == set(archive.METHODS)
+    names = " ".join(seed.name for seed in seeds())
+    for kind in ("local-rgb", "nelloc", "bernoulli-3", "logistic-3", "colour-3", "blocks", "adapted", "embedded"):
+        assert kind in names
 
 
 def test_forged_checksums_hold() -> None:
@@ -70,7 +79,10 @@ def test_forged_checksums_hold() -> None:
 
 def reason(data: bytes) -> str:
     try:
-        container.unpack(data)
+        if archive.is_archive(data):
+            archive.read_header(data)
+        else:
+            container.unpack(data)
     except shearloc.ShearlocError as error:
         return str(error)
     return ""

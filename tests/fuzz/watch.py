@@ -9,12 +9,14 @@ from collections import Counter
 from pathlib import Path
 
 from .mutate import Case
-from .seeds import Seed
+from .seeds import GOLDEN, Seed
 from .worker import LIMIT_NOW
 
 ROOT = Path(__file__).parents[2]
 
-TIME_LIMIT = 20.0
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+
+TIME_LIMIT = 120.0
 """Seconds for one case. The slowest take about three on an idle core."""
 START_LIMIT = 300.0
 """Seconds for the first cases, which may compile."""
@@ -68,7 +70,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+            env={**os.environ, "SHEARLOC_MODELS": str(GOLDEN / "models"), **ONE_THREAD},
         )
         answers = [self.ask(seed.data, START_LIMIT) for seed in self.seeds]
         assert self._process.stdin

@@ -13,7 +13,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from shearloc.codec import api
+from shearloc.codec import api, archive
 from shearloc.errors import ShearlocError
 
 MAX_SAMPLES = 1 << 16
@@ -48,12 +48,21 @@ def _answer(data: bytes) -> dict[str, str]:
 
 def _decode(data: bytes) -> dict[str, str]:
     """`info`, too, because it takes another way."""
+    if archive.is_archive(data):
+        return _decode_archive(data)
     json.dumps(api.info(data).to_dict())
     picture = api.decode_picture(data, engine="numpy", max_samples=MAX_SAMPLES)
     picture.array()
     palette = b"" if picture.palette is None else picture.palette.tobytes()
     what = f"{picture.samples.shape} {picture.mode} {picture.transparency.hex()} {palette.hex()} {picture.chunks}"
     return {"pixels": hashlib.sha256(what.encode() + picture.samples.tobytes()).hexdigest()}
+
+
+def _decode_archive(data: bytes) -> dict[str, str]:
+    json.dumps(archive.info(data).to_dict())
+    images, names = archive.decode_images(data, engine="numpy", max_samples=MAX_SAMPLES)
+    what = f"{images.shape} {names}"
+    return {"pixels": hashlib.sha256(what.encode() + images.tobytes()).hexdigest()}
 
 
 def _limit_memory() -> None:
