@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .context import PREDICTORS
-from .images import PixelSet, camera_like, load_data, split
+from .images import PixelSet, camera_like, fingerprint, load_data, split
 from .local import LocalModel
 from .local_float import LocalNet, Shape, grown
 from .pixelcnn import CnnShape, PixelCNN
 
 ROUNDING_PIXELS = 200_000
 """Pixels on whose contexts the weights are rounded where there is no quantisation-aware finish."""
+
+HELD_OUT_PIXELS = 1 << 16
+"""Pixels of the held-out images that a report's rate is of."""
+
+MOST_FINGERPRINTS = 20_000
+"""Training images that a card lists. Of larger sets it has the name only: they are known by it, as CIFAR-10 is."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,9 @@ class Progress:
     seconds: float = 0.0
     updates: int = 0
     running_bits: float = 8.0
+    best_bits: float = math.inf
+    stale: int = 0
+    """The lowest held-out bits so far, and the looks at them since; only where there is a patience."""
 
 
 Report = Callable[[Progress, float], None]
@@ -114,8 +124,17 @@ def fit(
     schedule: Schedule,
     folder: Path,
     report: Report | None = None,
+    *,
+    every: float = 120.0,
+    patience: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one."""
+    """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one.
+
+    A checkpoint is written, and `report` called, `every` so many seconds; also when `stop()` says between two updates
+    that it is enough for now. With `patience`, training ends when the held-out bits have not fallen for so many
+    reports, and `net` has the weights, of `folder/best.pt`, that had the lowest.
+    """
     torch.manual_seed(schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
     steppers = optimizers(net, schedule.learning_rate)
@@ -123,9 +142,12 @@ def fit(
     progress = _resume(folder / "checkpoint.pt", net, steppers)
     rng = np.random.default_rng([schedule.seed, progress.updates])
     finish_at = 60 * schedule.minutes * (1 - schedule.finish)
-    saved = progress.seconds
+    saved, stopped = progress.seconds, False
     # However slow an update is, it must not skip the finish.
     while progress.seconds < 60 * schedule.minutes or (schedule.finish and not net.quantized):
+        stopped = stop()
+        if stopped or (patience and progress.stale >= patience):
+            break
         began = time.perf_counter()
         if schedule.finish and not net.quantized and progress.seconds >= finish_at:
             torch.save(net.state_dict(), folder / "float.pt")
@@ -138,13 +160,28 @@ def fit(
         progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
-        if progress.seconds - saved > 120:
+        if progress.seconds - saved > every:
             saved = progress.seconds
+            held_out_bits = mean_bits(net, held_out, HELD_OUT_PIXELS, exact=False) if report or patience else math.inf
+            if patience:
+                _keep_best(net, held_out_bits, progress, folder)
             _save(folder / "checkpoint.pt", net, steppers, progress)
             if report:
-                report(progress, mean_bits(net, held_out, 65536, exact=False))
+                report(progress, held_out_bits)
+    if patience and not stopped:
+        _keep_best(net, mean_bits(net, held_out, HELD_OUT_PIXELS, exact=False), progress, folder)
     _save(folder / "checkpoint.pt", net, steppers, progress)
+    if patience and not stopped:
+        net.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     return progress
+
+
+def _keep_best(net: Net, bits: float, progress: Progress, folder: Path) -> None:
+    """Counts reports without a new lowest held-out rate; the weights that have it go to `folder/best.pt`."""
+    progress.stale += 1
+    if bits < progress.best_bits:
+        progress.best_bits, progress.stale = bits, 0
+        torch.save(net.state_dict(), folder / "best.pt")
 
 
 def _update(net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArray[np.float32], ...]) -> float:
@@ -227,22 +264,80 @@ def _start(args: argparse.Namespace) -> Net:
         horizon = args.horizon or (4 if channels == 3 else 3)
         return PixelCNN(CnnShape(channels, horizon, args.width or 256, args.pixelcnn))
     if args.base is not None:
-        from . import local, zoo
-        from .export import restore, shape_of
-
-        is_file = args.base.endswith(".safetensors")
-        model = local.load(Path(args.base), args.name) if is_file else zoo.load(args.base)
-        shape = shape_of(model)
-        return grown(restore(model), shape.blocks if args.nelloc is None else args.nelloc, shape.shared_logits)
+        return start_from(args.base, args.nelloc)
     base = Shape() if args.nelloc is None else nelloc(args.nelloc, args.channels or 3, args.horizon or 3)
     given: dict[str, Any] = {field: getattr(args, field, None) for field in asdict(base)}
     return LocalNet(replace(base, **{field: value for field, value in given.items() if value is not None}))
 
 
+def start_from(base: str, blocks: int | None = None) -> LocalNet:
+    """The network of a model (a name, or a .safetensors file), with more residual blocks if `blocks` says so."""
+    from . import zoo
+    from .export import restore, shape_of
+
+    model = zoo.load(base)
+    shape = shape_of(model)
+    return grown(restore(model), shape.blocks if blocks is None else blocks, shape.shared_logits)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from, and is judged by. `fingerprints`: of the training images, without copies of them."""
+
+    training: PixelSet
+    held_out: PixelSet
+    fingerprints: list[str]
+
+    @classmethod
+    def of(cls, images: list[NDArray[np.uint8]], copy: Callable[..., NDArray[np.uint8]] | None = None) -> "Data":
+        """Sets some images aside and adds `copy` of each of the others. ShearlocError for fewer than 2 images."""
+        training, held_out = split(images)
+        prints = list(map(fingerprint, training))
+        copies = [copy(image) for image in training] if copy else []
+        return cls(PixelSet.of(training + copies), PixelSet.of(held_out), prints)
+
+
+def rounded_by_data(net: LocalNet, data: Data, schedule: Schedule, folder: Path) -> dict[torch.nn.Linear, Tensor]:
+    """Rounds the weights in place after keeping them in `folder/float.pt`; the layers' scales, for `export`."""
+    from .rounding import round_weights
+
+    torch.save(net.state_dict(), folder / "float.pt")
+    sample = net.draw(data.training, np.random.default_rng(schedule.seed), ROUNDING_PIXELS)
+    return round_weights(net, torch.from_numpy(sample[0]))
+
+
+def describe(
+    net: Net, name: str, folders: list[Path], base: str | None, data: Data, schedule: Schedule, progress: Progress
+) -> dict[str, Any]:
+    """The card of a network that has been trained, and rounded if it is to be: what the zoo says of the model."""
+    few = len(data.fingerprints) <= MOST_FINGERPRINTS
+    return {
+        "name": name,
+        "summary": _summary(net, folders, progress),
+        "kind": "local" if isinstance(net, LocalNet) else "pixelcnn",
+        "shape": asdict(net.shape),
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "data": [folder.resolve().name for folder in folders],
+        "base": base and Path(base).name,
+        "training_pixels": int(data.training.ends[-1]),
+        "schedule": asdict(schedule),
+        "threads": torch.get_num_threads(),
+        "updates": progress.updates,
+        "held_out_bits_per_dimension": round(mean_bits(net, data.held_out, 1 << 18, exact=True), 4),
+    } | ({"training_images": data.fingerprints} if few else {})
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Writes a card as JSON, the fingerprints of the training images on one line."""
+    mark = "training_images"
+    text = json.dumps(card | {mark: mark} if mark in card else card, indent=2)
+    path.write_text(text.replace(f': "{mark}"', f": {json.dumps(card.get(mark))}") + "\n", encoding="utf-8")
+
+
 def _summary(net: Net, folders: list[Path], progress: Progress) -> str:
     kind = "RGB" if net.shape.channels == 3 else "gray"
     count = sum(p.numel() for p in net.parameters())
-    data = " and ".join(folder.name for folder in folders)
+    data = " and ".join(folder.resolve().name for folder in folders)
     return f"{kind}, {count:,} parameters, trained {progress.seconds / 60:.0f} minutes on {data}"
 
 
@@ -252,21 +347,16 @@ def main() -> None:
     from rich.progress import TextColumn
 
     from .export import export
-    from .rounding import round_weights
 
     args = _arguments()
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     net = _start(args)
-    shape = net.shape
     finish = args.finish if isinstance(net, LocalNet) else 0.0
     schedule = Schedule(minutes=args.minutes, finish=finish, batch=args.batch, learning_rate=args.rate)
-    images = [image for folder in args.folders for image in load_data(folder, shape.channels)]
-    images, set_aside = split(images)
-    if args.camera_like:
-        rng = np.random.default_rng(schedule.seed)
-        images += [camera_like(image, rng) for image in images]
-    training, held_out = PixelSet.of(images), PixelSet.of(set_aside)
+    images = [image for folder in args.folders for image in load_data(folder, net.shape.channels)]
+    rng = np.random.default_rng(schedule.seed)
+    data = Data.of(images, partial(camera_like, rng=rng) if args.camera_like else None)
     with Bar(*Bar.get_default_columns(), TextColumn("{task.fields[bits]}")) as bar:
         task = bar.add_task(args.name, total=60 * schedule.minutes, bits="")
 
@@ -275,36 +365,21 @@ def main() -> None:
             bar.update(task, completed=progress.seconds, bits=line)
             bar.console.print(f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {line}")
 
-        progress = fit(net, training, held_out, schedule, args.out, report)
+        progress = fit(net, data.training, data.held_out, schedule, args.out, report)
     scales = None
     if not schedule.finish and isinstance(net, LocalNet):
-        torch.save(net.state_dict(), args.out / "float.pt")
-        sample = net.draw(training, np.random.default_rng(schedule.seed), ROUNDING_PIXELS)
-        scales = round_weights(net, torch.from_numpy(sample[0]))
-    card = {
-        "name": args.name,
-        "summary": _summary(net, args.folders, progress),
-        "kind": "local" if isinstance(net, LocalNet) else "pixelcnn",
-        "shape": asdict(shape),
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "data": [folder.name for folder in args.folders],
-        "base": args.base,
-        "camera_like_copies": args.camera_like,
-        "training_pixels": int(training.ends[-1]),
-        "schedule": asdict(schedule),
-        "threads": args.threads,
-        "updates": progress.updates,
-        "held_out_bits_per_dimension": round(mean_bits(net, held_out, 1 << 18, exact=True), 4),
-    }
-    if test := [image for folder in args.folders for image in load_data(folder, shape.channels, "test")]:
+        scales = rounded_by_data(net, data, schedule, args.out)
+    card = describe(net, args.name, args.folders, args.base, data, schedule, progress)
+    card["camera_like_copies"] = args.camera_like
+    if test := [image for folder in args.folders for image in load_data(folder, net.shape.channels, "test")]:
         card["test_images"] = len(test)
         card["test_bits_per_dimension"] = round(mean_bits_of(net, test), 4)
     if isinstance(net, LocalNet):
         export(net, args.name, scales).save(args.out / f"{args.name}.safetensors")
     else:
         torch.save(net.state_dict(), args.out / f"{args.name}.pt")
-    (args.out / f"{args.name}.json").write_text(json.dumps(card, indent=2) + "\n")
-    print(json.dumps(card, indent=2))
+    write_card(args.out / f"{args.name}.json", card)
+    print(json.dumps({key: value for key, value in card.items() if key != "training_images"}, indent=2))
 
 
 if __name__ == "__main__":
