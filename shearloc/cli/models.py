@@ -129,15 +129,19 @@ def _begin(folders: list[Path], channels: int | None, base: str | None, folder: 
     if channels not in (1, 3):
         raise ShearlocError(f"--channels is 1 (gray) or 3 (RGB), not {channels}")
     if net and net.shape.channels != channels:
-        raise ShearlocError(f"model '{base}' has {net.shape.channels} channels, not {channels}")
+        raise ShearlocError(f"model '{base}' is for {_colour(net.shape.channels)} images: leave out --channels")
     arrays = [image for one in folders for image in images.load_data(one, channels, complain=complain)]
     if not arrays:
         raise ShearlocError(f"{', '.join(map(str, folders))}: no images ({' '.join(sorted(images.SUFFIXES))})")
     data = Data.of(arrays)
     count = len(data.fingerprints)
-    typer.echo(f"{count} {'gray' if channels == 1 else 'RGB'} images to learn from, {len(arrays) - count} held out")
+    typer.echo(f"{count} {_colour(channels)} images to learn from, {len(arrays) - count} held out")
     _claim(folder, {"base": base, "channels": channels, "images": sorted(data.fingerprints)})
     return net or LocalNet(Shape() if channels == 3 else Shape(channels=1, width=128)), data
+
+
+def _colour(channels: int) -> str:
+    return "gray" if channels == 1 else "RGB"
 
 
 def _claim(folder: Path, run: dict[str, Any]) -> None:

@@ -168,7 +168,7 @@ def fit(
             _save(folder / "checkpoint.pt", net, steppers, progress)
             if report:
                 report(progress, held_out_bits)
-    if patience and not stopped:
+    if patience and not stopped and progress.stale < patience:
         _keep_best(net, mean_bits(net, held_out, HELD_OUT_PIXELS, exact=False), progress, folder)
     _save(folder / "checkpoint.pt", net, steppers, progress)
     if patience and not stopped:
@@ -329,9 +329,9 @@ def describe(
 
 def write_card(path: Path, card: dict[str, Any]) -> None:
     """Writes a card as JSON, the fingerprints of the training images on one line."""
-    mark = "training_images"
-    text = json.dumps(card | {mark: mark} if mark in card else card, indent=2)
-    path.write_text(text.replace(f': "{mark}"', f": {json.dumps(card.get(mark))}") + "\n", encoding="utf-8")
+    key = "training_images"
+    text = json.dumps(card | {key: 0} if key in card else card, indent=2)
+    path.write_text(text.replace(f'"{key}": 0', f'"{key}": {json.dumps(card.get(key))}') + "\n", encoding="utf-8")
 
 
 def _summary(net: Net, folders: list[Path], progress: Progress) -> str:
