@@ -27,6 +27,7 @@ from shearloc.models.images import (
     JPEG_REDUCTIONS,
     Batch,
     PixelSet,
+    _load_file,
     camera_like,
     channels_of,
     fingerprint,
@@ -469,3 +470,20 @@ def test_a_card_comes_back_and_lists_images_on_one_line(tmp_path: Path) -> None:
         assert json.loads((tmp_path / "card.json").read_text()) == card
     write_card(tmp_path / "card.json", {"training_images": ["0" * 8] * 99, "shape": {"width": 8}})
     assert (tmp_path / "card.json").read_text().count("\n") == 6
+
+
+@pytest.mark.data
+def test_shipped_cards_know_their_training_images(data_folder: Path) -> None:
+    """A photograph is in the cards as it was trained on; those of Kodak are in none."""
+    from shearloc.models import zoo
+
+    for name, channels in (("photo", 3), ("gray", 1)):
+        known = zoo.card(name)["training_images"]
+        kodak = load_folder_of(sorted((data_folder / "kodak").iterdir())[:3], channels)
+        trained = load_folder_of(sorted((data_folder / "photos").iterdir())[:3], channels)
+        assert {fingerprint(image) for image in trained} <= set(known)
+        assert not {fingerprint(image) for image in kodak} & set(known)
+
+
+def load_folder_of(paths: list[Path], channels: int) -> list[NDArray[np.uint8]]:
+    return [image for path in paths for image in _load_file(path, channels)]
