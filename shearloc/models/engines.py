@@ -27,8 +27,6 @@ from .products import has_vnni
 LARGE = 1 << 22
 """Subpixels from which `auto` finds importing torch (about two seconds) worth its speed."""
 
-_on_one: ContextVar[bool] = ContextVar("_on_one", default=False)
-
 
 class Runner:
     """Numpy engine, and what the engines share: write `inputs[:n]`, call `run(n)`."""
@@ -184,21 +182,23 @@ def workers(engine: str, most: int) -> int:
     return max(1, min(most, processors())) if engine in ("torch", "numba") else 1
 
 
+_at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
+
+
 def processors() -> int:
-    """Processors that this thread's work may use."""
-    if _on_one.get():
-        return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processors that this process may use, or as many of them as `at_most` grants."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, _at_most.get() or there)
 
 
 @contextmanager
-def one_processor() -> Iterator[None]:
-    """Keeps what is called in it to one processor (but for NumPy's products): for callers with threads of their own."""
-    token = _on_one.set(True)
+def at_most(count: int) -> Iterator[None]:
+    """Has what is called from here (on this thread) use so many processors: for one of several workers."""
+    token = _at_most.set(count)
     try:
         yield
     finally:
-        _on_one.reset(token)
+        _at_most.reset(token)
 
 
 @contextmanager

@@ -88,6 +88,6 @@ def decode_as(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
 
 def _alone() -> AbstractContextManager[None]:
     """One processor for each chunk: whoever reads many has a thread for each."""
-    from ..models.engines import one_processor
+    from ..models.engines import at_most
 
-    return one_processor()
+    return at_most(1)
