@@ -251,7 +251,7 @@ def _for_chunks(work: Callable[[int], None], count: int, method: int, progress: 
 
     threads = 1 if method == LOCAL else min(processors(), count)
     with ThreadPoolExecutor(threads) as pool:
-        # On the caller's thread where one is enough, so that what is set for that thread holds (`at_most`).
+        # On the caller's thread where one is enough, so that what is set for that thread holds (`engines.at_most`).
         run = map if threads == 1 else pool.map
         for done, _ in enumerate(run(work, range(count)), 1):
             if progress:
