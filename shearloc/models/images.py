@@ -4,7 +4,9 @@ It reads pictures for training only; what `shearloc encode` reads is `codec/plan
 """
 
 import gzip
+import hashlib
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,27 +28,48 @@ TILE = 32
 
 IDX_FILES = {"train": "train-images-idx3-ubyte.gz", "test": "t10k-images-idx3-ubyte.gz"}
 
+SUFFIXES = {".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".jpg", ".jpeg"}
+
+Complain = Callable[[str], None]
+"""What becomes of a file that cannot be used; without it the error is raised."""
+
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
-def load_folder(folder: Path, channels: int) -> list[NDArray[np.uint8]]:
+def load_folder(folder: Path, channels: int, complain: Complain | None = None) -> list[NDArray[np.uint8]]:
     """All images of a folder, by name, as uint8 [H, W, channels] (gray is Pillow's "L"). JPEGs come reduced."""
     arrays = []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in {".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".jpg", ".jpeg"}:
+        if path.suffix.lower() not in SUFFIXES:
             continue
-        with Image.open(path) as image:
-            picture = image.convert("RGB")
-            lossy = image.format == "JPEG"
-        for factor, resampling in JPEG_REDUCTIONS if lossy else [(1.0, Image.Resampling.BOX)]:
-            size = (max(1, int(picture.width / factor)), max(1, int(picture.height / factor)))
-            reduced = picture.resize(size, resampling) if lossy else picture
-            array = np.asarray(reduced if channels == 3 else reduced.convert("L"))
-            arrays.append(array.reshape(array.shape[0], array.shape[1], channels))
+        try:
+            arrays += _load_file(path, channels)
+        except (OSError, ShearlocError) as error:
+            if complain is None:
+                raise
+            complain(f"{path}: left out ({error})")
     return arrays
 
 
-def load_data(folder: Path, channels: int, part: str = "train") -> list[NDArray[np.uint8]]:
+def _load_file(path: Path, channels: int) -> list[NDArray[np.uint8]]:
+    """One array, or of a JPEG one for each reduction."""
+    arrays = []
+    with Image.open(path) as image:
+        if image.mode[0] in "IF":
+            raise ShearlocError("more than 8 bits a sample, which would be cut off")
+        picture = image.convert("RGB")
+        lossy = image.format == "JPEG"
+    for factor, resampling in JPEG_REDUCTIONS if lossy else [(1.0, Image.Resampling.BOX)]:
+        size = (max(1, int(picture.width / factor)), max(1, int(picture.height / factor)))
+        reduced = picture.resize(size, resampling) if lossy else picture
+        array = np.asarray(reduced if channels == 3 else reduced.convert("L"))
+        arrays.append(array.reshape(array.shape[0], array.shape[1], channels))
+    return arrays
+
+
+def load_data(
+    folder: Path, channels: int, part: str = "train", complain: Complain | None = None
+) -> list[NDArray[np.uint8]]:
     """The "train" or "test" images of a data set, each uint8 [H, W, channels].
 
     Known by their content: IDX files as MNIST has them (gray only), and grids of 32 x 32 tiles named `train_*` and
@@ -58,13 +81,48 @@ def load_data(folder: Path, channels: int, part: str = "train") -> list[NDArray[
         if channels != 1:
             raise ShearlocError(f"{folder} holds gray images: train with --channels 1")
         return list(read_idx(idx)[..., None])
-    grids = sorted(folder.glob("*_*.webp"))
-    if grids and all(path.name.startswith(("train_", "test_")) for path in grids):
+    grids = _grids(folder)
+    if grids:
         chosen = [path for path in grids if path.name.startswith(part)]
         return [tile for path in chosen for tile in tiles(_read(path, channels), TILE)]
     if not folder.is_dir():
         raise ShearlocError(f"there is no folder {folder}")
-    return load_folder(folder, channels) if part == "train" else []
+    return load_folder(folder, channels, complain) if part == "train" else []
+
+
+def _grids(folder: Path) -> list[Path]:
+    """The files of a data set of grids; none if it is not one."""
+    grids = sorted(folder.glob("*_*.webp"))
+    return grids if all(path.name.startswith(("train_", "test_")) for path in grids) else []
+
+
+def channels_of(folders: list[Path]) -> int:
+    """1 if all images of these data sets are gray, else 3; files that cannot be read do not count."""
+    for folder in folders:
+        if not (folder / IDX_FILES["train"]).exists() and folder.is_dir():
+            files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES]
+            if not all(map(_is_gray, files)):
+                return 3
+    return 1
+
+
+def _is_gray(path: Path) -> bool:
+    try:
+        with Image.open(path) as image:
+            return image.mode in ("1", "L", "LA") or image.mode[0] in "IF"
+    except OSError:
+        return True
+
+
+def fingerprint(image: NDArray[np.uint8]) -> str:
+    """Eight hexadecimal digits by which an image is known again: uint8 [H, W], [H, W, 1] or [H, W, C].
+
+    They are the first of SHA-256 over the text "H W C " and the bytes. A model's card lists those of the images that it
+    was trained on, as they were trained on: reduced in size, turned to gray.
+    """
+    height, width = image.shape[:2]
+    content = f"{height} {width} {image.size // (height * width)} ".encode() + np.ascontiguousarray(image).tobytes()
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -144,10 +202,10 @@ def _doubled(plane: NDArray[np.float64], shape: tuple[int, ...], smooth: bool) -
 def split(images: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
     """Training and held-out images: every 20th, from the 8th on, is held out; of fewer than 8, the last.
 
-    ValueError for fewer than 2 images.
+    ShearlocError for fewer than 2 images.
     """
     if len(images) < 2:
-        raise ValueError(f"training needs at least 2 images, one of them held out; found {len(images)}")
+        raise ShearlocError(f"training needs at least 2 images, one of them held out; found {len(images)}")
     held_out = range(7, len(images), 20) or range(len(images) - 1, len(images))
     return [images[k] for k in range(len(images)) if k not in held_out], [images[k] for k in held_out]
 

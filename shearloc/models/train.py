@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .context import PREDICTORS
-from .images import PixelSet, camera_like, load_data, split
+from .images import PixelSet, camera_like, fingerprint, load_data, split
 from .local import LocalModel
 from .local_float import LocalNet, Shape, grown
 from .pixelcnn import CnnShape, PixelCNN
@@ -35,8 +36,15 @@ ROUNDING_PIXELS = 200_000
 """Pixels on whose contexts the weights are rounded where there is no quantisation-aware finish."""
 
 ADAPTING_UPDATES = 600
+ADAPTING_SHARE = 0.1
 ADAPTING_RATE = 3e-4
-"""How long and how fast the later layers adapt to a rounded one."""
+"""Updates for later layers to adapt to a rounded one: so many at most, in all that share of the training; and their rate."""
+
+HELD_OUT_PIXELS = 1 << 16
+"""Pixels of the held-out images that a report's rate is of."""
+
+MOST_FINGERPRINTS = 20_000
+"""Training images that a card lists. Of larger sets it has the name only: they are known by it, as CIFAR-10 is."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,9 @@ class Progress:
     seconds: float = 0.0
     updates: int = 0
     running_bits: float = 8.0
+    best_bits: float = math.inf
+    stale: int = 0
+    """The lowest held-out bits so far, and the looks at them since; only where there is a patience."""
 
 
 Report = Callable[[Progress, float], None]
@@ -129,17 +140,29 @@ def fit(
     schedule: Schedule,
     folder: Path,
     report: Report | None = None,
+    *,
+    every: float = 120.0,
+    patience: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one."""
+    """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one.
+
+    A checkpoint is written, and `report` called, `every` so many seconds; also when `stop()` says between two updates
+    that it is enough for now. With `patience`, training ends when the held-out bits have not fallen for so many
+    reports, and `net` has the weights, of `folder/best.pt`, that had the lowest.
+    """
     torch.manual_seed(schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
     steppers = optimizers(net, schedule.learning_rate)
     peaks = [group["lr"] for stepper in steppers for group in stepper.param_groups]
     progress = _resume(folder / "checkpoint.pt", net, steppers)
     rng = np.random.default_rng([schedule.seed, progress.updates])
-    saved = progress.seconds
+    saved, stopped = progress.seconds, False
     # However slow an update is, it must not skip the finish.
     while part_done(schedule, progress) < 1 or (schedule.finish and not net.quantized):
+        stopped = stop()
+        if stopped or (patience and progress.stale >= patience):
+            break
         began = time.perf_counter()
         if schedule.finish and not net.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
             torch.save(net.state_dict(), folder / "float.pt")
@@ -152,13 +175,28 @@ def fit(
         progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
-        if progress.seconds - saved > 120:
+        if progress.seconds - saved > every:
             saved = progress.seconds
+            held_out_bits = mean_bits(net, held_out, HELD_OUT_PIXELS, exact=False) if report or patience else math.inf
+            if patience:
+                _keep_best(net, held_out_bits, progress, folder)
             _save(folder / "checkpoint.pt", net, steppers, progress)
             if report:
-                report(progress, mean_bits(net, held_out, 65536, exact=False))
+                report(progress, held_out_bits)
+    if patience and not stopped and progress.stale < patience:
+        _keep_best(net, mean_bits(net, held_out, HELD_OUT_PIXELS, exact=False), progress, folder)
     _save(folder / "checkpoint.pt", net, steppers, progress)
+    if patience and not stopped:
+        net.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     return progress
+
+
+def _keep_best(net: Net, bits: float, progress: Progress, folder: Path) -> None:
+    """Counts reports without a new lowest held-out rate; the weights that have it go to `folder/best.pt`."""
+    progress.stale += 1
+    if bits < progress.best_bits:
+        progress.best_bits, progress.stale = bits, 0
+        torch.save(net.state_dict(), folder / "best.pt")
 
 
 def _update(net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArray[np.float32], ...]) -> float:
@@ -172,12 +210,12 @@ def _update(net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArra
     return float(loss.detach())
 
 
-def adapt(net: Net, training: PixelSet, batch: int, rng: np.random.Generator) -> None:
+def adapt(net: LocalNet, training: PixelSet, batch: int, updates: int, rng: np.random.Generator) -> None:
     """Trains for a moment what of `net` takes gradients, the rest being rounded: it takes up what rounding costs."""
     free = [parameter for parameter in net.parameters() if parameter.requires_grad]
     stepper = torch.optim.AdamW(free, lr=ADAPTING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
-    for update in range(ADAPTING_UPDATES):
-        stepper.param_groups[0]["lr"] = ADAPTING_RATE * _cosine(update / ADAPTING_UPDATES)
+    for update in range(updates):
+        stepper.param_groups[0]["lr"] = ADAPTING_RATE * _cosine(update / updates)
         _update(net, [stepper], net.draw(training, rng, batch))
 
 
@@ -250,22 +288,84 @@ def _start(args: argparse.Namespace) -> Net:
         horizon = args.horizon or (4 if channels == 3 else 3)
         return PixelCNN(CnnShape(channels, horizon, args.width or 256, args.pixelcnn))
     if args.base is not None:
-        from . import local, zoo
-        from .export import restore, shape_of
-
-        is_file = args.base.endswith(".safetensors")
-        model = local.load(Path(args.base), args.name) if is_file else zoo.load(args.base)
-        shape = shape_of(model)
-        return grown(restore(model), shape.blocks if args.nelloc is None else args.nelloc, shape.shared_logits)
+        return start_from(args.base, args.nelloc)
     base = Shape() if args.nelloc is None else nelloc(args.nelloc, args.channels or 3, args.horizon or 3)
     given: dict[str, Any] = {field: getattr(args, field, None) for field in asdict(base)}
     return LocalNet(replace(base, **{field: value for field, value in given.items() if value is not None}))
 
 
+def start_from(base: str, blocks: int | None = None) -> LocalNet:
+    """The network of a model (a name, or a .safetensors file), with more residual blocks if `blocks` says so."""
+    from . import zoo
+    from .export import restore, shape_of
+
+    model = zoo.load(base)
+    shape = shape_of(model)
+    return grown(restore(model), shape.blocks if blocks is None else blocks, shape.shared_logits)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from, and is judged by. `fingerprints`: of the training images, without copies of them."""
+
+    training: PixelSet
+    held_out: PixelSet
+    fingerprints: list[str]
+
+    @classmethod
+    def of(cls, images: list[NDArray[np.uint8]], copy: Callable[..., NDArray[np.uint8]] | None = None) -> "Data":
+        """Sets some images aside and adds `copy` of each of the others. ShearlocError for fewer than 2 images."""
+        training, held_out = split(images)
+        prints = list(map(fingerprint, training))
+        copies = [copy(image) for image in training] if copy else []
+        return cls(PixelSet.of(training + copies), PixelSet.of(held_out), prints)
+
+
+def rounded_by_data(
+    net: LocalNet, data: Data, schedule: Schedule, progress: Progress, folder: Path
+) -> dict[torch.nn.Linear, Tensor]:
+    """Rounds the weights in place after keeping them in `folder/float.pt`; the layers' scales, for `export`."""
+    from .rounding import round_weights
+
+    torch.save(net.state_dict(), folder / "float.pt")
+    rng = np.random.default_rng(schedule.seed)
+    updates = min(ADAPTING_UPDATES, int(ADAPTING_SHARE * progress.updates) // (len(net.hidden) + 1))
+    sample = torch.from_numpy(net.draw(data.training, rng, ROUNDING_PIXELS)[0])
+    return round_weights(net, sample, lambda: adapt(net, data.training, schedule.batch, updates, rng))
+
+
+def describe(
+    net: Net, name: str, folders: list[Path], base: str | None, data: Data, schedule: Schedule, progress: Progress
+) -> dict[str, Any]:
+    """The card of a network that has been trained, and rounded if it is to be: what the zoo says of the model."""
+    few = len(data.fingerprints) <= MOST_FINGERPRINTS
+    return {
+        "name": name,
+        "summary": _summary(net, folders, progress),
+        "kind": "local" if isinstance(net, LocalNet) else "pixelcnn",
+        "shape": asdict(net.shape),
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "data": [folder.resolve().name for folder in folders],
+        "base": base and Path(base).name,
+        "training_pixels": int(data.training.ends[-1]),
+        "schedule": asdict(schedule),
+        "threads": torch.get_num_threads(),
+        "updates": progress.updates,
+        "held_out_bits_per_dimension": round(mean_bits(net, data.held_out, 1 << 18, exact=True), 4),
+    } | ({"training_images": data.fingerprints} if few else {})
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Writes a card as JSON, the fingerprints of the training images on one line."""
+    key = "training_images"
+    text = json.dumps(card | {key: 0} if key in card else card, indent=2)
+    path.write_text(text.replace(f'"{key}": 0', f'"{key}": {json.dumps(card.get(key))}') + "\n", encoding="utf-8")
+
+
 def _summary(net: Net, folders: list[Path], progress: Progress) -> str:
     kind = "RGB" if net.shape.channels == 3 else "gray"
     count = sum(p.numel() for p in net.parameters())
-    data = " and ".join(folder.name for folder in folders)
+    data = " and ".join(folder.resolve().name for folder in folders)
     return f"{kind}, {count:,} parameters, trained {progress.seconds / 60:.0f} minutes on {data}"
 
 
@@ -275,21 +375,16 @@ def main() -> None:
     from rich.progress import TextColumn
 
     from .export import export
-    from .rounding import round_weights
 
     args = _arguments()
     torch.set_num_threads(args.threads)
     keep_freed_memory()
     net = _start(args)
-    shape = net.shape
     finish = args.finish if isinstance(net, LocalNet) else 0.0
     schedule = Schedule(minutes=args.minutes, finish=finish, batch=args.batch, learning_rate=args.rate)
-    images = [image for folder in args.folders for image in load_data(folder, shape.channels)]
-    images, set_aside = split(images)
-    if args.camera_like:
-        rng = np.random.default_rng(schedule.seed)
-        images += [camera_like(image, rng) for image in images]
-    training, held_out = PixelSet.of(images), PixelSet.of(set_aside)
+    images = [image for folder in args.folders for image in load_data(folder, net.shape.channels)]
+    rng = np.random.default_rng(schedule.seed)
+    data = Data.of(images, partial(camera_like, rng=rng) if args.camera_like else None)
     with Bar(*Bar.get_default_columns(), TextColumn("{task.fields[bits]}")) as bar:
         task = bar.add_task(args.name, total=60 * schedule.minutes, bits="")
 
@@ -298,37 +393,21 @@ def main() -> None:
             bar.update(task, completed=progress.seconds, bits=line)
             bar.console.print(f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {line}")
 
-        progress = fit(net, training, held_out, schedule, args.out, report)
+        progress = fit(net, data.training, data.held_out, schedule, args.out, report)
     scales = None
     if not schedule.finish and isinstance(net, LocalNet):
-        torch.save(net.state_dict(), args.out / "float.pt")
-        rng = np.random.default_rng(schedule.seed)
-        sample = net.draw(training, rng, ROUNDING_PIXELS)
-        scales = round_weights(net, torch.from_numpy(sample[0]), lambda: adapt(net, training, schedule.batch, rng))
-    card = {
-        "name": args.name,
-        "summary": _summary(net, args.folders, progress),
-        "kind": "local" if isinstance(net, LocalNet) else "pixelcnn",
-        "shape": asdict(shape),
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "data": [folder.name for folder in args.folders],
-        "base": args.base,
-        "camera_like_copies": args.camera_like,
-        "training_pixels": int(training.ends[-1]),
-        "schedule": asdict(schedule),
-        "threads": args.threads,
-        "updates": progress.updates,
-        "held_out_bits_per_dimension": round(mean_bits(net, held_out, 1 << 18, exact=True), 4),
-    }
-    if test := [image for folder in args.folders for image in load_data(folder, shape.channels, "test")]:
+        scales = rounded_by_data(net, data, schedule, progress, args.out)
+    card = describe(net, args.name, args.folders, args.base, data, schedule, progress)
+    card["camera_like_copies"] = args.camera_like
+    if test := [image for folder in args.folders for image in load_data(folder, net.shape.channels, "test")]:
         card["test_images"] = len(test)
         card["test_bits_per_dimension"] = round(mean_bits_of(net, test), 4)
     if isinstance(net, LocalNet):
         export(net, args.name, scales).save(args.out / f"{args.name}.safetensors")
     else:
         torch.save(net.state_dict(), args.out / f"{args.name}.pt")
-    (args.out / f"{args.name}.json").write_text(json.dumps(card, indent=2) + "\n")
-    print(json.dumps(card, indent=2))
+    write_card(args.out / f"{args.name}.json", card)
+    print(json.dumps({key: value for key, value in card.items() if key != "training_images"}, indent=2))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,10 @@ from shearloc.models.images import (
     JPEG_REDUCTIONS,
     Batch,
     PixelSet,
+    _load_file,
     camera_like,
+    channels_of,
+    fingerprint,
     load_data,
     load_folder,
     read_idx,
@@ -216,6 +219,7 @@ def test_the_command(picture: Picture, tmp_path: Path) -> None:
     assert (card["name"], card["data"], card["shape"]["width"]) == ("t", ["images"], 16)
     assert card["training_pixels"] == sum((40 + k) * 48 for k in range(9) if k != 7)
     assert card["updates"] > 0
+    assert card["training_images"] == [fingerprint(picture(40 + k, 48, 3)) for k in range(9) if k != 7]
     assert 0 < card["held_out_bits_per_dimension"] < 8
     assert (tmp_path / "run" / "checkpoint.pt").exists()
 
@@ -397,3 +401,103 @@ def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
     assert card["shape"]["width"] == 8 and card["camera_like_copies"] is True
     assert load(tmp_path / "out" / "more.safetensors", "more").components == 2
     assert (tmp_path / "out" / "float.pt").exists()
+
+
+@pytest.mark.usefixtures("ticking")
+def test_training_stops_when_it_is_told_to(pixels: PixelSet, tmp_path: Path) -> None:
+    """Between two updates, with a checkpoint; then it goes on as if nothing had been."""
+    from shearloc.models.train import Schedule, fit
+
+    schedule, calls = Schedule(minutes=0.5, batch=64, finish=0.0), iter(range(99))
+    stopped = fit(small_net(), pixels, pixels, schedule, tmp_path, stop=lambda: next(calls) == 7)
+    assert stopped.updates == 7
+    net = small_net(seed=1)
+    assert fit(net, pixels, pixels, schedule, tmp_path).updates == 30
+
+
+@pytest.mark.usefixtures("ticking")
+def test_training_ends_when_the_held_out_images_gain_no_more(
+    pixels: PixelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After `patience` looks without a new best, with the weights that had it; a call after that trains no further."""
+    import torch
+
+    from shearloc.models import train
+
+    looks: list[tuple[float, dict[str, Any]]] = []
+    net = small_net()
+    seen = [5.0, 4.0, 4.5, 3.0, 3.1, 3.2, 3.0]
+
+    def mean_bits(net: Any, *_: object, **__: object) -> float:
+        looks.append((seen[len(looks)], {key: value.clone() for key, value in net.state_dict().items()}))
+        return looks[-1][0]
+
+    monkeypatch.setattr(train, "mean_bits", mean_bits)
+    schedule = train.Schedule(minutes=5, batch=64, finish=0.0)
+    progress = train.fit(net, pixels, pixels, schedule, tmp_path, every=2, patience=3)
+    assert (progress.updates, progress.best_bits) == (7 * 3, 3.0)
+    assert all(torch.equal(value, looks[3][1][key]) for key, value in net.state_dict().items())
+    again = train.fit(small_net(seed=1), pixels, pixels, schedule, tmp_path, every=2, patience=3)
+    assert again.updates == progress.updates
+
+
+def test_fingerprints_tell_images(picture: Picture) -> None:
+    """Pinned: cards keep them. The size counts, a third axis of one channel does not."""
+    gray = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    assert fingerprint(gray) == fingerprint(gray[..., None]) == fingerprint(np.asfortranarray(gray)) == "aa098345"
+    others = [gray.T, gray.reshape(3, 2), gray.reshape(1, 2, 3), gray + np.uint8(1)]
+    assert len({fingerprint(one) for one in [gray, *others]}) == 5
+
+
+def test_files_that_cannot_be_read(picture: Picture, tmp_path: Path) -> None:
+    """They stop a reading, or are told and left out; so are samples that would be cut to 8 bits."""
+    Image.fromarray(picture(5, 6, 3)).save(tmp_path / "a.png")
+    Image.fromarray(picture(5, 6, 1).astype(np.uint16) * 99).save(tmp_path / "deep.png")
+    (tmp_path / "text.png").write_text("hello")
+    told: list[str] = []
+    assert len(load_folder(tmp_path, 3, told.append)) == 1
+    assert [line.split(": left out (")[0] for line in told] == [str(tmp_path / "deep.png"), str(tmp_path / "text.png")]
+    with pytest.raises(ShearlocError, match="more than 8 bits"):
+        load_folder(tmp_path, 3)
+
+
+def test_gray_or_colour(picture: Picture, tmp_path: Path) -> None:
+    gray, colour, digits = (tmp_path / name for name in ("gray", "colour", "digits"))
+    for folder in (gray, colour, digits):
+        folder.mkdir()
+    Image.fromarray(picture(5, 6, 1)).save(gray / "a.png")
+    Image.fromarray(picture(5, 6, 1)).convert("1").save(gray / "b.png")
+    (gray / "text.png").write_text("hello")
+    Image.fromarray(picture(5, 6, 1)).save(colour / "a.png")
+    Image.fromarray(picture(5, 6, 3)).save(colour / "b.png")
+    write_idx(digits / "train-images-idx3-ubyte.gz", np.zeros((2, 4, 4), np.uint8))
+    assert [channels_of(folders) for folders in ([gray], [digits], [gray, digits])] == [1, 1, 1]
+    assert [channels_of(folders) for folders in ([colour], [gray, colour])] == [3, 3]
+
+
+def test_a_card_comes_back_and_lists_images_on_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from shearloc.models.train import write_card
+
+    for card in ({"name": "training_images", "training_images": ["00000000", "ffffffff"]}, {"name": "n"}):
+        write_card(tmp_path / "card.json", card)
+        assert json.loads((tmp_path / "card.json").read_text()) == card
+    write_card(tmp_path / "card.json", {"training_images": ["0" * 8] * 99, "shape": {"width": 8}})
+    assert (tmp_path / "card.json").read_text().count("\n") == 6
+
+
+@pytest.mark.data
+def test_shipped_cards_know_their_training_images(data_folder: Path) -> None:
+    """A photograph is in the cards as it was trained on; those of Kodak are in none."""
+    from shearloc.models import zoo
+
+    for name, channels in (("photo", 3), ("gray", 1)):
+        known = zoo.card(name)["training_images"]
+        kodak = load_folder_of(sorted((data_folder / "kodak").iterdir())[:3], channels)
+        trained = load_folder_of(sorted((data_folder / "photos").iterdir())[:3], channels)
+        assert {fingerprint(image) for image in trained} <= set(known)
+        assert not {fingerprint(image) for image in kodak} & set(known)
+
+
+def load_folder_of(paths: list[Path], channels: int) -> list[NDArray[np.uint8]]:
+    return [image for path in paths for image in _load_file(path, channels)]
