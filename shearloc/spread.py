@@ -65,7 +65,7 @@ def on_cluster(
 
         futures = {client.submit(work, task, pure=False): task for task in tasks}
         try:
-            for future in as_done(list(futures)):
+            for future in as_done(list(futures), loop=client.loop):
                 task = futures.pop(future)
                 error = future.exception()
                 if isinstance(error, KilledWorker):

@@ -65,7 +65,7 @@ class ShardHead:
 
 @dataclass(frozen=True)
 class Stream:
-    """Where a `.shl` file or archive lies in a shard: bytes, and the CRC-32C of them."""
+    """Where a `.shl` file or archive lies in a shard: bytes, and the CRC-32 (not 32C) of them."""
 
     shard: int
     offset: int
@@ -118,9 +118,14 @@ def pack_shard_head(head: ShardHead) -> bytes:
     return fields + u32(crc32c(fields))
 
 
+def stream_checksum(stream: "bytes | memoryview") -> int:
+    """CRC-32, zlib's. Streams end with a CRC-32C, so that CRC-32C of them all is the same at equal length."""
+    return zlib.crc32(stream)
+
+
 def pack_record(names: Sequence[str], stream: bytes) -> bytes:
     """A record: the names of a stream's images, and the stream."""
-    fields = varint(len(names)) + varint(len(stream)) + u32(crc32c(stream)) + string(_pack_names(names))
+    fields = varint(len(names)) + varint(len(stream)) + u32(stream_checksum(stream)) + string(_pack_names(names))
     return RECORD + fields + u32(crc32c(RECORD + fields)) + stream
 
 
@@ -160,7 +165,7 @@ def read_shard(path: Path) -> Shard:
         images += len(record.names)
         if at > len(data):
             problems.append(f"cut short: {_which(record.names)} lost, and any after")
-        elif crc32c(memoryview(data)[record.stream.offset : at]) != record.stream.checksum:
+        elif stream_checksum(memoryview(data)[record.stream.offset : at]) != record.stream.checksum:
             problems.append(f"damaged: {_which(record.names)} lost, the checksum does not match")
         else:
             records.append(record)
@@ -510,7 +515,7 @@ class Collection:
                 data = _read(file, stream.offset, stream.length)
         except FileNotFoundError:
             raise CorruptError("the shard is missing") from None
-        if len(data) == stream.length and crc32c(data) == stream.checksum:
+        if len(data) == stream.length and stream_checksum(data) == stream.checksum:
             return data
         if stream.shard not in self._sound:
             self._sound[stream.shard] = _is_sound(path)
