@@ -68,6 +68,7 @@ CONTEXTS = [(3, 1, 0.2), (1, 0, 2.0), (2, 2, 2.0), (4, 1, 0.2)]
 """Horizon, reach and spread of `tiny_model`."""
 
 
+@settings(max_examples=30)
 @given(batches(), st.sampled_from(CONTEXTS))
 def test_frequencies_are_those_of_the_other_engines(
     tiny_model: Models, where: str, images: Images, context: tuple[int, int, float]
@@ -78,7 +79,7 @@ def test_frequencies_are_those_of_the_other_engines(
         assert one.dtype == other.dtype and np.array_equal(one, other)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(batches(), st.sampled_from(CONTEXTS), st.integers(1, 7))
 def test_any_images_come_back(
     tiny_model: Models, where: str, images: Images, context: tuple[int, int, float], lanes: int
@@ -220,7 +221,7 @@ def test_a_step_does_not_wait_for_the_host(tiny_model: Models, picture: Callable
     model, images = tiny_model(3), picture(6, 7, 3)[None]
     stacks = Stacks(encoded(model, images, 2), 2)
     for sequential in (False, True):
-        decoder = device._Decoder(model, stacks, (1, 6, 7), "meta", sequential)
+        decoder = device._Decoder(model, stacks, (1, 6, 7), "meta", sequential, fused=False)
         with torch.no_grad():
             decoder.step(3)
         with pytest.raises(RuntimeError, match="meta"):
@@ -243,6 +244,12 @@ def test_progress_ends_with_the_total(tiny_model: Models, picture: Callable[...,
     for reports in told.values():
         assert reports == sorted(reports) and reports[-1][0] == reports[-1][1] > 0
     assert len(told["decoding"]) == 2
+
+
+@needs_cuda
+def test_fused_steps_do_the_same(small: Small) -> None:
+    model, images, payload = small
+    assert np.array_equal(device.decode_images(model, payload, 3, images.shape[:3], fused=True), images)
 
 
 @needs_cuda
