@@ -163,20 +163,22 @@ def search(mixture: Mixtures, targets: Tensor, tables: Tables) -> tuple[Tensor, 
 
 
 def pop(
-    heads: Tensor, tops: Tensor, words: Tensor, symbols: Mixtures, used: Tensor, tables: Tables
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Pops one symbol from every lane that is used: levels, heads and tops, int64 [lanes] each.
+    heads: Tensor, tops: Tensor, words: Tensor, symbols: Mixtures, used: Tensor, tables: Tables, values: Tensor
+) -> None:
+    """Pops one symbol from every lane that is used: changes heads and tops, and fills `values`, int64 [lanes] each.
 
     Heads are uint64 to the coder: sums and products are the same bits in int64, and what is shifted in is cut off.
     """
     targets = heads & ((1 << cdf.PRECISION) - 1)
-    values, starts, ends = search(symbols, targets, tables)
+    found, starts, ends = search(symbols, targets, tables)
     high = (heads >> cdf.PRECISION) & ((1 << 64 - cdf.PRECISION) - 1)
     popped = torch.addcmul(targets - starts, ends - starts, high)
     short = (popped >> 32) == 0
     # A lane that has run dry reads on below its words, in the end again and again the first of all.
     popped = torch.where(short, popped << 32 | words[(tops - 1).clamp(min=0)], popped)
-    return values, torch.where(used, popped, heads), tops - (short & used).to(torch.int64)
+    values.copy_(found)
+    heads.copy_(torch.where(used, popped, heads))
+    tops.sub_((short & used).to(torch.int64))
 
 
 class Outputs(NamedTuple):
@@ -410,9 +412,7 @@ class _Decoder:
             for begin in range(0, rounds * lanes, lanes):
                 part = slice(begin, begin + lanes)
                 one = Mixtures(*(field[part] for field in symbols))
-                values[part, c], heads, tops = self.pop(self.heads, self.tops, self.words, one, used[part], self.tables)
-                self.heads.copy_(heads)
-                self.tops.copy_(tops)
+                self.pop(self.heads, self.tops, self.words, one, used[part], self.tables, values[part, c])
         self.canvas.flat[places] = values.to(torch.int16)
         self.t += 1
 
