@@ -11,9 +11,10 @@ slice of every tensor, and pops one symbol from each lane; lanes that have fewer
 Sums that need more than int32 are int64, or products in float64 of integers below 2^53.
 """
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,14 +31,14 @@ from .wavefront import CHUNK, Frequencies, Pixels, Progress, check_lanes
 
 BATCH = 1 << 16
 """Pixels that the encoder takes at a time."""
+FUSED = 1 << 24
+"""Subpixels from which it is worth most of a minute to have the step compiled."""
 ROWS = 32
 """Fewest rows of an int8 product: CUDA's wants more than 16."""
 OUTSIDE = 512
 """A level outside the image: differences to it are out of the range of all others, and shown as 0."""
 LARGEST = 255
 """Largest magnitude of a difference between levels."""
-COARSE, FINE = 16, 16
-"""A search looks at each 16th level first, then at the 16 that are left."""
 
 
 # --- The network -----------------------------------------------------------------------------------------------
@@ -94,10 +95,6 @@ class Mixtures(NamedTuple):
     inverses: Tensor
     addends: Tensor
 
-    def part(self, begin: int, end: int) -> "Mixtures":
-        """The symbols begin .. end - 1."""
-        return Mixtures(*(field[begin:end] for field in self))
-
 
 class Tables(NamedTuple):
     """What `codec/cdf.py` computes symbol by symbol, as tables: one look-up is one operation.
@@ -150,12 +147,38 @@ def cumulative(mixture: Mixtures, x: Tensor, tables: Tables) -> Tensor:
 
 def search(mixture: Mixtures, targets: Tensor, tables: Tables) -> tuple[Tensor, Tensor, Tensor]:
     """The x with F(x) <= target < F(x + 1), F(x) and F(x + 1), int64 [n] each, for targets int64 [n]."""
-    targets = targets[:, None]
-    coarse = torch.arange(COARSE, cdf.LEVELS, COARSE, device=targets.device)[None]
-    low = (cumulative(mixture, coarse, tables) <= targets).sum(1, keepdim=True) * COARSE
-    found = cumulative(mixture, low + torch.arange(FINE + 1, device=targets.device), tables)
-    at = (found[:, 1:FINE] <= targets).sum(1, keepdim=True)
-    return (low + at)[:, 0], found.gather(1, at)[:, 0], found.gather(1, at + 1)[:, 0]
+    low, start, end = torch.zeros_like(targets), torch.zeros_like(targets), torch.full_like(targets, 1 << cdf.PRECISION)
+    half = cdf.LEVELS >> 1
+    while half:
+        middle = low + half
+        value = cumulative(mixture, middle[:, None], tables)[:, 0]
+        below = value <= targets
+        low, start, end = (
+            torch.where(below, middle, low),
+            torch.where(below, value, start),
+            torch.where(below, end, value),
+        )
+        half >>= 1
+    return low, start, end
+
+
+def pop(
+    heads: Tensor, tops: Tensor, words: Tensor, symbols: Mixtures, used: Tensor, tables: Tables, values: Tensor
+) -> None:
+    """Pops one symbol from every lane that is used: changes heads and tops, and fills `values`, int64 [lanes] each.
+
+    Heads are uint64 to the coder: sums and products are the same bits in int64, and what is shifted in is cut off.
+    """
+    targets = heads & ((1 << cdf.PRECISION) - 1)
+    found, starts, ends = search(symbols, targets, tables)
+    high = (heads >> cdf.PRECISION) & ((1 << 64 - cdf.PRECISION) - 1)
+    popped = torch.addcmul(targets - starts, ends - starts, high)
+    short = (popped >> 32) == 0
+    # A lane that has run dry reads on below its words, in the end again and again the first of all.
+    popped = torch.where(short, popped << 32 | words[(tops - 1).clamp(min=0)], popped)
+    values.copy_(found)
+    heads.copy_(torch.where(used, popped, heads))
+    tops.sub_((short & used).to(torch.int64))
 
 
 class Outputs(NamedTuple):
@@ -326,14 +349,19 @@ def decode_images(
     progress: Progress | None = None,
     device: str = "cuda",
     sequential: bool = False,
+    fused: bool | None = None,
 ) -> Pixels:
     """As `wavefront.decode_images`, or `gathered.decode_sequential`: uint8 [N, H, W, C]. CorruptError for damage.
 
-    Damage is looked for at the end only. What progress is told is what the device has been given to do.
+    Damage is looked for at the end only. What progress is told is what the device has been given to do. `fused`: let
+    torch.compile make few kernels of a step's many operations; by itself only on CUDA, for FUSED subpixels or more.
     """
     check_lanes(lanes, size[0] * size[1])
     stacks = stream.Stacks(payload, lanes)
-    decoder = _Decoder(model, stacks, size, device, sequential)
+    if fused is None:
+        large = size[0] * size[1] * size[2] * model.channels >= FUSED
+        fused = large and device == "cuda" and importlib.util.find_spec("triton") is not None
+    decoder = _Decoder(model, stacks, size, device, sequential, fused)
     steps = len(decoder.sizes)
     with _launcher(decoder.step, device) as launch:
         for t, rounds in enumerate(_rounds(-(-decoder.sizes // lanes)).tolist()):
@@ -350,7 +378,13 @@ class _Decoder:
     """What a decoder keeps on the device; `step` decodes the next step's pixels, and changes it in place only."""
 
     def __init__(
-        self, model: LocalModel, stacks: stream.Stacks, size: tuple[int, int, int], device: str, sequential: bool
+        self,
+        model: LocalModel,
+        stacks: stream.Stacks,
+        size: tuple[int, int, int],
+        device: str,
+        sequential: bool,
+        fused: bool,
     ) -> None:
         images, height, width = size
         # In the sequential order an image is sheared so far that a step has one pixel, and images follow one another.
@@ -362,27 +396,39 @@ class _Decoder:
         self.tables = device_tables(device)
         self.heads = torch.from_numpy(stacks.heads.view(np.int64)).to(device, copy=True)
         self.tops = torch.from_numpy(stacks.tops).to(device, copy=True)
-        # A lane that has run dry reads on below, in the end again and again the first word.
-        words = np.append(stacks.words, np.uint32(0)).astype(np.int64)
+        words = np.append(stacks.words, np.uint32(0)).astype(np.int64)  # at least one, whatever a payload says
         self.words = torch.from_numpy(words).to(device)
         self.t = torch.zeros((), dtype=torch.int64, device=device)
+        made: Any = torch.compile if fused else lambda part: part
+        self.look, self.expect, self.pop = made(self._look), made(self._expect), made(pop)
 
     def step(self, rounds: int) -> None:
         """The next step, whose lanes have at most `rounds` pixels each."""
-        canvas, head, lanes = self.canvas, self.head, len(self.heads)
-        places, used = self._places(rounds)
-        inputs, predictions = canvas.contexts(places)
-        totals = network(self.layers, inputs)[:, : len(head.bias)] + head.bias
-        values, seen = torch.zeros_like(predictions), torch.zeros_like(predictions, dtype=torch.float64)
-        for c in range(predictions.shape[1]):
-            params = parameters(head, totals, c, predictions, values - predictions, seen)
-            symbols = mixtures(params, head.components, self.tables)
+        lanes, channels = len(self.heads), self.canvas.flat.shape[1]
+        places, used, predictions, totals = self.look(rounds)
+        values = torch.zeros_like(predictions)
+        for c in range(channels):
+            symbols = self.expect(c, predictions, totals, values)
             for begin in range(0, rounds * lanes, lanes):
                 part = slice(begin, begin + lanes)
-                values[part, c] = self._pop(symbols.part(begin, begin + lanes), used[part])
-            seen[:, c] = canvas.shown(values[:, c] - predictions[:, c])
-        canvas.flat[places.masked_fill_(~used, canvas.nowhere)] = values.to(torch.int16)
+                one = Mixtures(*(field[part] for field in symbols))
+                self.pop(self.heads, self.tops, self.words, one, used[part], self.tables, values[part, c])
+        self.canvas.flat[places] = values.to(torch.int16)
         self.t += 1
+
+    def _look(self, rounds: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Of the step's slots: places to write to, whether they are used, predictions, and the network's outputs."""
+        places, used = self._places(rounds)
+        inputs, predictions = self.canvas.contexts(places)
+        totals = network(self.layers, inputs)[:, : len(self.head.bias)] + self.head.bias
+        return places.masked_fill(~used, self.canvas.nowhere), used, predictions, totals
+
+    def _expect(self, channel: int, predictions: Tensor, totals: Tensor, values: Tensor) -> Mixtures:
+        """A channel's distributions in all slots, given the earlier channels' values."""
+        differences = values - predictions
+        seen = self.canvas.shown(differences).to(torch.float64)
+        params = parameters(self.head, totals, channel, predictions, differences, seen)
+        return mixtures(params, self.head.components, self.tables)
 
     def _places(self, rounds: int) -> tuple[Tensor, Tensor]:
         """Places of the step's slots, int64 [slots], and which are used; those that are not repeat the last pixel."""
@@ -400,20 +446,6 @@ class _Decoder:
         rows = rows.clamp(min=1)  # some steps have no pixel
         row = first_row + pixel % rows
         return self.canvas.place(first_image + pixel // rows, row, t - row * o), used
-
-    def _pop(self, symbols: Mixtures, used: Tensor) -> Tensor:
-        """Pops one symbol from each lane that is used; levels int64 [lanes]."""
-        # Heads are uint64 to the coder; int64 sums and products are the same bits, and shifts are masked.
-        heads, mask = self.heads, (1 << cdf.PRECISION) - 1
-        targets = heads & mask
-        values, starts, ends = search(symbols, targets, self.tables)
-        high = (heads >> cdf.PRECISION) & ((1 << 64 - cdf.PRECISION) - 1)
-        heads = torch.addcmul(targets - starts, ends - starts, high)
-        short = (heads >> 32) == 0
-        refilled = heads << 32 | self.words[(self.tops - 1).clamp_(min=0)]
-        self.heads.copy_(torch.where(used, torch.where(short, refilled, heads), self.heads))
-        self.tops.sub_((short & used).to(torch.int64))
-        return values
 
     def finish(self, stacks: stream.Stacks) -> Pixels:
         """The pixels, after all steps; brings the stacks up to date. CorruptError as `lanes.Stacks.finish`."""

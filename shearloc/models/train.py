@@ -38,7 +38,7 @@ ROUNDING_PIXELS = 200_000
 ADAPTING_UPDATES = 600
 ADAPTING_SHARE = 0.1
 ADAPTING_RATE = 3e-4
-"""Updates for later layers to adapt to a rounded one: how many at most, in what share of the training all, their rate."""
+"""Updates for later layers to adapt to a rounded one: how many at most, in what share of the training, their rate."""
 
 HELD_OUT_PIXELS = 1 << 16
 """Pixels of the held-out images that a report's rate is of."""

@@ -4,6 +4,7 @@ The network alone is tested in models/test_engines.py.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -17,7 +18,7 @@ from shearloc.codec.gathered import decode_parallel, decode_sequential, encode_s
 from shearloc.codec.lanes import Stacks
 from shearloc.codec.wavefront import decode_images, encode_images, frequencies
 from shearloc.errors import CorruptError
-from shearloc.models.local import LocalModel
+from shearloc.models.local import LocalModel, load
 
 torch = pytest.importorskip("torch")
 from shearloc.codec import device  # noqa: E402
@@ -28,6 +29,7 @@ Models = Callable[..., LocalModel]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 has_cuda = torch.cuda.is_available()
+WEIGHTS = Path(wavefront.__file__).parents[1] / "models" / "weights"
 needs_cuda = pytest.mark.skipif(not has_cuda, reason="needs a GPU")
 
 
@@ -68,6 +70,7 @@ CONTEXTS = [(3, 1, 0.2), (1, 0, 2.0), (2, 2, 2.0), (4, 1, 0.2)]
 """Horizon, reach and spread of `tiny_model`."""
 
 
+@settings(max_examples=30)
 @given(batches(), st.sampled_from(CONTEXTS))
 def test_frequencies_are_those_of_the_other_engines(
     tiny_model: Models, where: str, images: Images, context: tuple[int, int, float]
@@ -78,7 +81,7 @@ def test_frequencies_are_those_of_the_other_engines(
         assert one.dtype == other.dtype and np.array_equal(one, other)
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(batches(), st.sampled_from(CONTEXTS), st.integers(1, 7))
 def test_any_images_come_back(
     tiny_model: Models, where: str, images: Images, context: tuple[int, int, float], lanes: int
@@ -117,9 +120,7 @@ def test_models_as_the_thesis_has_them(
 
 @pytest.mark.parametrize("name", ["photo", "gray", "nelloc-r0"])
 def test_shipped_models(picture: Callable[..., Images], where: str, name: str) -> None:
-    from shearloc.models import zoo
-
-    model = zoo.load(name)
+    model = load(WEIGHTS / f"{name}.safetensors", name)  # the zoo needs a package more
     images = np.stack([picture(6, 11, model.channels), picture(6, 11, 3)[:, :, : model.channels].squeeze()])
     images = images.reshape(2, 6, 11, model.channels)
     payload = encoded(model, images, 3)
@@ -220,7 +221,7 @@ def test_a_step_does_not_wait_for_the_host(tiny_model: Models, picture: Callable
     model, images = tiny_model(3), picture(6, 7, 3)[None]
     stacks = Stacks(encoded(model, images, 2), 2)
     for sequential in (False, True):
-        decoder = device._Decoder(model, stacks, (1, 6, 7), "meta", sequential)
+        decoder = device._Decoder(model, stacks, (1, 6, 7), "meta", sequential, fused=False)
         with torch.no_grad():
             decoder.step(3)
         with pytest.raises(RuntimeError, match="meta"):
@@ -243,6 +244,12 @@ def test_progress_ends_with_the_total(tiny_model: Models, picture: Callable[...,
     for reports in told.values():
         assert reports == sorted(reports) and reports[-1][0] == reports[-1][1] > 0
     assert len(told["decoding"]) == 2
+
+
+@needs_cuda
+def test_fused_steps_do_the_same(small: Small) -> None:
+    model, images, payload = small
+    assert np.array_equal(device.decode_images(model, payload, 3, images.shape[:3], fused=True), images)
 
 
 @needs_cuda
