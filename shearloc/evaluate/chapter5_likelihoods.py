@@ -34,7 +34,8 @@ Table = dict[str, dict[str, float]]
 class Budget:
     """Updates of each local model and, beyond those, of each full one; images of `train` (None: all) and `test`.
 
-    `warm`: local models go on from the shipped one of their kind, and at `later_learning_rate` as full ones do.
+    `warm`: local models go on from the shipped one of their kind, with a block more if it has none, and at
+    `later_learning_rate` as full ones do.
     """
 
     updates: int = 10_000
@@ -65,7 +66,7 @@ class Kind:
 
 
 GRAY = Kind("fashion-mnist", ("fashion-mnist", "mnist"), 1, (1, 2, 3, 4, 5), 3, 5, "nelloc-gray")
-COLOUR = Kind("cifar10", ("cifar10", "photos"), 3, (2, 3, 4, 5), 4, 10, "nelloc-r1")
+COLOUR = Kind("cifar10", ("cifar10", "photos"), 3, (2, 3, 4, 5), 4, 10, "nelloc-r0")
 COMPARED_HORIZON = 3
 """Of the local models that tables 5.1 and 5.2 compare with the full ones."""
 
@@ -78,7 +79,7 @@ class Study:
     data: Path
     folder: Path
     notice: Notice
-    networks: dict[str, dict[str, int]] = field(default_factory=dict)
+    networks: dict[str, dict[str, int | str]] = field(default_factory=dict)
 
     def table(self, name: str) -> Table:
         """One of `chapter5.TRAINED`."""
@@ -113,8 +114,10 @@ class Study:
         """The local model of this horizon, its folder, and its updates; trained where it is not there."""
         torch.manual_seed(1)
         if self.budget.warm:
-            shipped = grown(restore(zoo.load(kind.shipped)), 1, shared_logits=kind.channels > 1)
-            net, rate = with_horizon(shipped, horizon), self.budget.later_learning_rate
+            shipped = zoo.load(kind.shipped)
+            self.networks[kind.shipped] = {"fingerprint": shipped.fingerprint.hex()}
+            block = grown(restore(shipped), 1, shared_logits=kind.channels > 1)
+            net, rate = with_horizon(block, horizon), self.budget.later_learning_rate
         else:
             net, rate = LocalNet(nelloc(1, kind.channels, horizon)), self.budget.learning_rate
         schedule = self._schedule(self.budget.updates, rate)
