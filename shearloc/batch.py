@@ -172,7 +172,7 @@ def encode_archive(job: Job, how: Encoding, steps: int, existing: Existing, begi
     bits = 8 * len(data) / images.size
     return (
         f"{job.source} {len(images):,} images -> {job.target} {len(data):,} bytes, {bits:.3f} bits per subpixel, "
-        f"{time.perf_counter() - start:.1f} s" + (", verified" if how.verify else "")
+        f"{_initial_cost(data)}{time.perf_counter() - start:.1f} s" + (", verified" if how.verify else "")
     )
 
 
@@ -420,15 +420,20 @@ def picture_of(image: "Pixels") -> "Picture":
 
 
 def load_images(source: Path) -> tuple["Pixels", list[str] | None]:
-    """The images of a folder, uint8 [N, H, W] or [N, H, W, 3] by name, and their names without suffix; or of a .npy."""
+    """The images of a folder, uint8 [N, H, W] or [N, H, W, 3] by name, and their names without suffix.
+
+    Of a .npy file its array; of any other file the one image.
+    """
     import numpy as np
 
-    if not source.is_dir():
+    if source.suffix.lower() == ".npy" and not source.is_dir():
         try:
             return np.load(source, allow_pickle=False), None
         except ValueError as error:
             raise UnsupportedImageError(f"{source} is not a .npy file of an array ({error})") from error
-    paths = [path for path in sorted(source.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    paths = [source]
+    if source.is_dir():
+        paths = [path for path in sorted(source.iterdir()) if path.is_file() and not path.name.startswith(".")]
     if not paths:
         raise ShearlocError(f"{source}: no files in this folder")
     images: list[Pixels] = []
@@ -461,6 +466,23 @@ def encode_images(
     return archive.encode_images(
         images, names, model=how.model, steps=steps, engine=how.engine, embed=how.embed, progress=progress
     )
+
+
+def _initial_cost(data: bytes) -> str:
+    """What starting the chains of a bits-back archive cost, in words; nothing for another archive."""
+    from .codec import archive
+
+    about = archive.info(data)
+    if about.net_bits is None:
+        return ""
+    return f"{about.gross_bits - about.net_bits:,} of its {about.gross_bits:,} bits to start, "
+
+
+def is_autoencoder(model: str) -> bool:
+    """Whether a model of this name codes archives only, a single image's, too."""
+    from .models import zoo
+
+    return model in zoo.names("vae")
 
 
 def decode_images(data: bytes, how: Decoding, progress: Progress | None) -> tuple["Pixels", tuple[str, ...]]:

@@ -55,6 +55,24 @@ def test_an_array_there_and_back(tmp_path: Path, picture: Picture) -> None:
     assert sorted(os.listdir(tmp_path / "pictures")) == [f"{k}.png" for k in range(5)]
 
 
+def test_one_image_by_an_autoencoder(tmp_path: Path) -> None:
+    """It becomes an archive of one image, and the command says what starting its chain cost."""
+    digit = np.zeros((28, 28), np.uint8)
+    digit[6:22, 12:16] = 200
+    Image.fromarray(digit).save(tmp_path / "one.png")
+    encoded = run("encode", "one.png", "--model", "vae-mnist", folder=tmp_path)
+    assert encoded.returncode == 0, encoded.stderr
+    info = json.loads(run("info", "one.shl", "--json", folder=tmp_path).stdout)
+    assert (info["method"], info["count"], info["names"]) == ("vae", 1, ["one"])
+    initial = info["gross_bits"] - info["net_bits"]
+    assert initial > 0 and f"{initial:,} of its {info['gross_bits']:,} bits to start" in encoded.stdout
+    assert run("decode", "one.shl", "back", folder=tmp_path).returncode == 0
+    with Image.open(tmp_path / "back" / "one.png") as back:
+        assert np.array_equal(np.array(back), digit)
+    refused = run("encode", "one.png", "two.shl", "--model", "vae-mnist-binary", folder=tmp_path)
+    assert refused.returncode == 1 and "image 'one' has others; binarise first" in refused.stderr
+
+
 def test_refusals(folder: Path, picture: Picture) -> None:
     """One line each, exit code 1, and no archive."""
     Image.fromarray(picture(20, 25, 3)).save(folder / "in" / "z.png")

@@ -69,7 +69,7 @@ def encode(
 
     A file that cannot be encoded does not stop the others; those that failed are listed at the end, with exit code 1.
     """
-    if files[0].is_dir() or files[0].suffix.lower() == ".npy":
+    if files[0].is_dir() or files[0].suffix.lower() == ".npy" or batch.is_autoencoder(model):
         if len(files) > 2 or out_dir is not None:
             raise ShearlocError(f"{files[0]} makes an archive: name it, and one OUT at most")
         whole = files[0].resolve()

@@ -75,6 +75,20 @@ class Budget:
     batch: int = 128
 
 
+_SMALL = Budget(
+    epochs=40,
+    inference_epochs=6,
+    optimal_epochs=40,
+    points=3,
+    train=10000,
+    test=2000,
+    coded=500,
+    seeds=2,
+    steps=(0, 1, 2, 4, 8),
+    latents=(),
+    learning_rate=1e-3,
+)
+
 BUDGETS: dict[str, dict[str, Budget]] = {
     # The thesis's.
     "full": {
@@ -84,13 +98,17 @@ BUDGETS: dict[str, dict[str, Budget]] = {
     },
     # Minutes of one core a data set: a part of the training images, so that overfitting comes soon.
     "small": {
-        "mnist-binary": Budget(60, 10, 60, 3, 10000, 2000, 500, 2, steps=(0, 1, 2, 4, 8)),
-        "mnist": Budget(40, 10, 40, 2, 10000, 2000, 500, 2, steps=(0, 1, 2, 4, 8), latents=()),
+        "mnist-binary": replace(_SMALL, latents=(16, 64, 128)),
+        "mnist": _SMALL,
         "cifar10": replace(
-            Budget(20, 2, 10, 2, 5000, 1000, 100, 2, (0.1, 0.4, 1.0), steps=(0, 1, 2, 4, 8), latents=()),
-            learning_rate=1e-3,
+            _SMALL,
+            epochs=20,
+            inference_epochs=2,
+            optimal_epochs=10,
+            train=5000,
+            test=1000,
+            coded=100,
             inference_rate=1e-4,
-            batch=64,
         ),
     },
     # Seconds a data set, for the tests: the numbers mean nothing.

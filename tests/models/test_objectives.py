@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch")
 
 from shearloc.models import objectives, train_vae  # noqa: E402
+from shearloc.models.likelihoods import logistic_mixture_bits_plain  # noqa: E402
 from shearloc.models.vae import VaeModel  # noqa: E402
 from shearloc.models.vae_float import Fold, Vae, divergence_bits  # noqa: E402
 from shearloc.models.vae_shape import VaeShape  # noqa: E402
@@ -68,6 +70,85 @@ def test_samples_follow_the_likelihood() -> None:
         bits = [net.pixel_bits(outputs, net.sample_pixels(outputs)).mean() for _ in range(2)]
         others = net.pixel_bits(outputs, net.sample_pixels(-outputs)).mean()
         assert bits[0] == pytest.approx(float(bits[1]), rel=0.02) and others > 1.02 * bits[0]
+
+
+@pytest.mark.parametrize("kind", ["logistic", "colour"])
+def test_pixel_bits_are_the_plain_likelihoods(kind: str) -> None:
+    shape = KINDS[kind]
+    torch.manual_seed(4)
+    net = Vae(shape)
+    outputs = torch.randn(9, shape.side, shape.side, shape.outputs)
+    pixels = torch.randint(0, 256, (9, shape.side, shape.side, shape.channels), dtype=torch.uint8)
+    means, log_scales = (t.unsqueeze(-1) for t in net.logistics(outputs, pixels))
+    plain = logistic_mixture_bits_plain(torch.zeros_like(means), means, log_scales, pixels.float())
+    assert torch.allclose(net.pixel_bits(outputs, pixels), plain.flatten(1).sum(1), rtol=1e-4)
+
+
+def with_a_silent_latent() -> Vae:
+    """A colour network of two latents a position; the first one's posterior is the prior, and nobody listens to it."""
+    torch.manual_seed(5)
+    net = Vae(KINDS["colour"])
+    with torch.no_grad():
+        for row in (0, 2):  # its mean and log standard deviation
+            net.encoder[-1].weight[row], net.encoder[-1].bias[row] = 0.0, 0.0
+        net.decoder[0].weight[:, 0] = 0.0
+        net.encoder[-1].bias[1] = 1.0
+    return net
+
+
+def test_a_silent_latent_is_revived_and_no_other() -> None:
+    net = with_a_silent_latent()
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), dtype=np.uint8)
+    before = train_vae.latent_bits(net, pixels)
+    assert before[0] == 0 and before[1] > 0.02
+    assert train_vae.revive(net, pixels) == 1
+    after = train_vae.latent_bits(net, pixels)
+    assert after[0] > 0.02 and after[1] == before[1]
+    assert train_vae.revive(net, pixels) == 0
+
+
+def test_fewer_latents_are_the_ones_that_say_most() -> None:
+    net = with_a_silent_latent()
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    small = train_vae.with_fewer_latents(net, 4, pixels)
+    mean, log_sigma = (part.view(5, 4, 2) for part in net.posterior(torch.from_numpy(pixels)))
+    found = small.posterior(torch.from_numpy(pixels))
+    assert torch.allclose(found[0], mean[:, :, 1]) and torch.allclose(found[1], log_sigma[:, :, 1])
+    z = torch.randn(5, 4, 2)
+    assert torch.allclose(small.parameters_of(z[:, :, 1].flatten(1)), net.parameters_of(z.flatten(1)), atol=1e-6)
+
+
+def test_only_the_given_parameters_are_trained_and_the_divergence_warms_up(tmp_path: Path) -> None:
+    torch.manual_seed(6)
+    net = Vae(KINDS["colour"])
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    weights = []
+
+    def objective(net: Vae, batch: torch.Tensor, weight: float = 1.0) -> torch.Tensor:
+        weights.append(weight)
+        return objectives.negative_elbo(net, batch, weight)
+
+    schedule = train_vae.Schedule(epochs=4, learning_rate=1e-3, batch=20, warm_up=2)
+    train_vae.fit(net, list(net.encoder.parameters()), objective, pixels, schedule, tmp_path, "x", snapshots=False)
+    assert weights == pytest.approx([0.1, 0.325, 0.55, 0.775, 1, 1, 1, 1])
+    changed = {key.split(".")[0] for key, value in net.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {"encoder"} and all(p.requires_grad for p in net.parameters())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x-checkpoint.pt", "x.pt"]
+
+
+def test_a_base_goes_on(tiny_vae: Callable[[str], VaeModel], tmp_path: Path) -> None:
+    from shearloc.models.export_vae import export, restore
+
+    model = export(restore(tiny_vae("colour")), "tiny")
+    again = export(restore(model), "tiny")
+    assert all((array == again.arrays[key]).all() for key, array in model.arrays.items())
+    model.save(tmp_path / "base.safetensors")
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 3), dtype=np.uint8)
+    net = train_vae._start(str(tmp_path / "base.safetensors"), model.shape, pixels)
+    assert (export(net, "tiny").arrays["encoder0.weight"] == model.arrays["encoder0.weight"]).all()
+    with pytest.raises(ValueError, match="the base is of"):
+        train_vae._start(str(tmp_path / "base.safetensors"), replace(model.shape, width=99), pixels)
 
 
 def test_divergence() -> None:
