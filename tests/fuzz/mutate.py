@@ -335,7 +335,7 @@ def _repacked(content: bytes, draw: Random) -> bytes:
         return damage(content, content, draw, [])
     kind = draw.randrange(5)
     if kind == 0:
-        return zlib.compress(draw.randbytes(len(plain)))
+        return zlib.compress(draw.randbytes(min(len(plain), 10**6)))  # 10^8 where it has been kind 1
     if kind == 1:
         return zlib.compress(bytes(draw.choice((10**3, 10**6, 10**8))))
     if kind == 2:
