@@ -8,6 +8,7 @@ import io
 import json
 import zlib
 from dataclasses import dataclass, replace
+from functools import cache
 from random import Random
 
 from shearloc.codec import archive, chunks
@@ -122,6 +123,12 @@ def split(data: bytes) -> tuple[list[Part], list[bytes]]:
 
     The payload of an archive's chunk begins with its pixels' checksum.
     """
+    parts, payloads = _split(data)
+    return [replace(part) for part in parts], list(payloads)
+
+
+@cache
+def _split(data: bytes) -> tuple[list[Part], list[bytes]]:
     stream = io.BytesIO(data)
     stream.seek(SIGNATURE_AND_VERSION)
     length = _read_varint(stream)
@@ -330,19 +337,25 @@ def _changed_varint(content: bytes, draw: Random) -> bytes:
 def _repacked(content: bytes, draw: Random) -> bytes:
     """A zlib stream of something else: other bytes, of another number, or a great many zeros packed small."""
     try:
-        plain = bytearray(zlib.decompress(content))
+        plain = bytearray(zlib.decompressobj().decompress(content, 1 << 20))
     except zlib.error:  # none, or one that was changed before
         return damage(content, content, draw, [])
     kind = draw.randrange(5)
     if kind == 0:
         return zlib.compress(draw.randbytes(len(plain)))
     if kind == 1:
-        return zlib.compress(bytes(draw.choice((10**3, 10**6, 10**8))))
+        return _zeros(draw.choice((10**3, 10**6, 10**8)))
     if kind == 2:
         return zlib.compress(bytes(plain)[: draw.randrange(len(plain) + 1)])
     for _ in range(draw.choice((1, 10, 100)) if plain else 0):
         plain[draw.randrange(len(plain))] = draw.choice((0, 1, 0x7F, 0x80, draw.randrange(256)))
     return zlib.compress(bytes(plain)) + draw.randbytes(draw.choice((0, 0, 3)))
+
+
+@cache
+def _zeros(count: int) -> bytes:
+    """A great many, packed small."""
+    return zlib.compress(bytes(count), 1)
 
 
 def _changed_chunks(content: bytes, draw: Random) -> bytes:
@@ -363,7 +376,7 @@ def _changed_chunks(content: bytes, draw: Random) -> bytes:
         plain = damage(plain, plain, draw, [])
     if draw.random() < 0.5:
         return b"\0" + plain
-    packed = zlib.compress(plain if draw.random() < 0.9 else bytes(10**8), 1)
+    packed = zlib.compress(plain, 1) if draw.random() < 0.9 else _zeros(10**8)
     size = draw.choice((len(plain), len(plain), draw.choice(NUMBERS)))
     return bytes([draw.choice((1, 1, 1, 2))]) + varint(size) + packed
 

@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -16,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
-TIME_LIMIT = 120.0
-"""Seconds for one case. The slowest take about three on an idle core."""
+TIME_LIMIT = 20.0
+"""Seconds of a processor for one case. The slowest, autoencoders with a thousand steps, take about four."""
 START_LIMIT = 300.0
 """Seconds for the first cases, which may compile."""
 
@@ -42,7 +43,7 @@ class Worker:
         try:
             self._process.stdin.write(len(data).to_bytes(4, "little") + data)
             self._process.stdin.flush()
-            if not select.select([self._process.stdout], [], [], limit)[0]:
+            if not self._answers(limit):
                 self._restart()
                 return {"wrong": f"still at work after {limit:.0f} seconds"}
             line = self._process.stdout.readline()
@@ -54,6 +55,21 @@ class Worker:
             return {"wrong": f"the process died with exit code {code}"}
         answer: Answer = json.loads(line)
         return answer
+
+    def _answers(self, limit: float) -> bool:
+        """Waits for an answer; False where the process computes for longer than `limit`, or does nothing for so long.
+
+        What others compute meanwhile does not count: the machine may be busy.
+        """
+        start = used = _seconds_used(self._process.pid)
+        idle_since = time.monotonic()
+        while not select.select([self._process.stdout], [], [], limit / 10)[0]:
+            before, used = used, _seconds_used(self._process.pid)
+            if used > before:
+                idle_since = time.monotonic()
+            if used - start > limit or time.monotonic() - idle_since > limit:
+                return False
+        return True
 
     def close(self) -> None:
         """End the process."""
@@ -79,6 +95,15 @@ class Worker:
         if bad:
             raise RuntimeError(f"seeds that do not decode: {', '.join(bad)}; {answers}")
         self.digests = [answer["pixels"] for answer in answers]
+
+
+def _seconds_used(pid: int) -> float:
+    """Processor time of a process so far; wall-clock time where that cannot be had."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return time.monotonic()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def judge(case: Case, answer: Answer, digests: list[str]) -> str | None:

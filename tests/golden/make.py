@@ -42,6 +42,7 @@ def local_models() -> dict[str, LocalModel]:
         "golden-rgb": _local(3, causal_offsets(3, 1), widths=(16, 16), components=3, units=6),
         "golden-nelloc": _local(3, causal_offsets(2, 2), (12, 12, 12, 12), 4, 0, (0, 0, 0, 3, 0), CONSTANT),
         "golden-nelloc-gray": _local(1, causal_offsets(3, 3), (8, 8), 2, 0, (0, 1, 0), CONSTANT),
+        "golden-example": _local(3, causal_offsets(1, 0), widths=(4,), components=2, units=2),
         "golden-least": _local(1, causal_offsets(1, 0), widths=(2,), components=1, units=0),
     }
 
@@ -61,14 +62,14 @@ def _local(
     for k, width in enumerate(widths):
         weight = draw.integers(-12, 13, (inputs, width)).astype(np.int8)
         # Activations are stored minus 128.
-        bias = draw.integers(-4000, 12000, width) + (128 * weight.sum(0, dtype=np.int64) if k else 0)
+        bias = draw.integers(0, 4000 if k else 2000, width) + (128 * weight.sum(0, dtype=np.int64) if k else 0)
         layers.append(_dense(weight, bias, draw.integers(64, 128, width), 11 if k else 10, skips[k] if skips else 0))
         inputs = width
     kinds = [kind for c in range(channels) for kind in range(3 + c) for _ in range(components)]
     places = [k % components for k in range(len(kinds))]
     outputs = len(kinds) + (channels - 1) * units
     spread = np.array([{0: 6, 1: 10, 2: 3}.get(kind, 8) for kind in kinds] + [12] * (outputs - len(kinds)))
-    weight = np.rint(draw.normal(0, spread / 4, (inputs, outputs))).astype(np.int8)
+    weight = np.rint(draw.normal(0, 2 * spread, (inputs, outputs))).astype(np.int8)
     # Logits fall, means and scales spread out, from 1.3 grey levels, or 20 where the prediction is 128.
     wide = 0 if predictor == MEDIAN_EDGE else 90
     middles = [{0: -30 * p, 1: 40 * p * (wide + 1) * (-1) ** p, 2: 8 + wide + 25 * p}.get(kind, 40) for kind, p in
@@ -136,6 +137,7 @@ def pictures() -> dict[str, Callable[[], bytes]]:
     text = (b"tEXt", b"Title\0" + b"many words, " * 30)
     xmp = (b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x:xmpmeta/>")
     physical, gamma = (b"pHYs", bytes([0, 0, 11, 19, 0, 0, 11, 19, 1])), (b"gAMA", (45455).to_bytes(4, "big"))
+    example = np.array([[[200, 120, 40], [206, 126, 44]], [[198, 119, 43], [90, 200, 250]]], np.uint8)
     rgba = np.dstack([rgb, smooth(21, 26, 4)[:, :, 3]])
     return {
         # Local models.
@@ -157,6 +159,7 @@ def pictures() -> dict[str, Callable[[], bytes]]:
         "local-adapted-nelloc": lambda: _adapted("golden-nelloc", rgb),
         "local-embedded": lambda: _picture(Picture(rgb), "golden-rgb", embed=True),
         "local-embedded-metadata": lambda: _picture(Picture(gray, chunks=(text,)), "golden-nelloc-gray", embed=True),
+        "example": lambda: _picture(Picture(example), "golden-example"),
         # Every kind of picture.
         "gray-alpha": lambda: _picture(Picture(np.dstack([gray, gray[::-1]])), "golden-gray"),
         "rgba": lambda: _picture(Picture(rgba), "golden-rgb"),
