@@ -183,6 +183,7 @@ def _png_head(header: Header) -> bytes:
     file = BytesIO()
     png.put_opening(file, header.height, header.width, header.colour, header.depth)
     for kind, content in header.chunks:
-        png.put_chunk(file, kind, content)
+        if kind == b"PLTE" or kind[:1].islower():  # not a model's weights, which PNG knows nothing of
+            png.put_chunk(file, kind, content)
     png.put_chunk(file, b"IDAT", b"")
     return file.getvalue()
