@@ -96,7 +96,8 @@ def _client(address: str) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise ShearlocError('--scheduler needs dask.distributed: pip install "shearloc[dask]"') from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it is told below, in one line
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told in one line, here
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
