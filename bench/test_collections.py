@@ -2,8 +2,8 @@
 
     pytest bench/test_collections.py --benchmark-json=bench/results/collections.json
 
-Needs ../shared/data; the second part also dask.distributed and two processors. The bars: at most 50 ms for one image
-(here, the median over random images, each decoded anew), and packing at least 1.6 times as fast.
+Needs ../shared/data; the second part also dask.distributed and two processors. The bars: at most 50 ms for one image,
+warm (here, the median over random images, each decoded anew), and packing at least 1.6 times as fast.
 """
 
 import os

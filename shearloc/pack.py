@@ -363,10 +363,11 @@ class Indexed:
     problems: tuple[str, ...]
 
 
-def write_index(out: Path, shards: Iterable[Path]) -> Indexed:
+def write_index(out: Path, shards: Iterable[Path], check: bool = True) -> Indexed:
     """Write the index over these shards of the folder, by reading them; damaged streams are left out and told.
 
-    Raises OSError; ShearlocError where no shard can be read or two images have one name.
+    Without `check` only the records' heads are read, as is enough for shards that have just been written. Raises
+    OSError; ShearlocError where no shard can be read or two images have one name.
     """
     from .codec import collection, planes
 
@@ -375,7 +376,7 @@ def write_index(out: Path, shards: Iterable[Path]) -> Indexed:
     stored = count = 0
     for path in shards:
         try:
-            shard = collection.read_shard(path)
+            shard = collection.read_shard(path, check)
             if path.name != collection.shard_name(shard.head.number):
                 raise FormatError(
                     f"{path}: has another shard's name; rename it {collection.shard_name(shard.head.number)}"

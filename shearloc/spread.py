@@ -7,6 +7,7 @@ often it is done; a worker that dies has its task done again by another.
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -33,7 +34,11 @@ def on_processes(
     waiting = list(enumerate(tasks))
     for _ in range(ATTEMPTS):
         died = []
-        pool = ProcessPoolExecutor(min(workers, len(waiting)), multiprocessing.get_context("spawn"))
+        others = set(multiprocessing.active_children())
+        # Ctrl-C is this process's affair.
+        ignore = (signal.SIGINT, signal.SIG_IGN)
+        spawn = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(min(workers, len(waiting)), spawn, signal.signal, ignore)
         try:
             with _one_thread_each():
                 futures = {pool.submit(work, task): (k, task) for k, task in waiting}
@@ -43,6 +48,10 @@ def on_processes(
                     died.append(futures[future])
                 else:
                     yield futures[future][1], _outcome(error) if error else future.result()
+        except BaseException:
+            for process in set(multiprocessing.active_children()) - others:
+                process.kill()  # else the pool waits for what they are at
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
         waiting = sorted(died, key=lambda one: one[0])
@@ -87,7 +96,8 @@ def _client(address: str) -> Iterator[Any]:
         from distributed import Client
     except ImportError as error:
         raise ShearlocError('--scheduler needs dask.distributed: pip install "shearloc[dask]"') from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it is told below, in one line
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told in one line, here
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:

@@ -27,11 +27,19 @@ SMALL_SHARDS = "import shearloc.pack\nshearloc.pack.SHARD_BYTES = (96_000, 96_00
 """Python lines before the command: shards of four images of 150 x 160, which are two chunks."""
 
 
-def start(*arguments: object, folder: Path, before: str = "") -> "subprocess.Popen[str]":
+def start(*arguments: object, folder: Path, before: str = "", **options: Any) -> "subprocess.Popen[str]":
     """The command as a process of its own, after the Python lines `before`."""
     code = f"{before}\nfrom shearloc.cli import main\nif __name__ == '__main__':\n    main()"
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
+        **options,
+    )
 
 
 def run(*arguments: object, folder: Path, before: str = "") -> tuple[int, str, str]:
@@ -290,6 +298,22 @@ def test_processes_of_our_own(coded: tuple[Path, dict[str, bytes]], tmp_path: Pa
     source, expected = coded
     code, out, err = run("pack", source, "out", "--workers", 2, "--no-verify", folder=tmp_path, before=SMALL_SHARDS)
     assert (code, err) == (0, "") and out.count("shard-") == len(expected) - 1
+    assert contents(tmp_path / "out") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
+def test_interrupted_while_processes_work(coded: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
+    source, expected = coded
+    command = ("pack", source, "out", "--workers", 2)
+    child = start(*command, folder=tmp_path, before=SMALL_SHARDS, start_new_session=True)
+    assert child.stdout
+    child.stdout.readline()
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does
+    _, err = child.communicate(timeout=300)
+    assert (child.returncode, err) == (130, "shearloc: interrupted\n")
+    assert 0 < len(contents(tmp_path / "out")) < len(expected)
+    assert run(*command, "--no-verify", folder=tmp_path, before=SMALL_SHARDS)[0] == 0
     assert contents(tmp_path / "out") == expected
 
 

@@ -48,6 +48,10 @@ _CACHED_BLOCKS = 64
 _PROBE = 128
 """Bytes of a block that a search looks at first: its first name is nearly always in them."""
 
+_WINDOW = 1 << 12
+"""Bytes of a record that are read first: more than its names take, but for long ones."""
+_LONGEST_NAMES = 1 << 27
+
 _SHARD_HEAD = len(SHARD_MAGIC) + 1 + 4 + 4 + PLAN_BYTES + 4
 _INDEX_HEAD = len(INDEX_MAGIC) + 1 + 8 + 8 + 4 + 4
 _STREAM, _BLOCK = 24, 20
@@ -141,37 +145,46 @@ def read_shard_head(path: Path) -> ShardHead:
         return _parse_shard_head(path, file.read(_SHARD_HEAD))
 
 
-def read_shard(path: Path) -> Shard:
-    """A shard's records, their checksums checked; damaged ones are left out and told. No index is needed.
+def read_shard(path: Path, check: bool = True) -> Shard:
+    """A shard's records; damaged ones are left out and told. No index is needed.
 
-    Raises as `read_shard_head`.
+    Without `check` the streams are neither read nor their checksums checked. Raises as `read_shard_head`.
     """
-    data = path.read_bytes()
-    head = _parse_shard_head(path, data)
     records: list[Record] = []
     problems: list[str] = []
     at, images = _SHARD_HEAD, 0
-    while at < len(data):
-        try:
-            if data.startswith(END, at):
-                problems += _end_problems(data, at, images, damaged=bool(problems))
-                return Shard(head, tuple(records), tuple(problems))
-            record = _parse_record(data, at, head.number)
-        except CorruptError as error:
-            problems.append(f"damaged from byte {at:,} on: {error}")
-            at = min((k for k in (data.find(mark, at + 1) for mark in (RECORD, END)) if k > 0), default=len(data))
-            continue
-        at = record.stream.offset + record.stream.length
-        images += len(record.names)
-        if at > len(data):
-            problems.append(f"cut short: {_which(record.names)} lost, and any after")
-        elif stream_checksum(memoryview(data)[record.stream.offset : at]) != record.stream.checksum:
-            problems.append(f"damaged: {_which(record.names)} lost, the checksum does not match")
-        else:
-            records.append(record)
+    with _open(path) as file:
+        head = _parse_shard_head(path, _read(file, 0, _SHARD_HEAD))
+        size = file.seek(0, io.SEEK_END)
+        while at < size:
+            try:
+                start = _read(file, at, _WINDOW)
+                if start.startswith(END):
+                    problems += _end_problems(start, images, damaged=bool(problems))
+                    return Shard(head, tuple(records), tuple(problems))
+                record = _record_at(file, start, at, head.number)
+            except CorruptError as error:
+                problems.append(f"damaged from byte {at:,} on: {error}")
+                at = _next_mark(file, at, size)
+                continue
+            stream = record.stream
+            at = stream.offset + stream.length
+            images += len(record.names)
+            if at > size:
+                problems.append(f"cut short: {_which(record.names)} lost, and any after")
+            elif check and stream_checksum(_read(file, stream.offset, stream.length)) != stream.checksum:
+                problems.append(f"damaged: {_which(record.names)} lost, the checksum does not match")
+            else:
+                records.append(record)
     if not problems or not problems[-1].startswith("cut short"):
         problems.append("cut short: its end is missing")
     return Shard(head, tuple(records), tuple(problems))
+
+
+def _next_mark(file: BinaryIO, at: int, size: int) -> int:
+    """The first place after `at` where a record or the end may begin; `size` where there is none."""
+    rest = _read(file, at + 1, size)
+    return min((at + 1 + k for mark in (RECORD, END) if (k := rest.find(mark)) >= 0), default=size)
 
 
 def _parse_shard_head(path: Path, data: bytes) -> ShardHead:
@@ -186,31 +199,42 @@ def _parse_shard_head(path: Path, data: bytes) -> ShardHead:
     return ShardHead(read_u32(data, start), read_u32(data, start + 4), data[start + 8 : start + 8 + PLAN_BYTES])
 
 
+def _record_at(file: BinaryIO, start: bytes, at: int, shard: int) -> Record:
+    """The record at a place, of which `start` has been read; CorruptError where there is none."""
+    try:
+        return _parse_record(start, at, shard)
+    except CorruptError:
+        if len(start) < _WINDOW:
+            raise
+    # Its names may be longer than what was read.
+    return _parse_record(_read(file, at, _LONGEST_NAMES), at, shard)
+
+
 def _parse_record(data: bytes, at: int, shard: int) -> Record:
-    """The record at a place, its stream not looked at; CorruptError where there is none."""
+    """The record that `data`, read at a place in a shard, begins with; its stream is not looked at."""
     file = io.BytesIO(data)
-    file.seek(at)
     if file.read(len(RECORD)) != RECORD:
         raise CorruptError("no record begins there")
     count, length = take_varint(file), take_varint(file)
     checksum = int.from_bytes(take(file, 4), "little")
     names = take_string(file)
     end = file.tell()
-    if crc32c(data[at:end]) != int.from_bytes(take(file, 4), "little"):
+    if crc32c(data[:end]) != int.from_bytes(take(file, 4), "little"):
         raise CorruptError("a record's checksum does not match")
-    return Record(Stream(shard, end + 4, length, checksum), tuple(_unpack_names(names, count)))
+    return Record(Stream(shard, at + end + 4, length, checksum), tuple(_unpack_names(names, count)))
 
 
-def _end_problems(data: bytes, at: int, images: int, damaged: bool) -> Iterator[str]:
-    file = io.BytesIO(data[at:])
+def _end_problems(data: bytes, images: int, damaged: bool) -> Iterator[str]:
+    """`data`: from the end's mark on."""
+    file = io.BytesIO(data)
     file.seek(len(END))
     count = take_varint(file)
     end = file.tell()
-    if crc32c(data[at : at + end]) != int.from_bytes(take(file, 4), "little"):
+    if crc32c(data[:end]) != int.from_bytes(take(file, 4), "little"):
         raise CorruptError("the end's checksum does not match")
     if not damaged and count != images:
         yield f"damaged: its end speaks of {count:,} images, there are {images:,}"
-    if at + end + 4 != len(data):
+    if end + 4 != len(data):
         yield "followed by bytes that are not part of it"
 
 

@@ -193,6 +193,18 @@ def test_a_damaged_byte_costs_one_stream_at_most(tmp_path: Path, shard: bytes) -
             read(tmp_path, bytes(data))
 
 
+def test_long_names(tmp_path: Path) -> None:
+    """More of them than a reader looks at first."""
+    names = sorted("ä" * 300 + random.Random(k).randbytes(200).hex() for k in range(300))
+    pieces = [collection.pack_record(names, b"stream"), collection.pack_record(["b" * collection.NAME_BYTES], b"s")]
+    data = b"".join([collection.pack_shard_head(HEAD), *pieces, collection.pack_shard_end(301)])
+    found = read(tmp_path, data)
+    assert not found.problems and [len(record.names) for record in found.records] == [300, 1]
+    assert collection.read_shard(tmp_path / collection.shard_name(0), check=False) == found
+    images = write_index(tmp_path, list(found.records))
+    assert images.names == ["b" * collection.NAME_BYTES, *names] and images.entry(names[280]).position == 280
+
+
 def test_bytes_after_the_end_are_told(tmp_path: Path, shard: bytes) -> None:
     assert "followed" in read(tmp_path, shard + b"more").problems[0]
 
