@@ -246,3 +246,15 @@ def test_an_archive_is_a_sequence(tmp_path: Path, picture: Array, channels: int)
         sequence.seek(6)
         with pytest.raises(OSError, match="image 6 .* is damaged"):
             sequence.load()
+
+
+def test_embedded_weights_are_used_and_not_shown(
+    picture: Array, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shearloc.models import zoo
+
+    data = shearloc.encode(picture(24, 32, 1), model="gray", embed=True)
+    assert len(data) > (zoo.WEIGHTS / "gray.safetensors").stat().st_size / 2
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
+    image = opened(data)
+    assert image.info == {} and np.array_equal(np.array(image), picture(24, 32, 1))
