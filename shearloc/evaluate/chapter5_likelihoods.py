@@ -35,7 +35,7 @@ class Budget:
     """Updates of each local model and, beyond those, of each full one; images of `train` (None: all) and `test`.
 
     `warm`: local models go on from the shipped one of their kind, with a block more if it has none, and at
-    `later_learning_rate` as full ones do.
+    `later_learning_rate`. A full one goes on from a local one at `full_learning_rate`: faster it loses what it has.
     """
 
     updates: int = 10_000
@@ -44,6 +44,7 @@ class Budget:
     warm: bool = False
     learning_rate: float = 3e-3
     later_learning_rate: float = 1e-3
+    full_learning_rate: float = 2e-4
     train: int | None = None
     test: int = 1000
 
@@ -127,7 +128,7 @@ class Study:
         """The full PixelCNN, its folder, and its updates from the local model on."""
         start, _, _ = self.local(kind, kind.full_horizon)
         net = from_local(start, kind.full_blocks)
-        schedule = self._schedule(self.budget.full_updates, self.budget.later_learning_rate)
+        schedule = self._schedule(self.budget.full_updates, self.budget.full_learning_rate)
         return net, *self._fit(net, kind, "full", schedule)
 
     def _schedule(self, updates: int, rate: float) -> Schedule:
