@@ -1,6 +1,7 @@
 """The layout's own rules: one test command, and imports that go one way."""
 
 import ast
+import zlib
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,21 @@ FLOORS = ["models", "codec", "evaluate", "plugins", "batch", "sources", "pack", 
 
 
 def test_ci_runs_the_readme_command() -> None:
-    opening, command, closing, fuzz = (ROOT / ".ci" / "run").read_text().splitlines()[-4:]
+    opening, command, closing, fuzz, docs = (ROOT / ".ci" / "run").read_text().splitlines()[-5:]
     assert "pytest" in command and "tests.fuzz" in fuzz
+    assert '-e ".[docs]"' in docs and "mkdocs build --strict" in docs
     assert command in (ROOT / "README.md").read_text().splitlines()
     # Without them `set -e` would go on after a failure in the middle of the command.
     assert (opening, closing) == ("(", ")")
+
+
+def test_wheel_fits() -> None:
+    """A wheel is a zip file of the package: at most 8 MB, weights and all."""
+    size = 0
+    for path in PACKAGE.rglob("*"):
+        if path.is_file() and path.suffix not in (".pyc", ".nbi", ".nbc"):
+            size += len(zlib.compress(path.read_bytes()))
+    assert 1_000_000 < size < 8_000_000
 
 
 def test_torch_is_pinned() -> None:
