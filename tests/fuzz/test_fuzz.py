@@ -2,13 +2,11 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import shearloc
 from shearloc.codec import archive, container
@@ -17,8 +15,6 @@ from shearloc.errors import CorruptError
 from .mutate import Case, bit_flip, case, damage, join, split, varint
 from .seeds import GOLDEN, Seed, seeds
 from .watch import ROOT, Worker, judge
-
-Picture = Callable[..., NDArray[np.uint8]]
 
 
 def fuzz(*arguments: object) -> subprocess.CompletedProcess[str]:
