@@ -54,7 +54,7 @@ def test_one_image_of_10_000(benchmark: BenchmarkFixture, digits: Path) -> None:
 
 @pytest.fixture
 def tasks(tmp_path: Path) -> Iterator[list[pack.Task]]:
-    images = small_images.load_dataset("cifar10", DATA)[1][:CIFAR_IMAGES]
+    images = small_images.load_dataset("cifar10", DATA)[0][:CIFAR_IMAGES]  # the speed is what counts here
     np.save(tmp_path / "cifar.npy", images)
     yield pack.plan(find([tmp_path / "cifar.npy"]).items, tmp_path / "out", Encoding(), share=True)
 

@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,8 @@ SHARD_BYTES = (1 << 19, 1 << 26)
 """Bytes of sources that go into a shard: at least and at most."""
 SHARDS = 64
 """Where the sources allow, there are about so many shards, to be shared out."""
-PROBES = 4
-"""Images of a shape's first chunk that are coded singly, too, to see what is smaller."""
+QUICK_EFFORT = 4
+"""At most, for a shape's first images, which are coded singly, too, to see what is smaller."""
 
 _ALONE = ""
 """In place of a model's name: images of this shape are smaller as streams of their own."""
@@ -337,9 +337,8 @@ def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
     if len(images) == 1:
         return _ALONE
     together = archive.encode_images(images, engine=how.engine)
-    some = images[:: max(1, len(images) // PROBES)][:PROBES]
-    alone = sum(len(_encode_single(_picture(image), how)) for image in some)
-    if alone * len(images) < len(together) * len(some):
+    quick = replace(how, effort=min(how.effort, QUICK_EFFORT), verify=False)
+    if sum(len(_encode_single(_picture(image), quick)) for image in images) < len(together):
         return _ALONE
     return archive.info(together).model or "raw"
 
