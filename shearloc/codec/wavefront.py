@@ -67,7 +67,7 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
     walk = _Walk(model, images, height, width, SPAN)
     starts = np.empty((channels, images * height * width), np.uint32)
     freqs = np.empty_like(starts)
-    rows = min(starts.shape[1], max(BATCH, walk.tallest))
+    rows = min(starts.shape[1], max(BATCH, images * walk.tallest))
     workers = engines.workers(engine := engines.choose(engine, pixels.size), starts.shape[1] // rows)
     spaces: SimpleQueue[_Space] = SimpleQueue()
     for _ in range(workers + 1 if workers > 1 else 1):
