@@ -14,6 +14,7 @@ Sums that need more than int32 are int64, or products in float64 of integers bel
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -399,7 +400,8 @@ class _Decoder:
         words = np.append(stacks.words, np.uint32(0)).astype(np.int64)  # at least one, whatever a payload says
         self.words = torch.from_numpy(words).to(device)
         self.t = torch.zeros((), dtype=torch.int64, device=device)
-        made: Any = torch.compile if fused else lambda part: part
+        # Sums over up to 16 components are written out; else each would be a kernel of its own.
+        made: Any = partial(torch.compile, options={"unroll_reductions_threshold": 16}) if fused else lambda part: part
         self.look, self.expect, self.pop = made(self._look), made(self._expect), made(pop)
 
     def step(self, rounds: int) -> None:

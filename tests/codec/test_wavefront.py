@@ -160,6 +160,13 @@ def test_rows_come_and_go_in_a_very_tall_image(tiny_model: Models, engine: str) 
     assert np.array_equal(decode_images(tiny_model(1), payload, lanes, (2, 5000, 2), engine), images)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 3)])
+def test_a_step_may_have_more_pixels_than_a_batch(tiny_model: Models, size: tuple[int, int]) -> None:
+    images = np.random.default_rng(6).integers(0, 256, (wavefront.BATCH + 1, *size, 1), np.uint8)
+    payload, lanes = encode_images(tiny_model(1), images, "numba")
+    assert np.array_equal(decode_images(tiny_model(1), payload, lanes, images.shape[:3], "numba"), images)
+
+
 @given(st.integers(1, 10**6), st.integers(1, 10**5), st.sampled_from([1, 3]))
 def test_lanes_are_few(height: int, width: int, channels: int) -> None:
     samples = height * width * channels
