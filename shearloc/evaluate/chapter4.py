@@ -105,6 +105,7 @@ BUDGETS: dict[str, dict[str, Budget]] = {
             epochs=20,
             inference_epochs=2,
             optimal_epochs=10,
+            points=2,
             train=5000,
             test=1000,
             coded=100,
