@@ -12,16 +12,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ..codec import api, archive, planes
 from ..codec.parts import DEFAULT_MODELS
@@ -203,21 +203,22 @@ def other_contenders(wanted: Iterable[str] = ()) -> list[Other]:
 def seen_in_training(images: Iterable[Path], models: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Images that a model was trained on, by model; and the models that keep no record of their training images.
 
-    "auto" stands for the default models. Files that cannot be read are left out.
+    "auto" stands for the default models. A colour image counts as gray, too, as a model for gray may have seen it so.
+    Files that cannot be read are left out.
     """
-    fingerprint = import_module("..models.images", __package__).fingerprint
+    from ..models.images import fingerprint
+
     names = dict.fromkeys(
         name for model in models for name in (DEFAULT_MODELS.values() if model == "auto" else [model])
     )
     records = {name: zoo.training_images(name) for name in names}
     prints = {}
     for path in images:
-        try:
-            prints[path.name] = fingerprint(planes.load_image(path))
-        except (ShearlocError, OSError):
-            continue
+        with suppress(ShearlocError, OSError):
+            pixels = planes.load_image(path)
+            prints[path.name] = {fingerprint(pixels), fingerprint(np.asarray(Image.fromarray(pixels).convert("L")))}
     seen = {
-        name: [image for image, one in prints.items() if one in record]
+        name: [image for image, either in prints.items() if either & record]
         for name, record in records.items()
         if record is not None
     }

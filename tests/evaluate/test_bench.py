@@ -232,14 +232,16 @@ def test_autoencoder_codes_all_images_as_one_archive(tmp_path: Path, picture: Pi
 
 
 def test_training_images_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By fingerprints in the card; a model without them is named, and unreadable files do not matter."""
-    from shearloc.models import images
+    """By fingerprints in the card, in gray too; a model without them is named, and unreadable files do not matter."""
+    from shearloc.models.images import fingerprint
 
-    monkeypatch.setattr(images, "fingerprint", lambda pixels: pixels.tobytes().hex(), raising=False)
-    known = images.fingerprint(np.asarray(Image.open(folder / "a.png")))
-    monkeypatch.setattr(zoo, "training_images", lambda name: {known} if name == "photo" else None)
-    seen, unknown = bench.seen_in_training([*bench.find_images([folder]), folder / "none.png"], ["auto", "photo"])
-    assert seen == {"photo": ["a.png"]} and unknown == ["gray"]
+    with Image.open(folder / "a.png") as image:
+        colour, gray = fingerprint(np.asarray(image)), fingerprint(np.asarray(image.convert("L")))
+    records = {"photo": {colour}, "gray": {gray}, "other": None, "fresh": {"00000000"}}
+    monkeypatch.setattr(zoo, "training_images", records.get)
+    images = [*bench.find_images([folder]), folder / "none.png"]
+    seen, unknown = bench.seen_in_training(images, ["auto", "photo", "other", "fresh"])
+    assert seen == {"photo": ["a.png"], "gray": ["a.png"], "fresh": []} and unknown == ["other"]
 
 
 def test_zoo_reads_training_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
