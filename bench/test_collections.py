@@ -18,11 +18,12 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from shearloc import Collection, pack, spread
-from shearloc.batch import Encoding
+from shearloc import Collection
+from shearloc.jobs import pack, spread
+from shearloc.jobs.batch import Encoding
+from shearloc.jobs.sources import find
 from shearloc.models import small_images
 from shearloc.models.engines import processors
-from shearloc.sources import find
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"needs {DATA}")

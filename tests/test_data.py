@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shearloc import pack
-from shearloc.batch import Encoding
-from shearloc.sources import find
+from shearloc.jobs import pack
+from shearloc.jobs.batch import Encoding
+from shearloc.jobs.sources import find
 
 torch = pytest.importorskip("torch", reason="needs torch")
 

@@ -1,6 +1,6 @@
 """The application all commands register with: options they share, exit codes, one line for each error.
 
-The commands are in the files beside it; the work on files is `batch.py`'s. Exit code 0: done; 1: refused, with one line
+The commands are in the files beside it; the work on files is `jobs/`'s. Exit code 0: done; 1: refused, with one line
 on stderr; 2: wrong usage; 130: interrupted (Ctrl-C).
 """
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import batch
 from ..errors import ShearlocError
+from ..jobs import batch
 from .app import Engine, Force, MaxSamples, app, complain
 from .progress import progress_bars
 
 if TYPE_CHECKING:
     from ..codec.collection import Collection
-    from ..pack import Outcome, Task
+    from ..jobs.pack import Outcome, Task
 
 Archive = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="A folder that `shearloc pack` wrote.")]
 Names = "Names or patterns ('cats/*'); an image is taken if one of them fits. Default: all images."
@@ -62,8 +62,8 @@ def pack(
     The same command again goes on where it stopped: complete shards are checked and kept, others replaced. What cannot
     be read is told and left out, with exit code 1 at the end.
     """
-    from .. import pack as packing
-    from .. import sources
+    from ..jobs import pack as packing
+    from ..jobs import sources
 
     if len(paths) < 2:
         raise ShearlocError("name what to pack, and last the folder to write to")
@@ -119,7 +119,7 @@ def unpack(
 
     What cannot be restored is told and left out, with exit code 1 at the end.
     """
-    from .. import pack as packing
+    from ..jobs import pack as packing
 
     collection = _open(archive, engine, max_samples)
     folder = out or archive.resolve().with_name(archive.resolve().name + "-images")
@@ -150,8 +150,8 @@ def list_images(
     ] = False,
 ) -> None:
     """List the images of a collection, by name; nothing is decoded."""
-    from .. import pack as packing
     from ..codec.collection import shard_name
+    from ..jobs import pack as packing
 
     collection = _open(archive)
     entries, unknown = packing.choose(collection, names or [])
@@ -169,7 +169,7 @@ def reindex(archive: Archive) -> None:
 
     What is damaged is told and left out, with exit code 1 at the end.
     """
-    from .. import pack as packing
+    from ..jobs import pack as packing
 
     indexed = packing.write_index(archive, packing.shards_of(archive))
     typer.echo(f"{archive}: {indexed.images:,} images in {indexed.shards:,} shards")
@@ -181,8 +181,8 @@ def _outcomes(
     tasks: "list[Task]", workers: int, scheduler: str | None, begin: Callable[[int, str], batch.Progress | None]
 ) -> "Iterator[tuple[Task, Outcome | Exception]]":
     """Each task with its outcome or error, while a bar shows how far it is."""
-    from .. import spread
-    from ..pack import pack_shard
+    from ..jobs import spread
+    from ..jobs.pack import pack_shard
 
     if scheduler is None and workers == 1:
         for k, task in enumerate(tasks):

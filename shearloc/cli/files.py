@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from .. import batch
 from ..errors import FormatError, ShearlocError
+from ..jobs import batch
 from .app import Engine, Force, MaxSamples, OutDir, app
 from .progress import run
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import typer
 
-from .. import batch
 from ..errors import ShearlocError
+from ..jobs import batch
 from .app import complain
 
 PROGRESS_AFTER = 2.0

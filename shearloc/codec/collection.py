@@ -2,7 +2,7 @@
 
 A collection is a folder: shards, each readable by itself, and an index that is searched by seeking and can be rebuilt
 from the shards. How images become streams is `archive.py`'s and `api.py`'s work; which sources go into which shard, and
-who packs it, is `pack.py`'s.
+who packs it, is `jobs/pack.py`'s.
 """
 
 import io

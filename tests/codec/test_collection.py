@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import shearloc
-from shearloc import pack
-from shearloc.batch import Encoding
 from shearloc.codec import api, archive, collection
 from shearloc.codec.collection import Collection, Record, ShardHead, Stream
 from shearloc.errors import CorruptError, FormatError, ShearlocError
-from shearloc.sources import find
+from shearloc.jobs import pack
+from shearloc.jobs.batch import Encoding
+from shearloc.jobs.sources import find
 
 names_lists = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20), min_size=1, max_size=20)
 HEAD = ShardHead(0, 5, bytes(range(16)))

@@ -13,15 +13,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
+from ..errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
-    from .codec.container import Header
-    from .codec.picture import Picture
+    from ..codec.container import Header
+    from ..codec.picture import Picture
 
 Progress = Callable[[int, int], None]
 """Called now and then with (done, total)."""
@@ -101,7 +101,7 @@ def encode_file(job: Job, how: Encoding, existing: Existing, begin: Begin) -> st
 
     With `how.verify` the file is decoded, from the disk, and compared before it appears under its name.
     """
-    from .codec import planes
+    from ..codec import planes
 
     start = time.perf_counter()
     _check_paths(job)
@@ -221,14 +221,14 @@ def message(error: Exception, job: Job) -> str:
 
 def checking_engine(engine: str, samples: int) -> str:
     """What checks the work of `engine` on so many subpixels: another one, and one that is always there."""
-    from .models import engines
+    from ..models import engines
 
     return "numba" if engines.choose(engine, samples) == "numpy" else "numpy"
 
 
 def _check_paths(job: Job) -> None:
     """Refuse a source that cannot be read and a target that cannot be written, in this order, before any work."""
-    from .codec import planes
+    from ..codec import planes
 
     with open(job.source, "rb"):
         pass
@@ -253,7 +253,7 @@ def _refuse_other(job: Job, found: Found, existing: Existing) -> None:
 
 def _what_file(data: bytes, picture: "Picture") -> Found:
     """Whether `data` is a whole `.shl` file of this picture, by structure and checksums; no network runs."""
-    from .codec import container
+    from ..codec import container
 
     try:
         header, _ = container.unpack(data, max_samples=1 << 63)
@@ -266,7 +266,7 @@ def _what_file(data: bytes, picture: "Picture") -> Found:
 
 def _what_image(path: Path, data: bytes) -> Found:
     """Whether the image file is the one in the `.shl` file `data`, by the latter's checksum of the pixels."""
-    from .codec import container
+    from ..codec import container
 
     header, _ = container.unpack(data, max_samples=1 << 63)
     try:
@@ -311,7 +311,7 @@ def _verify(data: bytes, picture: "Picture", engine: str, progress: Progress | N
 
 def load(path: Path, strip: bool) -> "Picture":
     """The picture in an image file, without its metadata if `strip`."""
-    from .codec import planes
+    from ..codec import planes
 
     picture = planes.load(path)
     return picture.stripped() if strip else picture
@@ -319,14 +319,14 @@ def load(path: Path, strip: bool) -> "Picture":
 
 def save(path: Path, picture: "Picture") -> None:
     """Write an image file, complete or not at all."""
-    from .codec import planes
+    from ..codec import planes
 
     planes.save(path, picture)
 
 
 def encode(picture: "Picture", how: Encoding, progress: Progress | None) -> bytes:
     """The bytes of a `.shl` file."""
-    from .codec import api
+    from ..codec import api
 
     return api.encode_picture(
         picture,
@@ -341,7 +341,7 @@ def encode(picture: "Picture", how: Encoding, progress: Progress | None) -> byte
 
 def decode(data: bytes, how: Decoding, progress: Progress | None) -> "Picture":
     """The picture in the bytes of a `.shl` file."""
-    from .codec import api
+    from ..codec import api
 
     limit = how.max_samples or api.MAX_SAMPLES
     return api.decode_picture(data, engine=how.engine, order=how.order, max_samples=limit, progress=progress)
@@ -354,7 +354,7 @@ def same(a: "Picture", b: "Picture") -> bool:
 
 def holds(header: "Header", picture: "Picture") -> bool:
     """Whether a file's header claims this picture, by the checksum of its samples; metadata is not looked at."""
-    from .codec.crc32c import crc32c
+    from ..codec.crc32c import crc32c
 
     samples, chunks = picture.samples, dict(header.chunks)
     kind = (picture.colour, picture.depth, *samples.shape[:2])
@@ -368,14 +368,14 @@ def holds(header: "Header", picture: "Picture") -> bool:
 
 def check_target(path: Path, data: bytes) -> None:
     """ShearlocError where the image in `data` cannot be written to a file of this suffix: before it is decoded."""
-    from .codec import api, planes
+    from ..codec import api, planes
 
     planes.check_output(path, api.info(data).mode)
 
 
 def bits_per_subpixel(data: bytes) -> float:
     """Of a whole `.shl` file."""
-    from .codec import api
+    from ..codec import api
 
     return api.info(data).bits_per_subpixel
 
@@ -393,28 +393,28 @@ def describe(picture: "Picture") -> str:
 
 def is_archive(data: bytes) -> bool:
     """Whether these bytes begin as an archive."""
-    from .codec import archive
+    from ..codec import archive
 
     return archive.is_archive(data)
 
 
 def planes_check(target: Path) -> None:
     """OSError or ShearlocError where this file cannot be written."""
-    from .codec import planes
+    from ..codec import planes
 
     planes.check_writable(target)
 
 
 def write(path: Path, data: bytes) -> None:
     """A file, complete or not at all."""
-    from .codec import planes
+    from ..codec import planes
 
     planes.write_atomic(path, data)
 
 
 def picture_of(image: "Pixels") -> "Picture":
     """uint8 [H, W] or [H, W, 3] as a picture."""
-    from .codec.picture import from_array
+    from ..codec.picture import from_array
 
     return from_array(image)
 
@@ -461,7 +461,7 @@ def encode_images(
     images: "Pixels", names: list[str] | None, how: Encoding, steps: int, progress: Progress | None
 ) -> bytes:
     """The bytes of an archive."""
-    from .codec import archive
+    from ..codec import archive
 
     return archive.encode_images(
         images, names, model=how.model, steps=steps, engine=how.engine, embed=how.embed, progress=progress
@@ -470,7 +470,7 @@ def encode_images(
 
 def _initial_cost(data: bytes) -> str:
     """What starting the chains of a bits-back archive cost, in words; nothing for another archive."""
-    from .codec import archive
+    from ..codec import archive
 
     about = archive.info(data)
     if about.net_bits is None:
@@ -480,14 +480,14 @@ def _initial_cost(data: bytes) -> str:
 
 def is_autoencoder(model: str) -> bool:
     """Whether a model of this name codes archives only, a single image's, too."""
-    from .models import zoo
+    from ..models import zoo
 
     return model in zoo.names("vae")
 
 
 def decode_images(data: bytes, how: Decoding, progress: Progress | None) -> tuple["Pixels", tuple[str, ...]]:
     """The images and names of an archive."""
-    from .codec import api, archive
+    from ..codec import api, archive
 
     limit = how.max_samples or api.MAX_SAMPLES
     return archive.decode_images(data, engine=how.engine, max_samples=limit, progress=progress)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 import shearloc
-from shearloc import batch, cli
+from shearloc import cli
 from shearloc.codec import api
 from shearloc.codec import picture as pictures
+from shearloc.jobs import batch
 from shearloc.models import engines
 
 Picture = Callable[..., NDArray[np.uint8]]

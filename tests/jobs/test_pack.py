@@ -15,15 +15,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from shearloc import Collection, ShearlocError, pack, spread
-from shearloc.batch import Encoding
+from shearloc import Collection, ShearlocError
 from shearloc.codec import archive, collection, planes
-from shearloc.sources import find
+from shearloc.jobs import pack, spread
+from shearloc.jobs.batch import Encoding
+from shearloc.jobs.sources import find
 
 Picture = Callable[..., NDArray[np.uint8]]
 QUICK = Encoding("raw", verify=False)
 RAW = ("--model", "raw", "--no-verify")
-SMALL_SHARDS = "import shearloc.pack\nshearloc.pack.SHARD_BYTES = (96_000, 96_000)"
+SMALL_SHARDS = "import shearloc.jobs.pack\nshearloc.jobs.pack.SHARD_BYTES = (96_000, 96_000)"
 """Python lines before the command: shards of four images of 150 x 160, which are two chunks."""
 
 

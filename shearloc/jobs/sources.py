@@ -21,13 +21,13 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from .errors import ShearlocError, UnsupportedImageError
+from ..errors import ShearlocError, UnsupportedImageError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .codec.picture import Picture
+    from ..codec.picture import Picture
 
 IMAGE_SUFFIXES = frozenset((".png", ".pbm", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".bmp", ".webp"))
 REFUSED_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".gif", ".jxl", ".jp2", ".avif", ".heic"))
@@ -88,8 +88,8 @@ def find(sources: list[Path]) -> Found:
 
 def read(item: Item) -> "Picture":
     """The image. Raises ShearlocError, OSError, MemoryError."""
-    from .codec import planes
-    from .codec.picture import from_array
+    from ..codec import planes
+    from ..codec.picture import from_array
 
     try:
         if item.kind == "file":
@@ -185,7 +185,7 @@ def _find_members(path: str, prefix: str, stamp: int, found: Found) -> None:
 
 
 def _add(item: Item, found: Found) -> None:
-    from .codec.collection import NAME_BYTES
+    from ..codec.collection import NAME_BYTES
 
     try:
         encoded = item.name.encode()

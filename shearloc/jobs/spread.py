@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from .errors import ShearlocError
+from ..errors import ShearlocError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

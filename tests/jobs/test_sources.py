@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from shearloc import sources
 from shearloc.errors import ShearlocError
+from shearloc.jobs import sources
 
 Picture = Callable[..., NDArray[np.uint8]]
 GRAYS = np.random.default_rng(0).integers(0, 256, (12, 5, 7), np.uint8)

@@ -13,17 +13,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
 from . import sources
 from .batch import Encoding, Progress, checking_engine
-from .errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
 from .sources import Item
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from .codec.collection import Collection, Entry, Record, Shard
-    from .codec.picture import Picture
+    from ..codec.collection import Collection, Entry, Record, Shard
+    from ..codec.picture import Picture
 
 CHUNK_SAMPLES = 64 * 28 * 28
 """Subpixels of a chunk at most: 64 images of MNIST, 16 of CIFAR-10. More per chunk would save up to 1% of the bytes (an
@@ -94,7 +94,7 @@ _ARRAYS = ("npy", "npz", "idx")
 
 
 def _task(number: int, out: Path, items: tuple[Item, ...], how: Encoding, share: bool) -> Task:
-    from .codec.collection import PLAN_BYTES, shard_name
+    from ..codec.collection import PLAN_BYTES, shard_name
 
     # Neither the engine nor verification changes a byte.
     content = (_PLAN, number, CHUNK_SAMPLES, how.model, how.effort, how.strip, [tuple(item) for item in items])
@@ -107,7 +107,7 @@ def prepare(tasks: list[Task], out: Path, force: bool) -> None:
 
     OSError where it cannot be made or written to.
     """
-    from .codec import collection
+    from ..codec import collection
 
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
@@ -135,14 +135,14 @@ def pack_shard(task: Task, progress: Progress | None = None) -> Outcome:
 
     Images that cannot be read or coded are left out and told. Raises OSError where the shard cannot be written.
     """
-    from .models.engines import at_most, processors
+    from ..models.engines import at_most, processors
 
     with at_most(1 if task.share else processors()):
         return _pack_shard(task, progress)
 
 
 def _pack_shard(task: Task, progress: Progress | None) -> Outcome:
-    from .codec import collection, planes
+    from ..codec import collection, planes
 
     start = time.perf_counter()
     failures = _Failures()
@@ -166,7 +166,7 @@ def _pack_shard(task: Task, progress: Progress | None) -> Outcome:
 
 def _existing(task: Task) -> "Shard | None":
     """The task's shard if it is there, complete and undamaged."""
-    from .codec import collection
+    from ..codec import collection
 
     try:
         shard = collection.read_shard(task.target)
@@ -298,8 +298,8 @@ def _streams(
 
 def _encode_single(picture: "Picture", how: Encoding) -> bytes:
     """A `.shl` file, checked as `how` says."""
-    from .codec import api
-    from .models import zoo
+    from ..codec import api
+    from ..models import zoo
 
     # Some models are for chunks only.
     model = "auto" if how.model in ("raw", *zoo.names("vae")) else how.model
@@ -315,7 +315,7 @@ def _encode_chunk(images: "NDArray[np.uint8]", model: str, how: Encoding) -> byt
     """An archive without names, of one chunk, checked as `how` says."""
     import numpy as np
 
-    from .codec import archive
+    from ..codec import archive
 
     data = archive.encode_images(images, model=model, engine=how.engine)
     if how.verify:
@@ -330,7 +330,7 @@ _UNVERIFIED = "verification failed: the new stream does not decode to this image
 
 def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
     """The model for a shape's chunks, by its first one; `_ALONE` where `.shl` files of each image are smaller."""
-    from .codec import archive
+    from ..codec import archive
 
     if how.model != "auto":
         return how.model
@@ -344,7 +344,7 @@ def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
 
 
 def _picture(image: "NDArray[Any]") -> "Picture":
-    from .codec.picture import from_array
+    from ..codec.picture import from_array
 
     return from_array(image)
 
@@ -368,7 +368,7 @@ def write_index(out: Path, shards: Iterable[Path], check: bool = True) -> Indexe
     Without `check` only the records' heads are read, as is enough for shards that have just been written. Raises
     OSError; ShearlocError where no shard can be read or two images have one name.
     """
-    from .codec import collection, planes
+    from ..codec import collection, planes
 
     records: list[Record] = []
     problems: list[str] = []
@@ -396,7 +396,7 @@ def write_index(out: Path, shards: Iterable[Path], check: bool = True) -> Indexe
 
 def remove_others(out: Path, tasks: list[Task]) -> None:
     """Remove the shards of what was there before: the index no longer speaks of them."""
-    from .codec import collection
+    from ..codec import collection
 
     wanted = {task.target.name for task in tasks}
     for path in collection.shard_paths(out):
@@ -406,7 +406,7 @@ def remove_others(out: Path, tasks: list[Task]) -> None:
 
 def shards_of(folder: Path) -> list[Path]:
     """The shards in a folder. ShearlocError where there are none."""
-    from .codec import collection
+    from ..codec import collection
 
     if not (paths := collection.shard_paths(folder)):
         raise ShearlocError(f"{folder}: no shards (shard-*{collection.SHARD_SUFFIX}) in this folder")
@@ -459,7 +459,7 @@ def unpack(
 
 
 def _unpack_one(collection: "Collection", entry: "Entry", out: Path) -> None:
-    from .codec import planes
+    from ..codec import planes
 
     target = out / entry.name
     parts = entry.name.split("/")
