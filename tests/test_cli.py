@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import shearloc
-from shearloc import cli
+from shearloc.cli import progress
 from shearloc.codec import container, planes
 from shearloc.codec.picture import Picture as Kept
 
@@ -250,8 +250,8 @@ class Terminal:
 def test_progress_bars_wait(monkeypatch: pytest.MonkeyPatch, delay: float, shown: bool, files: int) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setattr(cli, "PROGRESS_AFTER", delay)
-    with cli._progress(files) as begin:
+    monkeypatch.setattr(progress, "PROGRESS_AFTER", delay)
+    with progress.progress_bars(files) as begin:
         for index in range(files):
             report = begin(index, f"decode [b]{index}.shl")
             assert report is not None
@@ -262,7 +262,7 @@ def test_progress_bars_wait(monkeypatch: pytest.MonkeyPatch, delay: float, shown
 
 
 def test_no_progress_bar_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with cli._progress(2) as begin:
+    with progress.progress_bars(2) as begin:
         assert begin(0, "decode") is None
 
 
