@@ -8,6 +8,7 @@ the masked half of the work. As in the authors' code masks are of pixels, not of
 tied by the mixture's linear coefficients.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,33 +20,42 @@ from .context import OUTSIDE_PREDICTION, causal_offsets
 from .images import PixelSet
 from .likelihoods import linear_mixture_bits
 from .local_float import LocalNet, linears, output_rows, spread_components
-from .quantize import RAW_INPUT_STEP, RAW_MEAN_GAIN
+from .quantize import ACTIVATION_MAX, RAW_INPUT_STEP, RAW_MEAN_GAIN
 
 
 @dataclass(frozen=True)
 class CnnShape:
-    """The shape of a PixelCNN. The thesis has horizon 3 and 5 blocks for gray, horizon 4 and 10 blocks for RGB."""
+    """The shape of a PixelCNN. The thesis has horizon 3 and 5 blocks for gray, horizon 4 and 10 blocks for RGB.
+
+    `ceiling`: of all activations; the thesis has none.
+    """
 
     channels: int = 3
     horizon: int = 4
     width: int = 256
     blocks: int = 10
     components: int = 10
+    ceiling: float = math.inf
 
 
 class Block(nn.Module):
     """Algorithm 5 with kernels 1x1, 3x3, 1x1: float [n, H, W, width] to the same."""
 
-    def __init__(self, width: int, offsets: list[tuple[int, int]]) -> None:
+    def __init__(self, width: int, offsets: list[tuple[int, int]], ceiling: float) -> None:
         super().__init__()
         self.offsets = offsets
+        self.ceiling = ceiling
         self.layers = nn.ModuleList([nn.Linear(width * k, width) for k in (1, len(offsets), 1)])
 
     def forward(self, x: Tensor) -> Tensor:
         """x plus the branch."""
         enter, mix, leave = linears(self.layers)
-        h = torch.relu(mix(neighbourhood(torch.relu(enter(x)), self.offsets)))
-        return x + torch.relu(leave(h))
+        h = self.activate(mix(neighbourhood(self.activate(enter(x)), self.offsets)))
+        return self.activate(x + self.activate(leave(h)))
+
+    def activate(self, x: Tensor) -> Tensor:
+        """A ReLU with the ceiling."""
+        return nn.functional.hardtanh(x, 0, self.ceiling)
 
 
 class PixelCNN(nn.Module):
@@ -59,7 +69,7 @@ class PixelCNN(nn.Module):
         self.offsets = [(dy, dx) for dy, dx in causal_offsets(shape.horizon, shape.horizon).tolist()]
         near = [*((dy, dx) for dy, dx in causal_offsets(1, 1).tolist()), (0, 0)]
         self.first = nn.Linear(len(self.offsets) * shape.channels, shape.width)
-        self.blocks = nn.ModuleList(Block(shape.width, near) for _ in range(shape.blocks))
+        self.blocks = nn.ModuleList(Block(shape.width, near, shape.ceiling) for _ in range(shape.blocks))
         self.hidden = nn.Linear(shape.width, shape.width)
         self.rows = output_rows(shape.channels, shape.components, shared=True)
         self.out = nn.Linear(shape.width, int(self.rows.max()) + 1)
@@ -69,10 +79,11 @@ class PixelCNN(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Bits of every subpixel, float32 [n, H, W, C], of images float32 [n, H, W, C] in grey levels."""
         x = neighbourhood((images - OUTSIDE_PREDICTION) * RAW_INPUT_STEP, self.offsets)
-        x = torch.relu(self.first(x))
+        x = nn.functional.hardtanh(self.first(x), 0, self.shape.ceiling)
         for block in self.blocks:
             x = block(x)
-        out = self.out(torch.relu(self.hidden(x))).flatten(0, 2)
+        x = nn.functional.hardtanh(self.hidden(x), 0, self.shape.ceiling)
+        out = self.out(x).flatten(0, 2)
         values = images.flatten(0, 2)
         predictions = torch.full_like(values, OUTSIDE_PREDICTION)
         bits = linear_mixture_bits(out[:, self.rows], predictions, values, RAW_MEAN_GAIN)
@@ -103,10 +114,10 @@ def from_local(net: LocalNet, blocks: int) -> PixelCNN:
     """A PixelCNN of so many blocks, at least the local one's, that starts as that local model (as `nelloc` makes it).
 
     Their first layers and outputs are the same, and a local block is one whose middle kernel sees its own pixel alone.
-    The blocks after those start as almost nothing added. Equal but for the local model's clamps.
+    The blocks after those start as almost nothing added. Activations keep the local model's ceiling.
     """
     shape = net.shape
-    new = PixelCNN(CnnShape(shape.channels, shape.horizon, shape.width, blocks, shape.components))
+    new = PixelCNN(CnnShape(shape.channels, shape.horizon, shape.width, blocks, shape.components, ACTIVATION_MAX))
     hidden = linears(net.hidden)
     sources, targets = [net.first, hidden[-1]], [new.first, new.hidden]
     with torch.no_grad():
