@@ -51,7 +51,9 @@ def draw(dataset: str, result: dict[str, Any], folder: Path) -> list[Path]:
         axes = figure.add_subplot()
         for line in lines:
             axes.errorbar(line.x, line.y, line.deviation, label=line.label, fmt=line.style, markersize=3, capsize=2)
-        axes.set(xlabel=axis, ylabel="bits per dimension", title=f"{dataset}, figure {number.upper()}")
+        axes.set(
+            xlabel=axis, ylabel="bits per dimension", title=f"{dataset}, figure {number.upper().replace('-', '.')}"
+        )
         axes.legend(fontsize="small")
         paths.append(folder / f"{dataset}-figure-{number}.png")
         figure.savefig(paths[-1], dpi=80)
