@@ -32,15 +32,15 @@ def draw(dataset: str, result: dict[str, Any], folder: Path) -> list[Path]:
     points = result["figure_4_1_4_4"]
     steps, tight = result["figure_4_6"], result["figure_c_1"]
     figures = {
-        "4-1": ("epoch", _curves(points, ("train", "amortised", "optimal"))),
-        "4-3": (
+        "4.1": ("epoch", _curves(points, ("train", "amortised", "optimal"))),
+        "4.3": (
             "epoch",
             [_line(rows, "epoch", "mean", key, "deviation") for key, rows in result["figure_4_3"].items()],
         ),
-        "4-4": ("epoch", _curves(points, ("amortised", "optimal", "half_asleep"))),
-        "4-6": ("K", [_line(rows, "steps", "net", key.replace("_", "-")) for key, rows in steps.items()]),
-        "c-1": ("epoch", [_bound(tight, key, bound) for bound in ("elbo", "iwae") for key in tuple(CURVES)[1:]]),
-        "c-3": (
+        "4.4": ("epoch", _curves(points, ("amortised", "optimal", "half_asleep"))),
+        "4.6": ("K", [_line(rows, "steps", "net", key.replace("_", "-")) for key, rows in steps.items()]),
+        "C.1": ("epoch", [_bound(tight, key, bound) for bound in ("elbo", "iwae") for key in tuple(CURVES)[1:]]),
+        "C.3": (
             "epoch",
             [
                 line._replace(label=f"{line.label}, {latents} latents")
@@ -57,9 +57,10 @@ def draw(dataset: str, result: dict[str, Any], folder: Path) -> list[Path]:
         axes = figure.add_subplot()
         for line in lines:
             axes.errorbar(line.x, line.y, line.deviation, label=line.label, fmt=line.style, markersize=3, capsize=2)
-        axes.set(xlabel=axis, ylabel="bits per dimension", title=f"{dataset}, figure {number.upper()}")
+        title = f"{dataset}, figure {number}"
+        axes.set(xlabel=axis, ylabel="bits per dimension", title=title)
         axes.legend(fontsize="small")
-        paths.append(folder / f"{dataset}-figure-{number}.png")
+        paths.append(folder / f"{dataset}-figure-{number.lower().replace('.', '-')}.png")
         figure.savefig(paths[-1], dpi=80)
     return paths
 
