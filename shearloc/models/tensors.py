@@ -1,9 +1,13 @@
 """Model files: arrays and metadata to a `.safetensors` file and back. What they mean is `local.py`'s and `vae.py`'s.
 
+Arrays that deflate well are stored as zlib streams of their byte planes (docs/FORMAT.md, "Model files").
 Reading is safe for a file from anywhere: it runs no code, and lengths are checked before they are used.
 """
 
 import json
+import math
+import re
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,21 +22,75 @@ from ..errors import ShearlocError
 
 Arrays = dict[str, NDArray[Any]]
 
+TYPES: dict[str, np.dtype[Any]] = {"I8": np.dtype("<i1"), "I16": np.dtype("<i2"), "I32": np.dtype("<i4")}
+"""Types of the arrays that can be deflated, by their names in the file."""
+MAX_INFLATED = 1 << 24
+"""Bytes of a file's deflated arrays together; the arrays of a larger model are stored as they are."""
+
 
 def read(data: bytes, form: str) -> tuple[dict[str, str], Arrays]:
-    """Metadata and arrays of a file's bytes. ValueError if its metadata do not say that it is of this format."""
+    """Metadata and arrays of a file's bytes: contiguous, aligned, writable, deflated or not.
+
+    ValueError if its metadata do not say that it is of this format, or do not fit a deflated array.
+    """
     arrays = load(data)  # checks the header that is read next
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     metadata: dict[str, str] = header.get("__metadata__") or {}
     if metadata.get("format") != form:
         raise ValueError(f"its format is {metadata.get('format')}, not {form}")
+    deflated = {key: _description(key, metadata[key]) for key in arrays if key in metadata}
+    if sum(math.prod(shape) * dtype.itemsize for dtype, shape in deflated.values()) > MAX_INFLATED:
+        raise ValueError(f"its deflated arrays claim more than {MAX_INFLATED} bytes")
+    for key, (dtype, shape) in deflated.items():
+        arrays[key] = _inflated(key, arrays[key], dtype, shape)
     return metadata, arrays
 
 
 def write(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str]) -> None:
-    """A file of these."""
-    save_file({key: np.ascontiguousarray(array) for key, array in arrays.items()}, path, metadata)
+    """A file of these. No array may have the name of a key of the metadata."""
+    stored: Arrays = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
+    described = dict(metadata)
+    names = {dtype: name for name, dtype in TYPES.items()}
+    if sum(array.nbytes for array in stored.values()) <= MAX_INFLATED:
+        for key, array in stored.items():
+            stream = _deflated(array)
+            if array.dtype in names and 10 * stream.size < 9 * array.nbytes:  # a tenth less is worth inflating
+                described[key] = " ".join(map(str, (names[array.dtype], *array.shape)))
+                stored[key] = stream
+    save_file(stored, path, described)
     path.chmod(0o644)  # safetensors makes it private
+
+
+def _description(key: str, text: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Type and shape of a deflated array, from a text such as "I16 784 500". ValueError if it is none."""
+    if not re.fullmatch(f"({'|'.join(TYPES)})( [0-9]{{1,8}}){{1,4}}", text):
+        raise ValueError(f"the metadata of {key} are not a type and a shape")
+    name, *sizes = text.split()
+    return TYPES[name], tuple(map(int, sizes))
+
+
+def _deflated(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """An array's bytes as a zlib stream, uint8 [bytes]: the first (lowest) of every number, then the second, …
+
+    The upper bytes of weights are few and small numbers, which the lower ones would separate.
+    """
+    planes = array.reshape(-1, 1).view(np.uint8).T
+    packer = zlib.compressobj(level=9, strategy=zlib.Z_FILTERED)
+    return np.frombuffer(packer.compress(planes.tobytes()) + packer.flush(), np.uint8)
+
+
+def _inflated(key: str, stream: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The inverse of `_deflated`. ValueError or zlib.error if the stream is not of this very length."""
+    size = math.prod(shape) * dtype.itemsize
+    if stream.dtype != np.uint8 or stream.ndim != 1:
+        raise ValueError(f"{key} is {stream.dtype} {stream.shape}, not a stream of bytes")
+    inflater = zlib.decompressobj()
+    planes = inflater.decompress(stream.tobytes(), size + 1)
+    if len(planes) != size or not inflater.eof or inflater.unused_data:
+        raise ValueError(f"{key} is longer or shorter than it says")
+    # A copy, because Numba compiles anew for an array that cannot be written.
+    numbers = np.frombuffer(planes, np.uint8).reshape(dtype.itemsize, -1).T.copy("C")
+    return numbers.view(dtype).reshape(shape)
 
 
 @contextmanager
@@ -40,5 +98,5 @@ def sound(source: str) -> Iterator[None]:
     """Whatever a broken file makes `read` and its readers raise becomes a ShearlocError that names its source."""
     try:
         yield
-    except (SafetensorError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+    except (SafetensorError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError, zlib.error) as error:
         raise ShearlocError(f"{source} is not a sound model: {error}") from error

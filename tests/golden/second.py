@@ -169,14 +169,19 @@ Mixture = tuple[list[int], list[int], list[int]]
 def safetensors(data: bytes) -> tuple[dict[str, str], dict[str, Array]]:
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    types = {"I8": np.int8, "I16": np.int16, "I32": np.int32}
+    types = {"I8": np.int8, "I16": np.int16, "I32": np.int32, "U8": np.uint8}
+    metadata = header.pop("__metadata__")
     arrays = {}
     for name, entry in header.items():
-        if name != "__metadata__":
-            first, last = entry["data_offsets"]
-            content = data[8 + length + first : 8 + length + last]
-            arrays[name] = np.frombuffer(content, types[entry["dtype"]]).reshape(entry["shape"])
-    return header["__metadata__"], arrays
+        first, last = entry["data_offsets"]
+        content = data[8 + length + first : 8 + length + last]
+        kind, shape = entry["dtype"], entry["shape"]
+        if name in metadata:
+            kind, *shape = metadata[name].split()
+            planes = np.frombuffer(zlib.decompress(content), np.uint8).reshape(int(kind[1:]) // 8, -1)
+            content = planes.T.tobytes()
+        arrays[name] = np.frombuffer(content, types[kind]).reshape([int(size) for size in shape])
+    return metadata, arrays
 
 
 def fingerprint(text: str, arrays: dict[str, Array]) -> bytes:
