@@ -57,8 +57,7 @@ def draw(dataset: str, result: dict[str, Any], folder: Path) -> list[Path]:
         axes = figure.add_subplot()
         for line in lines:
             axes.errorbar(line.x, line.y, line.deviation, label=line.label, fmt=line.style, markersize=3, capsize=2)
-        title = f"{dataset}, figure {number}"
-        axes.set(xlabel=axis, ylabel="bits per dimension", title=title)
+        axes.set(xlabel=axis, ylabel="bits per dimension", title=f"{dataset}, figure {number}")
         axes.legend(fontsize="small")
         paths.append(folder / f"{dataset}-figure-{number.lower().replace('.', '-')}.png")
         figure.savefig(paths[-1], dpi=80)

@@ -79,6 +79,17 @@ def test_chunks_are_bounded(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert info(archive._encode_with(images, None, "raw")).chunks == 5
 
 
+@pytest.mark.parametrize("processors", [1, 3])
+def test_threads_change_no_byte(
+    processors: int, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = small_images(tiny_vae("bernoulli"), 70)
+    plain = encode_images(images, model="tiny-bernoulli", chunk_samples=10 * 36, steps=1)
+    monkeypatch.setattr("shearloc.models.engines.processors", lambda: processors)
+    assert encode_images(images, model="tiny-bernoulli", chunk_samples=10 * 36, steps=1) == plain
+    assert (decode_images(plain)[0] == images[..., 0]).all()
+
+
 def test_shapes_without_a_channel_axis(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
     images = small_images(tiny_vae("logistic"), 5)
     assert encode_images(images, model="tiny-logistic") == encode_images(images[..., 0], model="tiny-logistic")
