@@ -4,7 +4,7 @@
 
 The first phase writes `baseline.pt`, the second (eq. 4.27, the decoder fixed) `half-asleep.pt`; both keep a
 `checkpoint.pt`, go on from it when called again, and write `NAME-EPOCHS.pt` of every tenth part of the epochs on the
-way. The last images of the training set are held out and reported on; the test set is looked at once, at the end.
+way. The last images of the training set are held out and reported on; the test set is looked at where a phase ends.
 Needs torch; nothing that decodes imports this file. The export is `export_vae.py`.
 """
 

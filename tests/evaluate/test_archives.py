@@ -41,7 +41,7 @@ def test_the_elbo_does_not_depend_on_the_sample(
 def test_chapter_4_quick(tmp_path: Path, data_folder: Path) -> None:
     pytest.importorskip("torch")
     pytest.importorskip("matplotlib")
-    command = [sys.executable, "-m", "shearloc.evaluate", "chapter4", "--budget", "quick", "--dataset", "mnist-binary"]
+    command = [sys.executable, "-m", "shearloc.evaluate", "chapter4", "--quick", "--dataset", "mnist-binary"]
     arguments = ["--data", str(data_folder), "--out", str(tmp_path / "runs"), "--json", str(tmp_path / "r.json")]
     done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
