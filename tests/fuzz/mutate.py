@@ -288,6 +288,7 @@ def _changed_model(data: bytes, draw: Random, story: list[str]) -> bytes:
     name = draw.choice([name for name in header if name != "__metadata__"])
     if kind == "numbers" and body:
         first, last = header[name]["data_offsets"]
+        last = min(last, len(body))  # cut before
         for _ in range(draw.choice((1, 1, 5, 100))):
             if first < last:
                 body[draw.randrange(first, last)] = draw.choice((0, 1, 0x7F, 0x80, 0xFF, draw.randrange(256)))
