@@ -153,7 +153,8 @@ def _place_labels(axes: "Axes") -> None:
     from matplotlib.text import Annotation
     from matplotlib.transforms import Bbox
 
-    canvas = FigureCanvasAgg(axes.figure)  # type: ignore[arg-type]
+    figure: Any = axes.figure
+    canvas = FigureCanvasAgg(figure)
     canvas.draw()
     renderer = canvas.get_renderer()
     labels = [child for child in axes.get_children() if isinstance(child, Annotation)]
