@@ -32,11 +32,9 @@ class UnknownModelError(ShearlocError):
                 f"model '{self.name}' is not installed; `shearloc models` lists the installed ones, "
                 "and any other is named by the path of its .safetensors file"
             )
-        from .models.zoo import folders
-
         return (
             f"model '{self.name}' with weights {self.fingerprint.hex()} is not installed: put its .safetensors file "
-            f"into {folders()[-1]} or a folder that SHEARLOC_MODELS names, or have the image encoded again with --embed"
+            "into a folder that `shearloc models` or SHEARLOC_MODELS names, or have it encoded again with --embed"
         )
 
 

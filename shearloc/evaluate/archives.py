@@ -98,6 +98,7 @@ def model_for(dataset: str, weights: Path | None) -> VaeModel:
     if weights is None:
         return zoo.load_vae(f"vae-{dataset}")
     from ..models.export_vae import export
-    from ..models.train_vae import SHAPES, load_float
+    from ..models.vae_float import load_float
+    from ..models.vae_shape import SHAPES
 
     return export(load_float(weights, SHAPES[dataset]), weights.stem)

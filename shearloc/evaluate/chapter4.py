@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from ..models import objectives, zoo
 from ..models.export_vae import export, restore
 from ..models.small_images import load_dataset
-from ..models.train_vae import SHAPES, Objective, Schedule, fit, load_float, negative_elbo_of
-from ..models.vae_float import Vae
-from ..models.vae_shape import VaeShape
+from ..models.train_vae import Objective, Schedule, fit, negative_elbo_of
+from ..models.vae_float import Vae, load_float
+from ..models.vae_shape import SHAPES, VaeShape
 from .archives import measure
 
 Pixels = NDArray[np.uint8]

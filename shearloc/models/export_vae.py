@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from .train_vae import SHAPES, load_float
 from .vae import ACTIVATION_BITS, WEIGHT_BITS, VaeModel
-from .vae_float import Vae
+from .vae_float import Vae, load_float
+from .vae_shape import SHAPES
 
 GRID_BITS = 10
 """Weights are rounded to 2^-10, coarser than the arithmetic's 2^-12: a fifth less to ship for 0.05% of the rate."""

@@ -27,13 +27,7 @@ from . import objectives
 from .small_images import DATASETS, load_dataset
 from .train import keep_freed_memory
 from .vae_float import Block, Vae, divergence_bits
-from .vae_shape import BERNOULLI, LOGISTIC, VaeShape, latent_side
-
-SHAPES = {
-    "mnist-binary": VaeShape(28, 1, BERNOULLI, latents=16, width=500),
-    "mnist": VaeShape(28, 1, LOGISTIC, latents=32, width=500),
-    "cifar10": VaeShape(32, 3, LOGISTIC, latents=1024, width=64, blocks=2),
-}
+from .vae_shape import SHAPES, VaeShape, latent_side
 
 HELD_OUT = 1000
 """Images at the end of the training set that are not trained on."""
@@ -203,13 +197,6 @@ def _resume(path: Path, net: Vae, steppers: list[torch.optim.Optimizer]) -> tupl
     for stepper, saved in zip(steppers, state["steppers"], strict=True):
         stepper.load_state_dict(saved)
     return state["update"], state["seconds"]
-
-
-def load_float(path: Path, shape: VaeShape) -> Vae:
-    """The float network of this shape with the weights of a file that `fit` wrote."""
-    net = Vae(shape)
-    net.load_state_dict(torch.load(path, weights_only=True))
-    return net.eval()
 
 
 def _start(base: str | None, shape: VaeShape, pixels: NDArray[np.uint8]) -> Vae:

@@ -4,6 +4,7 @@ Activations are [images, side, side, channels]; likelihoods, divergences and ELB
 """
 
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -148,3 +149,10 @@ class Vae(nn.Module):
 def divergence_bits(mean: Tensor, log_sigma: Tensor) -> Tensor:
     """KL(N(mean, sigma^2) || N(0, 1)) summed over latents, [n]."""
     return (0.5 * (mean**2 + (2 * log_sigma).exp() - 1) - log_sigma).sum(1) * BITS
+
+
+def load_float(path: Path, shape: VaeShape) -> Vae:
+    """The float network of this shape with the weights of a file that `fit` wrote."""
+    net = Vae(shape)
+    net.load_state_dict(torch.load(path, weights_only=True))
+    return net.eval()

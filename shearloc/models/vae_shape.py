@@ -108,3 +108,11 @@ def largest_tape(shape: VaeShape) -> int:
     """Numbers that one image's pass through a network holds, about."""
     positions = latent_side(shape) ** 2
     return shape.samples + shape.side**2 * shape.outputs + positions * shape.width * (9 + 2 * shape.blocks)
+
+
+SHAPES = {
+    "mnist-binary": VaeShape(28, 1, BERNOULLI, latents=16, width=500),
+    "mnist": VaeShape(28, 1, LOGISTIC, latents=32, width=500),
+    "cifar10": VaeShape(32, 3, LOGISTIC, latents=1024, width=64, blocks=2),
+}
+"""The shipped autoencoders, by data set."""
