@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from shearloc.models import objectives, train_vae  # noqa: E402
 from shearloc.models.likelihoods import logistic_mixture_bits_plain  # noqa: E402
 from shearloc.models.vae import VaeModel  # noqa: E402
-from shearloc.models.vae_float import Fold, Vae, divergence_bits  # noqa: E402
+from shearloc.models.vae_float import Fold, Vae, divergence_bits, load_float  # noqa: E402
 from shearloc.models.vae_shape import VaeShape  # noqa: E402
 
 KINDS = {
@@ -179,7 +179,7 @@ def test_training_learns_resumes_and_exports(tmp_path: Path) -> None:
     train_vae.fit(net, parameters, objectives.negative_elbo, pixels, schedule, tmp_path, "baseline")
     after = train_vae.negative_elbo_of(net, pixels)
     assert after < 0.7 * before
-    again = train_vae.load_float(tmp_path / "baseline.pt", KINDS["bernoulli"])
+    again = load_float(tmp_path / "baseline.pt", KINDS["bernoulli"])
     assert train_vae.negative_elbo_of(again, pixels) == after
     # Nothing is left to do, so that going on changes nothing.
     train_vae.fit(again, list(again.parameters()), objectives.negative_elbo, pixels, schedule, tmp_path, "baseline")
