@@ -26,7 +26,6 @@ from . import batches as batches_
 from . import rates as rates_
 from . import startup
 from .bench import find_images
-from .peers import peers
 from .report import circumstances, progress, show_table, write_json
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -206,7 +205,7 @@ def chapter5(
     study = chapter5_.study(data, out, quick, asked, notice) if trained else None
     extent = chapter5_.QUICK if quick else chapter5_.Extent()
     models = chapter5_.at_hand(model or list(chapter5_.NELLOC), notice) if coded else []
-    others = peers() if "5.6" in coded else {}
+    others = chapter5_.rivals() if "5.6" in coded else {}
     budgets: dict[str, Any] = {"budget": asdict(study.budget)} if study else {}
     budgets |= {"extent": asdict(extent), "models": models} if coded else {}
     results = {}

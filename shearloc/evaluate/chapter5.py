@@ -17,7 +17,7 @@ from ..errors import ShearlocError
 from ..models import zoo
 from ..models.images import load_data
 from . import chapter5_coding as coding
-from .peers import Codec
+from .peers import Codec, peers
 
 if TYPE_CHECKING:
     from .chapter5_likelihoods import Study
@@ -121,6 +121,11 @@ def study(data: Path, folder: Path, quick: bool, asked: dict[str, Any], notice: 
     keep_freed_memory()
     given = {field: value for field, value in asked.items() if value is not None}
     return Study(replace(QUICK if quick else Budget(), **given), data, folder, notice)
+
+
+def rivals() -> dict[str, Codec]:
+    """The other codecs of table 5.6 that are here. (Pillow's AVIF, for one, is not lossless.)"""
+    return {name: codec for name, codec in peers().items() if name.startswith(("PNG", "WebP", "JPEG XL"))}
 
 
 def coding_table(table: str, data: Path, models: list[str], extent: Extent, peers: dict[str, Codec]) -> Table:
