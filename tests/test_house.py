@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "shearloc"
-FLOORS = ["models", "codec", "evaluate", "plugins", "jobs", "cli"]
+FLOORS = ["errors", "models", "codec", "evaluate", "plugins", "jobs", "cli"]
 
 
 def test_ci_runs_the_readme_command() -> None:
@@ -35,7 +35,7 @@ def test_torch_is_pinned() -> None:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_never_go_up(path: Path) -> None:
-    """cli -> jobs -> plugins -> evaluate -> codec -> models; and inside the package imports are relative."""
+    """cli -> jobs -> plugins -> evaluate -> codec -> models -> errors; and inside the package imports are relative."""
     inside = path.relative_to(PACKAGE).with_suffix("").parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
