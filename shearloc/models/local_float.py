@@ -90,12 +90,15 @@ class LocalNet(nn.Module):
     Channel c has (3 + c) K parameters: logits, means, log-scales, and a coefficient per earlier channel
     by which its difference to its prediction shifts the means. With shared logits, `out` holds them once, for the
     first channel, and `last` repeats them.
+
+    `means` has every layer's mean input in the last batch that gradients were wanted of (`train.centred`).
     """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
         self.quantized = False
+        self.means: dict[nn.Linear, Tensor] = {}
         width, self.heads = shape.width, range(1, shape.channels if shape.head_width else 1)
         self.predictor = PREDICTORS[shape.predictor]
         self.offsets = causal_offsets(shape.horizon, shape.reach)
@@ -135,7 +138,10 @@ class LocalNet(nn.Module):
             return self.out.weight, self.out.bias
         return self.out.weight[self.rows], self.out.bias[self.rows]
 
-    def _linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _linear(self, inputs: Tensor, layer: nn.Linear) -> Tensor:
+        if torch.is_grad_enabled():
+            self.means[layer] = inputs.detach().float().mean(0)
+        weight, bias = self.last() if layer is self.out else (layer.weight, layer.bias)
         if self.quantized:
             weight = _round_through(weight, weight_scale(weight)[:, None])
         return nn.functional.linear(inputs, weight, bias)
@@ -151,14 +157,14 @@ class LocalNet(nn.Module):
         `inputs` float [n, features], and `differences` float [n, channels] of the pixel itself to its prediction (of
         which channel c sees those before it): both as `context.shown`.
         """
-        x = self._activate(self._linear(inputs * self.shape.input_step, self.first.weight, self.first.bias))
+        x = self._activate(self._linear(inputs * self.shape.input_step, self.first))
         levels = [x]
         for layer, skip in zip(linears(self.hidden), self.shape.skips, strict=True):
-            x = self._activate(self._linear(x, layer.weight, layer.bias))
+            x = self._activate(self._linear(x, layer))
             if skip:
                 x = nn.functional.hardtanh(x + levels[-skip], 0, ACTIVATION_MAX)
             levels.append(x)
-        out = self._linear(x, *self.last())
+        out = self._linear(x, self.out)
         if not self.heads:
             return out
         params = list(out.split(self.counts, 1))

@@ -75,6 +75,15 @@ class PixelCNN(nn.Module):
         self.out = nn.Linear(shape.width, int(self.rows.max()) + 1)
         nn.init.normal_(self.out.weight, std=0.02)
         spread_components(self.out.bias, self.rows, shape.channels, shape.components)
+        self.means: dict[nn.Linear, Tensor] = {}
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                layer.register_forward_pre_hook(self._see)
+
+    def _see(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
+        """Keeps the mean of a layer's inputs, for `train.centred`."""
+        if torch.is_grad_enabled() and isinstance(layer, nn.Linear):
+            self.means[layer] = inputs[0].detach().flatten(0, -2).float().mean(0)
 
     def forward(self, images: Tensor) -> Tensor:
         """Bits of every subpixel, float32 [n, H, W, C], of images float32 [n, H, W, C] in grey levels."""
