@@ -7,6 +7,7 @@ straight-through gradients (quantisation-aware training). Files are never coded 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -197,6 +198,27 @@ def grown(net: LocalNet, blocks: int, shared_logits: bool) -> LocalNet:
             target.load_state_dict(source.state_dict())
         new.out.weight[new.rows], new.out.bias[new.rows] = net.last()
     return new
+
+
+def revive(net: LocalNet, inputs: Tensor) -> int:
+    """Gives hidden units that are 0 on all `inputs`, float [n, features], random weights; returns how many.
+
+    For these inputs the outputs stay as they were: the next layer does not listen to the units yet. Units whose
+    activations are added to others' by a residual block are left alone.
+    """
+    net.outputs(inputs, torch.zeros(len(inputs), net.shape.channels))
+    layers = [net.first, *linears(net.hidden), net.out]
+    added = range(0, 3 * net.shape.blocks + 1, 3) if net.shape.blocks else ()
+    revived = 0
+    with torch.no_grad():
+        for k, (layer, after) in enumerate(pairwise(layers)):
+            dead = net.means[after] == 0
+            if k not in added and dead.any():
+                fresh = nn.Linear(layer.in_features, layer.out_features).weight[dead]
+                layer.weight[dead], layer.bias[dead] = fresh, -(fresh @ net.means[layer])
+                after.weight[:, dead] = 0
+                revived += int(dead.sum())
+    return revived
 
 
 def with_horizon(net: LocalNet, horizon: int) -> LocalNet:

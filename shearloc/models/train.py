@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from .context import PREDICTORS
 from .images import PixelSet, camera_like, fingerprint, load_data, split
 from .local import LocalModel
-from .local_float import LocalNet, Shape, grown
+from .local_float import LocalNet, Shape, grown, revive
 from .pixelcnn import CnnShape, PixelCNN
 
 ROUNDING_PIXELS = 200_000
@@ -406,6 +406,9 @@ def main() -> None:
     images = [image for folder in args.folders for image in load_data(folder, net.shape.channels)]
     rng = np.random.default_rng(schedule.seed)
     data = Data.of(images, partial(camera_like, rng=rng) if args.camera_like else None)
+    if args.base and isinstance(net, LocalNet):
+        inputs = net.draw(data.training, rng, HELD_OUT_PIXELS)[0]
+        print(f"{revive(net, torch.from_numpy(inputs))} units of {args.base} were dead: they begin anew", flush=True)
     with Bar(*Bar.get_default_columns(), TextColumn("{task.fields[bits]}")) as bar:
         task = bar.add_task(args.name, total=60 * schedule.minutes, bits="")
 

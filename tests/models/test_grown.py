@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from shearloc.models.images import PixelSet
-from shearloc.models.local_float import LocalNet, grown, linears
+from shearloc.models.local_float import LocalNet, grown, linears, revive
 from shearloc.models.train import nelloc
 
 
@@ -36,3 +36,24 @@ def test_new_blocks_come_after_the_old_ones_and_learn() -> None:
     larger(*[torch.from_numpy(part) for part in net.draw(pixels, rng, 500)]).mean().backward()
     for layer in new:
         assert layer.weight.grad is not None and layer.weight.grad.abs().max() > 0
+
+
+def test_dead_units_begin_anew_and_the_outputs_stay() -> None:
+    torch.manual_seed(1)
+    net = _small(1, shared=True)
+    inputs, differences = 20 * torch.randn(500, net.first.in_features), torch.zeros(500, 3)
+    with torch.no_grad():
+        # Dead, in this order: some that a block adds to others, some inside it, some of the last layer.
+        for layer, units in ((net.first, 2), (net.hidden[1], 7), (net.hidden[3], 5)):
+            layer.bias[:units] = -1000
+    before = net.outputs(inputs, differences)
+    first = net.first.bias.clone()
+    dead = {layer: net.means[layer] == 0 for layer in (net.hidden[2], net.out)}
+    assert revive(net, inputs) >= 7 + 5
+    after = net.outputs(inputs, differences)
+    assert torch.allclose(after, before, atol=1e-5)
+    assert torch.equal(net.first.bias, first)
+    assert (net.means[net.hidden[2]] > 0).all() and (net.means[net.out] > 0).all()
+    assert revive(net, inputs) == 0
+    after.square().mean().backward()
+    assert (net.out.weight.grad[:, dead[net.out]] != 0).any(0).all()
