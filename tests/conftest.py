@@ -148,8 +148,7 @@ def tiny_nelloc() -> "Callable[..., LocalModel]":
     """
     torch = pytest.importorskip("torch")
     from shearloc.models.export import export
-    from shearloc.models.local_float import LocalNet
-    from shearloc.models.train import nelloc
+    from shearloc.models.local_float import LocalNet, nelloc
 
     @cache
     def make(channels: int, horizon: int = 3, blocks: int = 1, **shape: Any) -> "LocalModel":

@@ -16,7 +16,8 @@ from ..errors import ShearlocError
 from .app import INTERRUPTED, Force, app, complain, fail
 
 if TYPE_CHECKING:
-    from ..models.train import Data, Progress, Report
+    from ..models.fitting import Progress, Report
+    from ..models.train import Data
 
 REPORTS = 40
 """Looks at the held-out images in the time that a training has."""
@@ -79,12 +80,14 @@ def train(
     folder = _folder_of(out)
     _check_output(out, force)
     with _asking_to_stop(f"stopping; the same command goes on from {folder}") as stop:
-        learner = _modules()
+        _prepare_torch()
+        from ..models.fitting import Schedule, fit
+
         net, data = _begin(folders, channels, base, folder)
-        schedule = learner.Schedule(minutes=minutes, finish=0.0)
+        schedule = Schedule(minutes=minutes, finish=0.0)
         every = 60 * minutes / REPORTS
         with _reports(out.name, 60 * minutes) as report:
-            progress = learner.fit(
+            progress = fit(
                 net, data.training, data.held_out, schedule, folder, report, every=every, patience=PATIENCE, stop=stop
             )
         if stop():
@@ -94,19 +97,18 @@ def train(
         _finish(net, data, schedule, progress, folders, base, out)
 
 
-def _modules() -> Any:
-    """The module `models/train.py`, ready. ShearlocError where torch is not installed."""
+def _prepare_torch() -> None:
+    """All cores, and memory that is kept. ShearlocError where torch is not installed."""
     try:
         import torch
 
-        from ..models import train as learner
+        from ..models.fitting import keep_freed_memory
     except ImportError as error:
         raise ShearlocError(f'training needs torch ({error}): pip install "shearloc[torch]"') from error
     from ..models.engines import processors
 
     torch.set_num_threads(processors())
-    learner.keep_freed_memory()
-    return learner
+    keep_freed_memory()
 
 
 def _check_output(out: Path, force: bool) -> None:

@@ -115,7 +115,7 @@ def at_hand(names: list[str], notice: Notice) -> list[str]:
 
 def study(data: Path, folder: Path, quick: bool, asked: dict[str, Any], notice: Notice) -> "Study":
     """What measures the tables TRAINED, with the usual budget but for the fields asked for. Imports torch."""
-    from ..models.train import keep_freed_memory
+    from ..models.fitting import keep_freed_memory
     from .chapter5_likelihoods import QUICK, Budget, Study
 
     keep_freed_memory()

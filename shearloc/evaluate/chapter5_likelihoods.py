@@ -19,10 +19,10 @@ from PIL import Image
 
 from ..models import zoo
 from ..models.export import restore
+from ..models.fitting import Net, Schedule, fit, mean_bits_of
 from ..models.images import TILE, PixelSet, load_data, load_folder
-from ..models.local_float import LocalNet, grown, with_horizon
+from ..models.local_float import LocalNet, grown, nelloc, with_horizon
 from ..models.pixelcnn import PixelCNN, from_local
-from ..models.train import Net, Schedule, fit, mean_bits_of, nelloc
 
 Pixels = NDArray[np.uint8]
 Notice = Callable[[str], None]

@@ -66,6 +66,11 @@ class Shape:
         return [0, 0, 3] * self.blocks + [0] * self.layers
 
 
+def nelloc(blocks: int, channels: int = 3, horizon: int = 3) -> Shape:
+    """The thesis's NeLLoC, with so many residual blocks: raw pixels, K = 10, linear coefficients, shared weights."""
+    return Shape(channels, horizon, horizon, 256, 1, 0, 10, "none", blocks, shared_logits=channels > 1)
+
+
 def weight_scale(weight: Tensor) -> Tensor:
     """Scale of each output's int8 weights, multiplier * 2^-shift >= max|w| / 127. Float [out, in] -> [out]."""
     smallest = weight.detach().float().abs().amax(1).clamp_min(1e-6) / WEIGHT_MAX
@@ -92,7 +97,7 @@ class LocalNet(nn.Module):
     by which its difference to its prediction shifts the means. With shared logits, `out` holds them once, for the
     first channel, and `last` repeats them.
 
-    `means` has every layer's mean input in the last batch that gradients were wanted of (`train.centred`).
+    `means` has every layer's mean input in the last batch that gradients were wanted of (`fitting.centred`).
     """
 
     def __init__(self, shape: Shape) -> None:

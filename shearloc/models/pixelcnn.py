@@ -1,7 +1,7 @@
 """The full PixelCNN of the thesis (algorithms 5 and 6): what the local models are compared with.
 
 A float network for likelihoods alone: its receptive field grows with every block, so its pixels can only be decoded
-one after the other, and nothing here codes. `train.py` trains it.
+one after the other, and nothing here codes. `fitting.py` trains it.
 
 A masked convolution is a matrix product over the earlier neighbours only (`neighbourhood`): the same numbers without
 the masked half of the work. As in the authors' code masks are of pixels, not of colours: the channels of a pixel are
@@ -81,7 +81,7 @@ class PixelCNN(nn.Module):
                 layer.register_forward_pre_hook(self._see)
 
     def _see(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
-        """Keeps the mean of a layer's inputs, for `train.centred`."""
+        """Keeps the mean of a layer's inputs, for `fitting.centred`."""
         if torch.is_grad_enabled() and isinstance(layer, nn.Linear):
             self.means[layer] = inputs[0].detach().flatten(0, -2).float().mean(0)
 

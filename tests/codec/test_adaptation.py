@@ -62,8 +62,8 @@ def test_restored_network_has_the_rate_of_the_model(picture: Picture, name: str,
     pytest.importorskip("torch")
     from shearloc.codec import wavefront
     from shearloc.models.export import restore
+    from shearloc.models.fitting import mean_bits
     from shearloc.models.images import PixelSet
-    from shearloc.models.train import mean_bits
 
     model, image = zoo.load(name), picture(90, 90, channels).reshape(90, 90, channels)
     _, freqs = wavefront.frequencies(model, image[None], "numpy")

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from shearloc.models.fitting import centred
 from shearloc.models.images import PixelSet
-from shearloc.models.local_float import LocalNet, linears
+from shearloc.models.local_float import LocalNet, linears, nelloc
 from shearloc.models.pixelcnn import CnnShape, PixelCNN
-from shearloc.models.train import centred, nelloc
 
 
 def test_a_step_is_that_of_the_layer_with_the_mean_taken_away() -> None:

@@ -22,8 +22,8 @@ from shearloc.models.quantize import LOG_SCALE_STEP, LOGIT_STEP, MEAN_GAIN, MEAN
 torch = pytest.importorskip("torch")
 
 from shearloc.models.export import COEFFICIENT_STEP, export, shape_of  # noqa: E402
-from shearloc.models.local_float import LocalNet, Shape, compand, linears, weight_scale  # noqa: E402
-from shearloc.models.train import mean_bits_of, nelloc  # noqa: E402
+from shearloc.models.fitting import mean_bits_of  # noqa: E402
+from shearloc.models.local_float import LocalNet, Shape, compand, linears, nelloc, weight_scale  # noqa: E402
 
 Nets = Callable[..., LocalNet]
 Picture = Callable[..., NDArray[np.uint8]]

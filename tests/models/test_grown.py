@@ -6,8 +6,7 @@ import numpy as np
 import torch
 
 from shearloc.models.images import PixelSet
-from shearloc.models.local_float import LocalNet, grown, linears, revive
-from shearloc.models.train import nelloc
+from shearloc.models.local_float import LocalNet, grown, linears, nelloc, revive
 
 
 def _small(blocks: int, shared: bool) -> LocalNet:

@@ -15,7 +15,7 @@ from shearloc.models.images import PixelSet
 
 torch = pytest.importorskip("torch")
 
-from shearloc.models import train  # noqa: E402
+from shearloc.models import fitting  # noqa: E402
 from shearloc.models.local_float import LocalNet, Shape  # noqa: E402
 from shearloc.models.pixelcnn import CnnShape, PixelCNN, from_local, neighbourhood  # noqa: E402
 
@@ -110,21 +110,21 @@ def test_outputs_are_as_many_as_the_thesis_says() -> None:
 
 def test_it_learns(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Stripes of two levels; and a stopped run's checkpoint is read again."""
-    monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=count().__next__))
+    monkeypatch.setattr(fitting, "time", SimpleNamespace(perf_counter=count().__next__))
     stripes = np.indices((8, 8, 1)).sum(0)[None] + np.arange(20)[:, None, None, None]
     pixels = PixelSet.of(list((90 + 60 * (stripes % 2)).astype(np.uint8)))
     net = tiny_cnn(1)
-    before = train.mean_bits(net, pixels, 1280, exact=True)
-    schedule = train.Schedule(minutes=1, finish=0.0, batch=256, learning_rate=1e-2)
-    assert train.fit(net, pixels, pixels, schedule, tmp_path).updates == 60
-    after = train.mean_bits(net, pixels, 1280, exact=True)
+    before = fitting.mean_bits(net, pixels, 1280, exact=True)
+    schedule = fitting.Schedule(minutes=1, finish=0.0, batch=256, learning_rate=1e-2)
+    assert fitting.fit(net, pixels, pixels, schedule, tmp_path).updates == 60
+    after = fitting.mean_bits(net, pixels, 1280, exact=True)
     assert after < before - 1
     again = tiny_cnn(1)
-    train.fit(again, pixels, pixels, schedule, tmp_path)
-    assert train.mean_bits(again, pixels, 1280, exact=True) == after
+    fitting.fit(again, pixels, pixels, schedule, tmp_path)
+    assert fitting.mean_bits(again, pixels, 1280, exact=True) == after
 
 
 def test_images_of_several_sizes_are_refused() -> None:
     pixels = PixelSet.of([np.zeros((4, 4, 1), np.uint8), np.zeros((4, 5, 1), np.uint8)])
     with pytest.raises(ShearlocError, match="size"):
-        train.mean_bits(tiny_cnn(1), pixels, 32, exact=True)
+        fitting.mean_bits(tiny_cnn(1), pixels, 32, exact=True)

@@ -47,12 +47,12 @@ ROOT = Path(__file__).parents[2]
 def ticking(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every update takes one second of the clock that `fit` looks at; one thread, which is quicker for so little."""
     torch = pytest.importorskip("torch")
-    from shearloc.models import train
+    from shearloc.models import fitting
 
     threads = torch.get_num_threads(), numba.get_num_threads()
     torch.set_num_threads(1)
     numba.set_num_threads(1)
-    monkeypatch.setattr(train, "time", SimpleNamespace(perf_counter=count().__next__))
+    monkeypatch.setattr(fitting, "time", SimpleNamespace(perf_counter=count().__next__))
     yield
     torch.set_num_threads(threads[0])
     numba.set_num_threads(threads[1])
@@ -81,7 +81,7 @@ def same_weights(one, other) -> bool:  # type: ignore[no-untyped-def]
 
 @pytest.mark.usefixtures("ticking")
 def test_bits_fall(pixels: PixelSet, tmp_path: Path) -> None:
-    from shearloc.models.train import Schedule, fit, mean_bits
+    from shearloc.models.fitting import Schedule, fit, mean_bits
 
     net = small_net()
     before = mean_bits(net, pixels, 2000, exact=True)
@@ -94,7 +94,7 @@ def test_bits_fall(pixels: PixelSet, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("ticking")
 def test_a_stopped_run_goes_on_where_it_was_saved(pixels: PixelSet, tmp_path: Path) -> None:
     """Stopped by an exception after the save at two minutes, and again at its end; then nothing is left to do."""
-    from shearloc.models.train import Progress, Schedule, fit
+    from shearloc.models.fitting import Progress, Schedule, fit
 
     schedule = Schedule(minutes=2.5, batch=64)
     seen: list[Progress] = []
@@ -121,7 +121,7 @@ def test_a_stopped_run_goes_on_where_it_was_saved(pixels: PixelSet, tmp_path: Pa
 @pytest.mark.usefixtures("ticking")
 def test_a_stop_changes_nothing_where_there_is_nothing_to_draw(tmp_path: Path) -> None:
     """A single pixel makes every batch the same: net and optimisers come back to the bit."""
-    from shearloc.models.train import Progress, Schedule, fit
+    from shearloc.models.fitting import Progress, Schedule, fit
 
     pixel, schedule = PixelSet.of([np.full((1, 1, 3), 99, np.uint8)]), Schedule(minutes=2.2, batch=4)
 
@@ -138,7 +138,7 @@ def test_a_stop_changes_nothing_where_there_is_nothing_to_draw(tmp_path: Path) -
 
 @pytest.mark.usefixtures("ticking")
 def test_a_resumed_run_draws_other_pixels(pixels: PixelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shearloc.models.train import Schedule, fit
+    from shearloc.models.fitting import Schedule, fit
 
     drawn: list[bytes] = []
     sample = PixelSet.sample
@@ -158,7 +158,7 @@ def test_a_resumed_run_draws_other_pixels(pixels: PixelSet, tmp_path: Path, monk
 def test_the_float_parent_is_kept_before_the_quantised_finish(pixels: PixelSet, tmp_path: Path) -> None:
     import torch
 
-    from shearloc.models.train import Schedule, fit
+    from shearloc.models.fitting import Schedule, fit
 
     net = small_net()
     schedule = Schedule(minutes=0.5, batch=64, finish=0.5)
@@ -174,7 +174,7 @@ def test_the_float_parent_is_kept_before_the_quantised_finish(pixels: PixelSet, 
 def test_a_run_can_have_so_many_updates(pixels: PixelSet, tmp_path: Path) -> None:
     """However long they take; a stopped run has the others when it goes on, and a quarter of all at the finish."""
     pytest.importorskip("torch")
-    from shearloc.models.train import Progress, Schedule, fit, rate_factor
+    from shearloc.models.fitting import Progress, Schedule, fit, rate_factor
 
     schedule = Schedule(batch=64, finish=0.25, updates=8)
     assert fit(small_net(), pixels, pixels, replace(schedule, updates=4, finish=0.0), tmp_path).updates == 4
@@ -187,7 +187,7 @@ def test_a_run_can_have_so_many_updates(pixels: PixelSet, tmp_path: Path) -> Non
 
 def test_learning_rate_warms_up_and_falls() -> None:
     pytest.importorskip("torch")
-    from shearloc.models.train import Progress, Schedule, rate_factor
+    from shearloc.models.fitting import Progress, Schedule, rate_factor
 
     schedule = Schedule(minutes=10, finish=0.2)
     warm = [rate_factor(schedule, Progress(0, updates)) for updates in (0, 50, 99, 1000)]
@@ -406,7 +406,7 @@ def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("ticking")
 def test_training_stops_when_it_is_told_to(pixels: PixelSet, tmp_path: Path) -> None:
     """Between two updates, with a checkpoint; then it goes on as if nothing had been."""
-    from shearloc.models.train import Schedule, fit
+    from shearloc.models.fitting import Schedule, fit
 
     schedule, calls = Schedule(minutes=0.5, batch=64, finish=0.0), iter(range(99))
     stopped = fit(small_net(), pixels, pixels, schedule, tmp_path, stop=lambda: next(calls) == 7)
@@ -422,7 +422,7 @@ def test_training_ends_when_the_held_out_images_gain_no_more(
     """After `patience` looks without a new best, with the weights that had it; a call after that trains no further."""
     import torch
 
-    from shearloc.models import train
+    from shearloc.models import fitting
 
     looks: list[tuple[float, dict[str, Any]]] = []
     net = small_net()
@@ -432,12 +432,12 @@ def test_training_ends_when_the_held_out_images_gain_no_more(
         looks.append((seen[len(looks)], {key: value.clone() for key, value in net.state_dict().items()}))
         return looks[-1][0]
 
-    monkeypatch.setattr(train, "mean_bits", mean_bits)
-    schedule = train.Schedule(minutes=5, batch=64, finish=0.0)
-    progress = train.fit(net, pixels, pixels, schedule, tmp_path, every=2, patience=3)
+    monkeypatch.setattr(fitting, "mean_bits", mean_bits)
+    schedule = fitting.Schedule(minutes=5, batch=64, finish=0.0)
+    progress = fitting.fit(net, pixels, pixels, schedule, tmp_path, every=2, patience=3)
     assert (progress.updates, progress.best_bits) == (7 * 3, 3.0)
     assert all(torch.equal(value, looks[3][1][key]) for key, value in net.state_dict().items())
-    again = train.fit(small_net(seed=1), pixels, pixels, schedule, tmp_path, every=2, patience=3)
+    again = fitting.fit(small_net(seed=1), pixels, pixels, schedule, tmp_path, every=2, patience=3)
     assert again.updates == progress.updates
 
 
