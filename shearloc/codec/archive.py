@@ -43,7 +43,7 @@ MAX_CHUNK_SAMPLES = 1 << 24
 MAX_STEP_PIXELS = 1 << 17
 """The same for a local model: images of a chunk times their shorter side, which bounds the pixels of a step."""
 
-SMALL_MODELS = {3: "small"}
+SMALL_MODELS = {3: ("small", "nelloc-r1")}
 SMALL_SIDE = 64
 """Local models that also have a try at images of at most so many pixels a side, by the channels. Not `nelloc-gray`: one
 image out of a chunk would take 100 ms instead of 35."""
@@ -248,8 +248,8 @@ def _candidates(images: Pixels) -> list[str]:
     vaes = [zoo.load_vae(name) for name in zoo.names("vae")]
     fitting = [m.name for m in vaes if m.image_shape == shape and (binary or m.levels > 2)]
     local = [DEFAULT_MODELS[shape[2]]]
-    if max(shape[:2]) <= SMALL_SIDE and shape[2] in SMALL_MODELS:
-        local.append(SMALL_MODELS[shape[2]])
+    if max(shape[:2]) <= SMALL_SIDE:
+        local += SMALL_MODELS.get(shape[2], ())
     return fitting + [name for name in local if name in zoo.names()]
 
 
