@@ -22,7 +22,7 @@ from .vae_shape import SHAPES
 
 COARSE_GRID_BITS = 10
 """Weights without residual blocks are rounded to 2^-10, coarser than the arithmetic's 2^-12: a fifth less to ship for
-0.05% of the rate. With blocks it would be 0.6%, and they keep 2^-12 (0.05%)."""
+0.05% of the rate. With blocks it would be 0.7%, and they keep 2^-12 (docs/DECISIONS.md)."""
 
 
 def export(net: Vae, name: str) -> VaeModel:
