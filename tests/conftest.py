@@ -92,18 +92,18 @@ def plain() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def tiny_net() -> "Callable[..., LocalNet]":
-    """tiny_net(channels, horizon=3, reach=1, spread=0.2): a small untrained float network, cached, weights on the grid.
+    """tiny_net(channels, horizon=3, reach=1, spread=0.2, level=False): a small untrained float network, cached.
 
-    `spread` is the deviation of the last layer's weights: 0.2 predicts about as well as an untrained network,
-    2 drives the distributions' parameters far beyond what training gives.
+    Its weights are on the grid. `spread` is the deviation of the last layer's weights: 0.2 predicts about as well as an
+    untrained network, 2 drives the distributions' parameters far beyond what training gives.
     """
     torch = pytest.importorskip("torch")
     from shearloc.models.local_float import LocalNet, Shape, linears, weight_scale
     from shearloc.models.quantize import ACTIVATION_STEP, INPUT_STEP
 
     @cache
-    def make(channels: int, horizon: int = 3, reach: int = 1, spread: float = 0.2) -> LocalNet:
-        shape = Shape(channels, horizon, reach, width=16, layers=1, head_width=8, components=3)
+    def make(channels: int, horizon: int = 3, reach: int = 1, spread: float = 0.2, level: bool = False) -> LocalNet:
+        shape = Shape(channels, horizon, reach, width=16, layers=1, head_width=8, components=3, level=level)
         draw = torch.Generator().manual_seed(channels)
         net = LocalNet(shape)
         with torch.no_grad():

@@ -56,7 +56,10 @@ def context(
     inputs = []
     for dy, dx in np.asarray(offsets).tolist():
         for c in range(channels):
-            inputs.append(shown(relative, at(dy, dx, c) - predictions[c]) if at(dy, dx, c) >= 0 else 0)
+            if (dy, dx) == (0, 0):
+                inputs.append(predictions[c] - 128)
+            else:
+                inputs.append(shown(relative, at(dy, dx, c) - predictions[c]) if at(dy, dx, c) >= 0 else 0)
     return inputs, predictions
 
 

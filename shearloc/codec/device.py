@@ -268,6 +268,7 @@ class Canvas:
         self.flat = torch.full((self.nowhere + 1, model.channels), OUTSIDE, dtype=torch.int16, device=device)
         self._median_edge = model.predictor != CONSTANT
         self._offsets = torch.from_numpy(offsets @ np.array([self.stride, 1])).to(device)
+        self._levels = [k for k, offset in enumerate(offsets.tolist()) if offset == [0, 0]]
         self._near = [offsets.tolist().index(offset) for offset in ([0, -1], [-1, 0], [-1, -1])]
         shown = np.zeros(OUTSIDE + LARGEST + 1, np.int8)
         differences = np.arange(-LARGEST, LARGEST + 1)
@@ -295,6 +296,8 @@ class Canvas:
         levels = self.flat[places[:, None] + self._offsets].to(torch.int64)
         predictions = self._predictions(*(levels[:, k] for k in self._near))
         inputs = self.shown(levels - predictions[:, None])
+        for k in self._levels:
+            inputs[:, k] = (predictions - OUTSIDE_PREDICTION).to(torch.int8)
         return inputs.view(len(places), -1), predictions
 
     def _predictions(self, west: Tensor, north: Tensor, northwest: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..models import engines
-from ..models.context import predict_pixel, shown
+from ..models.context import OUTSIDE_PREDICTION, predict_pixel, shown
 from ..models.local import LocalModel
 from . import lanes as stream
 from .cdf import tables
@@ -117,6 +117,9 @@ def _gather_patches(pixels, positions, offsets, predictor, inputs, predictions):
             predictions[c, q] = prediction
             for f in range(offsets.shape[0]):
                 y, x = i + offsets[f, 0], j + offsets[f, 1]
-                inside_image = y >= 0 and 0 <= x < width
-                difference = shown(predictor, int(pixels[image, y, x, c]) - prediction) if inside_image else 0
-                inputs[q, f * channels + c] = difference
+                shows = 0
+                if offsets[f, 0] == 0 and offsets[f, 1] == 0:
+                    shows = prediction - OUTSIDE_PREDICTION
+                elif y >= 0 and 0 <= x < width:
+                    shows = shown(predictor, int(pixels[image, y, x, c]) - prediction)
+                inputs[q, f * channels + c] = shows

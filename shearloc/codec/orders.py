@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 
 def shear(offsets: NDArray[np.int32]) -> int:
-    """Smallest o >= 1 that puts every offset (dy, dx) of int32 [n, 2] into the past: dx + dy * o < 0.
+    """Smallest o >= 1 that puts every offset (dy, dx) of int32 [n, 2] but (0, 0) into the past: dx + dy * o < 0.
 
     For the thesis's horizon h, whose rows above reach h to the right, o = h + 1.
     """

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptError, ShearlocError
 from ..models import engines, network
-from ..models.context import predict_pixel, shown
+from ..models.context import OUTSIDE_PREDICTION, predict_pixel, shown
 from ..models.local import LocalModel, channel_parameters
 from . import lanes as stream
 from . import parallel
@@ -341,6 +341,11 @@ def _gather(ring, origin, height, width, t, o, offsets, predictor, begin, end, i
                 )
         for f in range(offsets.shape[0]):
             dy, dx = offsets[f, 0], offsets[f, 1]
+            if dy == 0 and dx == 0:
+                for k in range(count):
+                    for c in range(channels):
+                        inputs[at + k, f * channels + c] = predictions[c, at + k] - OUTSIDE_PREDICTION
+                continue
             column = ring[(t + dx + dy * o) & mask, image]
             for k in range(count):
                 for c in range(channels):

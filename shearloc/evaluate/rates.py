@@ -132,16 +132,14 @@ def float_code_length(net: "LocalNet", pixels: Pixels) -> float:
     """Bits of the image under the float network, in float32 throughout: what an ideal coder would need."""
     import torch
 
-    from ..models.context import causal_offsets
     from ..models.images import PixelSet
 
     image = PixelSet.of([_channels_last(pixels)])
-    offsets = causal_offsets(net.shape.horizon, net.shape.reach)
     bits = 0.0
     with torch.no_grad():
         for start in range(0, int(image.ends[-1]), PIXELS_AT_ONCE):
             index = np.arange(start, min(start + PIXELS_AT_ONCE, int(image.ends[-1])))
-            batch = image.contexts(index, np.zeros_like(index), offsets, net.predictor)
+            batch = image.contexts(index, np.zeros_like(index), net.offsets, net.predictor)
             bits += float(net(*map(torch.from_numpy, batch)).double().sum())
     return bits
 

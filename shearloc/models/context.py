@@ -9,7 +9,8 @@ A context is a list of offsets (dy, dx) to earlier pixels. There are two predict
                  the pixel from W, N and NW; the input is `compand(neighbour - prediction)`
     CONSTANT     the thesis's raw pixels: the prediction is always 128, the input neighbour - 128 as it is
 
-A neighbour outside the image is a 0 to the network.
+A neighbour outside the image is a 0 to the network. Differences alone do not tell how bright a place is: the offset
+(0, 0) stands for the prediction itself, and its input is prediction - 128.
 """
 
 import numpy as np
@@ -24,16 +25,16 @@ PREDICTORS = {"none": CONSTANT, "med": MEDIAN_EDGE}
 """Predictors by the names that options and model files give them."""
 
 
-def causal_offsets(horizon: int, reach: int) -> NDArray[np.int32]:
+def causal_offsets(horizon: int, reach: int, level: bool = False) -> NDArray[np.int32]:
     """Offsets (dy, dx) of a local context, nearest row first.
 
     `horizon` h >= 1 bounds |dy| and |dx|; `reach` R >= 0 is how far right the row above is seen. The k-th
     row above may be seen up to column k(R+1)-1 without delaying the wavefront (`codec/orders.py`), and is, up to h.
-    R = h is the thesis's context (eq. 5.4): whole rows above. Returns int32 [n, 2]. Contains W, N and NW, which the
-    median edge detector needs.
+    R = h is the thesis's context (eq. 5.4): whole rows above. With `level`, (0, 0) comes last. Returns int32 [n, 2].
+    Contains W, N and NW, which the median edge detector needs.
     """
     rows = [(-k, m) for k in range(horizon + 1) for m in range(-horizon, min(horizon, k * (reach + 1) - 1) + 1)]
-    return np.array(rows, np.int32)
+    return np.array(rows + [(0, 0)] * level, np.int32)
 
 
 @njit(inline="always")
@@ -112,7 +113,9 @@ def sample_contexts(
             values[q, c] = pixels[start + (i * width + j) * channels + c]
             for k in range(offsets.shape[0]):
                 y, x = i + offsets[k, 0], j + side * offsets[k, 1]
-                difference = 0
-                if 0 <= y < height and 0 <= x < width:
-                    difference = shown(predictor, pixels[start + (y * width + x) * channels + c] - prediction)
-                inputs[q, k * channels + c] = difference
+                shows = 0
+                if offsets[k, 0] == 0 and offsets[k, 1] == 0:
+                    shows = prediction - OUTSIDE_PREDICTION
+                elif 0 <= y < height and 0 <= x < width:
+                    shows = shown(predictor, pixels[start + (y * width + x) * channels + c] - prediction)
+                inputs[q, k * channels + c] = shows

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .context import PREDICTORS, causal_offsets
+from .context import PREDICTORS
 from .layers import INT32_MAX, Dense
 from .likelihoods import channel_counts
 from .local import LocalModel
@@ -106,9 +106,8 @@ def export(net: LocalNet, name: str, scales: dict[nn.Linear, Tensor] | None = No
         parameters = unit[starts[c] :][: net.counts[c]]
         weight = _numbers(linears(net.adjust)[c - 1].weight)
         adjust[c - 1, :, : net.counts[c]] = _rounded(weight.T * ACTIVATION_STEP / parameters)
-    offsets = causal_offsets(shape.horizon, shape.reach)
     predictor = PREDICTORS[shape.predictor]
-    model = LocalModel(name, shape.channels, shape.components, offsets, tuple(layers), learn, adjust, predictor)
+    model = LocalModel(name, shape.channels, shape.components, shape.offsets, tuple(layers), learn, adjust, predictor)
     model.prove()
     return model
 
@@ -121,7 +120,9 @@ def shape_of(model: LocalModel) -> Shape:
     predictor = next(name for name, value in PREDICTORS.items() if value == model.predictor)
     head_width = model.adjust.shape[1]
     shared = model.channels > 1 and _shares_logits(model)
-    return Shape(model.channels, horizon, reach, first, plain, head_width, model.components, predictor, blocks, shared)
+    level = [0, 0] in model.offsets.tolist()
+    sizes = (model.channels, horizon, reach, first, plain, head_width, model.components)
+    return Shape(*sizes, predictor, blocks, shared, level)
 
 
 def _shares_logits(model: LocalModel) -> bool:

@@ -136,7 +136,7 @@ class LocalModel:
         if not self.layers or widths[-1] != sum(parameters) + later * units:
             raise ValueError("the last layer does not fit the channels and components")
         seen = {(dy, dx) for dy, dx in self.offsets.tolist()}
-        if not {(0, -1), (-1, 0), (-1, -1)} <= seen or any(dy > 0 or (dy == 0 and dx >= 0) for dy, dx in seen):
+        if not {(0, -1), (-1, 0), (-1, -1)} <= seen or any(dy > 0 or (dy == 0 and dx > 0) for dy, dx in seen):
             raise ValueError("the offsets do not hold W, N and NW, or point to later pixels")
         if np.abs(self.offsets.astype(np.int64)).max() > MAX_OFFSET:
             raise ValueError(f"an offset is larger than {MAX_OFFSET}")

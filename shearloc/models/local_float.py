@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .context import MEDIAN_EDGE, PREDICTORS, causal_offsets
@@ -33,7 +34,7 @@ class Shape:
     of `width` x `width` after the first and the residual blocks; `components`: K.
 
     `predictor`: see `context.PREDICTORS`. `blocks`: residual blocks of three layers each (thesis, algorithm 5).
-    `shared_logits`: all channels' mixtures have the first one's weights.
+    `shared_logits`: all channels' mixtures have the first one's weights. `level`: the context has the predictions, too.
 
     The thesis's NeLLoC with r residual blocks and horizon h is reach=h, width=256, layers=1, head_width=0,
     components=10, predictor="none", blocks=r, shared_logits=True.
@@ -49,6 +50,12 @@ class Shape:
     predictor: str = "med"
     blocks: int = 0
     shared_logits: bool = False
+    level: bool = False
+
+    @property
+    def offsets(self) -> NDArray[np.int32]:
+        """The context, as `context.causal_offsets`."""
+        return causal_offsets(self.horizon, self.reach, self.level)
 
     @property
     def input_step(self) -> float:
@@ -107,7 +114,7 @@ class LocalNet(nn.Module):
         self.means: dict[nn.Linear, Tensor] = {}
         width, self.heads = shape.width, range(1, shape.channels if shape.head_width else 1)
         self.predictor = PREDICTORS[shape.predictor]
-        self.offsets = causal_offsets(shape.horizon, shape.reach)
+        self.offsets = shape.offsets
         self.counts = channel_counts(shape.channels, shape.components)
         self.counts += [shape.head_width for _ in self.heads]
         self.first = nn.Linear(len(self.offsets) * shape.channels, width)

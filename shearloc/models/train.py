@@ -62,6 +62,7 @@ def _arguments() -> argparse.Namespace:
     for field in ("channels", "horizon", "reach", "width", "layers", "head_width", "components", "blocks"):
         parser.add_argument(f"--{field.replace('_', '-')}", type=int)
     parser.add_argument("--predictor", choices=PREDICTORS)
+    parser.add_argument("--level", action="store_true", default=None, help="show the network the predictions, too")
     return parser.parse_args()
 
 

@@ -66,14 +66,14 @@ def batches(draw: st.DrawFn) -> Images:
     return (np.indices(shape).sum(0) * 9 + rng.integers(0, 256 if kind == "noise" else 3, shape)).astype(np.uint8)
 
 
-CONTEXTS = [(3, 1, 0.2), (1, 0, 2.0), (2, 2, 2.0), (4, 1, 0.2)]
-"""Horizon, reach and spread of `tiny_model`."""
+CONTEXTS = [(3, 1, 0.2), (1, 0, 2.0), (2, 2, 2.0), (4, 1, 0.2), (2, 1, 0.2, True)]
+"""Horizon, reach and spread of `tiny_model`, and whether it sees the predictions."""
 
 
 @settings(max_examples=30)
 @given(batches(), st.sampled_from(CONTEXTS))
 def test_frequencies_are_those_of_the_other_engines(
-    tiny_model: Models, where: str, images: Images, context: tuple[int, int, float]
+    tiny_model: Models, where: str, images: Images, context: tuple[float, ...]
 ) -> None:
     model = tiny_model(images.shape[3], *context)
     found, expected = device.frequencies(model, images, device=where), frequencies(model, images, "numba")
@@ -84,7 +84,7 @@ def test_frequencies_are_those_of_the_other_engines(
 @settings(max_examples=25)
 @given(batches(), st.sampled_from(CONTEXTS), st.integers(1, 7))
 def test_any_images_come_back(
-    tiny_model: Models, where: str, images: Images, context: tuple[int, int, float], lanes: int
+    tiny_model: Models, where: str, images: Images, context: tuple[float, ...], lanes: int
 ) -> None:
     """With more lanes than pixels in a step, and fewer."""
     model, lanes = tiny_model(images.shape[3], *context), min(lanes, images.shape[0] * images.shape[1])

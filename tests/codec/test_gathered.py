@@ -37,8 +37,8 @@ def batches(draw: st.DrawFn) -> Images:
     return (np.indices(shape).sum(0) * 3 + rng.integers(0, noise, shape)).astype(np.uint8)
 
 
-@given(batches(), st.sampled_from([(1, 1), (3, 1), (2, 2), (2, 0)]))
-def test_three_decoders_agree(tiny_model: Models, images: Images, context: tuple[int, int]) -> None:
+@given(batches(), st.sampled_from([(1, 1), (3, 1), (2, 2), (2, 0), (2, 1, 0.2, True)]))
+def test_three_decoders_agree(tiny_model: Models, images: Images, context: tuple[float, ...]) -> None:
     model, size = tiny_model(images.shape[3], *context), images.shape[:3]
     payload, lanes = encode_images(model, images, "numpy")
     assert np.array_equal(decode_images(model, payload, lanes, size, "numpy"), images)

@@ -110,7 +110,7 @@ def test_models_as_the_thesis_has_them(
 
 @pytest.mark.parametrize("lanes", [1, 2, 5])
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("arguments", [(3, 1, 0.2), (2, 2, 0.2), (1, 0, 2.0)], ids=str)
+@pytest.mark.parametrize("arguments", [(3, 1, 0.2), (2, 2, 0.2), (1, 0, 2.0), (2, 1, 0.2, True)], ids=str)
 def test_payload_is_that_of_the_plain_encoder(
     plain: ModuleType,
     tiny_model: Models,
@@ -118,7 +118,7 @@ def test_payload_is_that_of_the_plain_encoder(
     monkeypatch: pytest.MonkeyPatch,
     lanes: int,
     channels: int,
-    arguments: tuple[int, int, float],
+    arguments: tuple[int, ...],
 ) -> None:
     """So contexts, distributions, order and coder are as they are said to be."""
     model = tiny_model(channels, *arguments)

@@ -281,7 +281,7 @@ def steps_of(model: Model, size: tuple[int, int, int], sheared: bool) -> Iterato
         yield from ([(k, i, j)] for k in range(images) for i in range(height) for j in range(width))
         return
     o = 1
-    while any(dx + dy * o >= 0 for dy, dx in model["offsets"].tolist()):
+    while any(dx + dy * o >= 0 for dy, dx in model["offsets"].tolist() if (dy, dx) != (0, 0)):
         o += 1
     for t in range(width + (height - 1) * o):
         yield [(k, i, t - i * o) for k in range(images) for i in range(height) if 0 <= t - i * o < width]
@@ -319,7 +319,10 @@ def layers(model: Model, image: Array, i: int, j: int) -> list[Array]:
     for dy, dx in model["offsets"].tolist():
         for c in range(model["C"]):
             value = at(image, i + dy, j + dx, c)
-            inputs.append(compand(model, value - predictions[c]) if value >= 0 else 0)
+            if (dy, dx) == (0, 0):
+                inputs.append(predictions[c] - 128)
+            else:
+                inputs.append(compand(model, value - predictions[c]) if value >= 0 else 0)
     given = [np.array(inputs, np.int64)]
     for k in range(model["layers"]):
         a = given[-1] @ model[f"layer{k}.weight"] + model[f"layer{k}.bias"]

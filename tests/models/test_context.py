@@ -48,6 +48,10 @@ def test_full_reach_is_the_thesis_context(h: int) -> None:
     assert causal_offsets(h, h).tolist() == whole
 
 
+def test_the_prediction_itself_comes_last() -> None:
+    assert causal_offsets(2, 1, level=True).tolist() == [*causal_offsets(2, 1).tolist(), [0, 0]]
+
+
 @given(levels, levels, levels)
 def test_predict_is_the_median_edge_detector(plain: ModuleType, west: int, north: int, northwest: int) -> None:
     assert predict(west, north, northwest) == plain.median_edge(west, north, northwest)
@@ -95,12 +99,14 @@ def image_lists(draw: st.DrawFn) -> list[NDArray[np.uint8]]:
     return [rng.integers(0, spread, (*size, channels)).astype(np.uint8) for size in sizes]
 
 
-@given(image_lists(), st.integers(1, 3), st.integers(0, 3), st.booleans(), st.sampled_from([CONSTANT, MEDIAN_EDGE]))
+CONTEXTS = st.builds(causal_offsets, st.integers(1, 3), st.integers(0, 3), st.booleans())
+
+
+@given(image_lists(), CONTEXTS, st.booleans(), st.sampled_from([CONSTANT, MEDIAN_EDGE]))
 def test_sampler_agrees_with_its_plain_twin(
-    plain: ModuleType, images: list[NDArray[np.uint8]], horizon: int, reach: int, mirror: bool, predictor: int
+    plain: ModuleType, images: list[NDArray[np.uint8]], offsets: NDArray[np.int32], mirror: bool, predictor: int
 ) -> None:
     """Every pixel of every image, at the borders too; a mirrored one is that of the mirrored image."""
-    offsets = causal_offsets(horizon, reach)
     pixels = PixelSet.of(images)
     index = np.arange(pixels.ends[-1])
     inputs, predictions, values = pixels.contexts(index, np.full_like(index, mirror), offsets, predictor)
