@@ -28,6 +28,10 @@ from .quantize import (
 )
 
 
+GROWN_SHARE = 0.1
+"""Of a grown network's new blocks, so that it begins about as good as the one it grew from (`grown`)."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """The shape of a local model. `horizon` and `reach`: see `context.causal_offsets`; `layers`: hidden ones
@@ -197,8 +201,8 @@ class LocalNet(nn.Module):
 def grown(net: LocalNet, blocks: int, shared_logits: bool) -> LocalNet:
     """`net` with at least as many residual blocks as it has, and with shared logits if its own are all equal.
 
-    The new blocks, after the old ones, start at random: what they add costs a few hundred updates, but blocks that
-    start by adding nothing end up with units that never will (which the clamp lets no gradient revive).
+    The new blocks, after the old ones, start at random, and add GROWN_SHARE of what a block does that begins with its
+    network. Blocks that start by adding nothing at all can end up with units that never will.
     """
     new = LocalNet(replace(net.shape, blocks=blocks, shared_logits=shared_logits))
     kept = 3 * net.shape.blocks
@@ -209,6 +213,9 @@ def grown(net: LocalNet, blocks: int, shared_logits: bool) -> LocalNet:
         for source, target in zip(sources, targets, strict=True):
             target.load_state_dict(source.state_dict())
         new.out.weight[new.rows], new.out.bias[new.rows] = net.last()
+        for last in hidden[kept + 2 : 3 * blocks : 3]:
+            last.weight.mul_(GROWN_SHARE)
+            last.bias.mul_(GROWN_SHARE)
     return new
 
 
