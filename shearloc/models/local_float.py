@@ -27,7 +27,6 @@ from .quantize import (
     WEIGHT_MAX,
 )
 
-
 GROWN_SHARE = 0.1
 """Of a grown network's new blocks, so that it begins about as good as the one it grew from (`grown`)."""
 

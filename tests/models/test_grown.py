@@ -56,3 +56,12 @@ def test_dead_units_begin_anew_and_the_outputs_stay() -> None:
     assert revive(net, inputs) == 0
     after.square().mean().backward()
     assert (net.out.weight.grad[:, dead[net.out]] != 0).any(0).all()
+
+
+def test_a_grown_network_begins_about_as_the_one_before() -> None:
+    torch.manual_seed(2)
+    net = _small(1, shared=True)
+    inputs, differences = 20 * torch.randn(500, net.first.in_features), torch.zeros(500, 3)
+    before = net.outputs(inputs, differences)
+    after = grown(net, 3, shared_logits=True).outputs(inputs, differences)
+    assert 0 < (after - before).abs().mean() < 0.2 * before.std(0).mean()
