@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..models import engines
-from ..models.context import OUTSIDE_PREDICTION, predict_pixel, shown
+from ..models.context import look, repeated_predictions, side_by_side
 from ..models.local import LocalModel
 from . import lanes as stream
 from .cdf import tables
@@ -84,10 +84,11 @@ def _decode(
     predictions = np.empty((model.channels, most), np.int32)
     values = np.empty_like(predictions)
     head, cdf_tables, flat = model.head, tables(), pixels.reshape(-1, model.channels)
+    runs = side_by_side(model.offsets)
     for t in range(steps):
         here = positions(t)
         n = len(here)
-        _gather_patches(pixels, here, model.offsets, model.predictor, runner.inputs, predictions)
+        _gather_patches(pixels, here, runs, model.predictor, runner.inputs, predictions)
         sums = runner.run(n)
         pop(head, cdf_tables, model.predictor, sums, predictions, values[:, :n], stacks.arrays, n, 0, lanes)
         flat[here] = values[:, :n].T
@@ -103,23 +104,11 @@ def _decode(
 
 
 @njit(cache=True, nogil=True)
-def _gather_patches(pixels, positions, offsets, predictor, inputs, predictions):  # type: ignore[no-untyped-def]
+def _gather_patches(pixels, positions, runs, predictor, inputs, predictions):  # type: ignore[no-untyped-def]
     """Inputs [n, features] and predictions [C, n] of the pixels at flat positions int64 [n] of uint8 [N, H, W, C]."""
     _, height, width, channels = pixels.shape
+    flat, repeated = pixels.reshape(-1), repeated_predictions(runs, channels)
     for q in range(positions.size):
-        image, inside = positions[q] // (height * width), positions[q] % (height * width)
-        i, j = inside // width, inside % width
-        for c in range(channels):
-            west = int(pixels[image, i, j - 1, c]) if j > 0 else -1
-            north = int(pixels[image, i - 1, j, c]) if i > 0 else -1
-            northwest = int(pixels[image, i - 1, j - 1, c]) if i > 0 and j > 0 else -1
-            prediction = predict_pixel(predictor, west, north, northwest)
-            predictions[c, q] = prediction
-            for f in range(offsets.shape[0]):
-                y, x = i + offsets[f, 0], j + offsets[f, 1]
-                shows = 0
-                if offsets[f, 0] == 0 and offsets[f, 1] == 0:
-                    shows = prediction - OUTSIDE_PREDICTION
-                elif y >= 0 and 0 <= x < width:
-                    shows = shown(predictor, int(pixels[image, y, x, c]) - prediction)
-                inputs[q, f * channels + c] = shows
+        i, j = positions[q] % (height * width) // width, positions[q] % width
+        place, below = positions[q] * channels, width * channels
+        look(flat, place, below, i, j, width, runs, predictor, inputs, predictions, q, repeated)

@@ -1,8 +1,8 @@
 """Codes images of one size with a local model, one time step of the sheared order after the other (ShearLoC).
 
 Every step's pixels are independent given the past, so the network sees them as one batch. The last few columns
-of the sheared images are kept in a ring, where a step is contiguous; the encoder walks the same ring, many
-steps to a batch, and several batches at once on threads.
+of the sheared images are kept in a ring, where a step's pixels have their contexts at the same columns; the encoder
+walks the same ring, many steps to a batch, and several batches at once on threads.
 
 What a step's pixels are is `orders.py`'s business, what becomes of their intervals that of `lanes.py`. Decoding
 without the shear, pixel by pixel or from gathered patches, is `gathered.py`.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptError, ShearlocError
 from ..models import engines, network
-from ..models.context import OUTSIDE_PREDICTION, predict_pixel, shown
+from ..models.context import look, repeated_predictions, shown, side_by_side
 from ..models.local import LocalModel, channel_parameters
 from . import lanes as stream
 from . import parallel
@@ -101,7 +101,7 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
                 t,
                 min(t + SPAN, walk.steps),
                 walk.o,
-                model.offsets,
+                walk.runs,
                 model.predictor,
                 space.runner.inputs,
                 space.predictions,
@@ -161,10 +161,9 @@ def _decode_step_by_step(
         n = walk.size(t)
         values, predictions = space.values[:, :n], space.predictions[:, :n]
         inputs, ring, origin = space.runner.inputs, walk.ring, walk.origin
-        _gather(ring, origin, height, width, t, walk.o, model.offsets, model.predictor, 0, n, inputs, predictions)
+        _gather(ring, origin, height, width, t, walk.o, walk.runs, model.predictor, 0, n, inputs, predictions)
         sums = space.runner.run(n)
         pop(model.head, tables(), model.predictor, sums, predictions, values, stacks.arrays, n, 0, lanes)
-        _clear(ring, origin, height, width, t, walk.o)
         _scatter(values, t, walk.o, 0, n, ring, origin, pixels)
         if t % CHUNK == CHUNK - 1:
             yield t
@@ -190,7 +189,7 @@ def _decode_on_threads(
         for _ in range(parts)
     ]
     arrived = np.zeros(1, np.int64)
-    model_arrays = (packed, model.head, tables(), model.offsets, model.predictor)
+    model_arrays = (packed, model.head, tables(), walk.runs, model.predictor)
     with ThreadPoolExecutor(max(1, parts - 1)) as pool:
         for begin in range(0, walk.steps, CHUNK):
             end = min(begin + CHUNK, walk.steps)
@@ -217,7 +216,7 @@ def _decode_steps(model, space, where, stacks, share, arrived):  # type: ignore[
     """
     begin, end, o, ring, origin, pixels = where
     first_lane, last_lane, parts = share
-    packed, head, cdf_tables, offsets, predictor = model
+    packed, head, cdf_tables, runs, predictor = model
     inputs, predictions, values, (activations, sums, out) = space
     images, height, width = pixels.shape[:3]
     lanes = stacks[0].size
@@ -226,36 +225,35 @@ def _decode_steps(model, space, where, stacks, share, arrived):  # type: ignore[
         size = images * (last - first)
         start, stop = size * first_lane // lanes, size * last_lane // lanes
         if start < stop:
-            _gather(ring, origin, height, width, t, o, offsets, predictor, start, stop, inputs, predictions)
+            _gather(ring, origin, height, width, t, o, runs, predictor, start, stop, inputs, predictions)
             network.run(packed, inputs, stop - start, activations, sums, out)
             pop(head, cdf_tables, predictor, out, predictions, values, stacks, size, first_lane, last_lane)
             _scatter(values, t, o, start, stop, ring, origin, pixels)
-        if first_lane == 0:
-            # For the next step; nobody looks at this column any more (`_Walk`).
-            _clear(ring, origin, height, width, t + 1, o)
         if parts > 1:
             parallel.wait(arrived, parts * (t - begin + 1))
 
 
 class _Walk:
-    """Geometry of a walk over N images, and the ring: int16 [columns kept, N, rows kept, C], -1 outside an image.
+    """Geometry of a walk over N images, and the ring: uint8 [N, rows kept, 2 x columns kept, C].
 
-    Image row i is row origin + i of the ring. There is room for the rows that `span` steps have pixels in, and those
-    above that they look at; `move_to` lets the others go.
+    Image row i is row origin + i of the ring. Column t of the sheared image is there twice, at t modulo the columns
+    kept and as many further on, so that what a pixel looks at in a row lies in one piece. There is room for the rows
+    that `span` steps have pixels in, and those above that they look at; `move_to` lets the others go.
     """
 
     def __init__(self, model: LocalModel, images: int, height: int, width: int, span: int) -> None:
         self.o = shear(model.offsets)
+        self.runs = side_by_side(model.offsets)
         self.steps = step_count(height, width, self.o)
         self.tallest = min(height, -(-width // self.o))
         self._size = height, width
         self._images = images
         back = int((-model.offsets @ np.array([self.o, 1])).max())
-        # One column more than is looked back at: it is emptied while other threads still read the oldest.
+        # One column more than is looked back at: it is filled while other threads still read the oldest.
         columns = 1 << (back + 1).bit_length()
         self.origin = self._above = int(-model.offsets[:, 0].min())
         rows = self._above + min(height, self.tallest + (span + columns) // self.o + 2)
-        self.ring = np.full((columns, images, rows, model.channels), -1, np.int16)
+        self.ring = np.zeros((images, rows, 2 * columns, model.channels), np.uint8)
 
     def size(self, t: int) -> int:
         """Pixels of step t."""
@@ -266,10 +264,9 @@ class _Walk:
         """Makes room for the steps t .. t + span - 1; to be called before them, for no t twice further than a span."""
         first, _ = step_rows(t, *self._size, self.o)
         gone = first + self.origin - self._above
-        rows = self.ring.shape[2]
+        rows = self.ring.shape[1]
         if gone > 0 and rows < self._above + self._size[0]:
-            self.ring[:, :, : rows - gone] = self.ring[:, :, gone:].copy()
-            self.ring[:, :, rows - gone :] = -1
+            self.ring[:, : rows - gone] = self.ring[:, gone:].copy()
             self.origin -= gone
 
 
@@ -314,49 +311,21 @@ def check_lanes(lanes: int, rows: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _clear(ring, origin, height, width, t, o):  # type: ignore[no-untyped-def]
-    """Empties the ring's column t, as far as later steps look at it before it comes again."""
-    first, last = step_rows(t, height, width, o)
-    column = ring[t & (ring.shape[0] - 1)]
-    begin = max(0, origin + first - ring.shape[0])
-    column[:, begin : min(column.shape[1], origin + last + ring.shape[0])] = -1
-
-
-@njit(cache=True, nogil=True)
-def _gather(ring, origin, height, width, t, o, offsets, predictor, begin, end, inputs, predictions):  # type: ignore[no-untyped-def]
+def _gather(ring, origin, height, width, t, o, runs, predictor, begin, end, inputs, predictions):  # type: ignore[no-untyped-def]
     """Inputs [end - begin, features] and predictions [C, end - begin] of the pixels begin .. end - 1 of step t."""
-    mask, channels = ring.shape[0] - 1, ring.shape[3]
+    rows, columns, channels = ring.shape[1:]
     first, last = step_rows(t, height, width, o)
-    start = begin
-    while start < end:
-        # A run of pixels of one image: from `row` of the ring's column on, and from place `at` of the batch.
-        image, inside = start // (last - first), start % (last - first)
-        count, row, at = min(end - start, last - first - inside), origin + first + inside, start - begin
-        west, north = ring[(t - 1) & mask, image], ring[(t - o) & mask, image]
-        northwest = ring[(t - o - 1) & mask, image]
-        for k in range(count):
-            for c in range(channels):
-                predictions[c, at + k] = predict_pixel(
-                    predictor, west[row + k, c], north[row + k - 1, c], northwest[row + k - 1, c]
-                )
-        for f in range(offsets.shape[0]):
-            dy, dx = offsets[f, 0], offsets[f, 1]
-            if dy == 0 and dx == 0:
-                for k in range(count):
-                    for c in range(channels):
-                        inputs[at + k, f * channels + c] = predictions[c, at + k] - OUTSIDE_PREDICTION
-                continue
-            column = ring[(t + dx + dy * o) & mask, image]
-            for k in range(count):
-                for c in range(channels):
-                    value = column[row + k + dy, c]
-                    difference = shown(predictor, value - predictions[c, at + k])
-                    inputs[at + k, f * channels + c] = difference if value >= 0 else 0
-        start += count
+    flat, repeated = ring.reshape(-1), repeated_predictions(runs, channels)
+    half = columns // 2
+    for q in range(begin, end):
+        image, i = q // (last - first), first + q % (last - first)
+        place = ((image * rows + origin + i) * columns + half + t % half) * channels
+        below = (columns + o) * channels  # the pixel below comes o steps later
+        look(flat, place, below, i, t - i * o, width, runs, predictor, inputs, predictions, q - begin, repeated)
 
 
 @njit(cache=True, nogil=True)
-def _gather_batch(ring, origin, pixels, t, stop, o, offsets, predictor, inputs, predictions, values):  # type: ignore[no-untyped-def]
+def _gather_batch(ring, origin, pixels, t, stop, o, runs, predictor, inputs, predictions, values):  # type: ignore[no-untyped-def]
     """`_gather` for as many steps as fit into `inputs`, of images that are known; (end step, pixels).
 
     Also the pixels themselves: `values` int32 [C, rows].
@@ -368,18 +337,24 @@ def _gather_batch(ring, origin, pixels, t, stop, o, offsets, predictor, inputs, 
         size = images * (last - first)
         if done + size > inputs.shape[0]:
             break
-        _gather(ring, origin, height, width, t, o, offsets, predictor, 0, size, inputs[done:], predictions[:, done:])
-        _clear(ring, origin, height, width, t, o)
-        column = ring[t & (ring.shape[0] - 1)]
+        _gather(ring, origin, height, width, t, o, runs, predictor, 0, size, inputs[done:], predictions[:, done:])
         for image in range(images):
             for i in range(first, last):
                 for c in range(channels):
                     value = pixels[image, i, t - i * o, c]
-                    column[image, origin + i, c] = value
+                    _keep(ring, t, image, origin + i, c, value)
                     values[c, done + image * (last - first) + i - first] = value
         done += size
         t += 1
     return t, done
+
+
+@njit(inline="always")
+def _keep(ring, t, image, row, c, value):  # type: ignore[no-untyped-def]
+    """Puts one level into column t of the ring."""
+    half = ring.shape[2] // 2
+    ring[image, row, t % half, c] = value
+    ring[image, row, half + t % half, c] = value
 
 
 @njit(cache=True, nogil=True)
@@ -387,11 +362,10 @@ def _scatter(values, t, o, begin, end, ring, origin, pixels):  # type: ignore[no
     """Puts the decoded values int32 [C, end - begin] of the pixels begin .. end - 1 of step t where they belong."""
     height, width, channels = pixels.shape[1:]
     first, last = step_rows(t, height, width, o)
-    column = ring[t & (ring.shape[0] - 1)]
     for q in range(begin, end):
         image, i = q // (last - first), first + q % (last - first)
         for c in range(channels):
-            column[image, origin + i, c] = values[c, q - begin]
+            _keep(ring, t, image, origin + i, c, values[c, q - begin])
             pixels[image, i, t - i * o, c] = values[c, q - begin]
 
 

@@ -57,12 +57,12 @@ def predict_at_edge(west: int, north: int, northwest: int) -> int:
 
 
 @njit(inline="always")
-def compand(difference: int) -> int:
+def compand(difference):  # type: ignore[no-untyped-def]
     """A difference in [-255, 255] as an int8: exact to 64, one third as steep beyond (range [-127, 127])."""
-    size = abs(difference)
-    if size > 64:
-        size = 64 + (size - 64) // 3
-    return size if difference >= 0 else -size
+    size = np.int32(abs(difference))
+    # 64 + (size - 64) // 3 where that is less, as 171 / 512 does for such numbers, in 32 bits for vectors' sake.
+    size = min(size, np.int32(np.int32(np.int32(size + np.int32(128)) * np.int32(171)) >> np.int32(9)))
+    return size if difference >= 0 else np.int32(-size)
 
 
 @njit(inline="always")
@@ -72,9 +72,62 @@ def predict_pixel(predictor: int, west: int, north: int, northwest: int) -> int:
 
 
 @njit(inline="always")
-def shown(predictor: int, difference: int) -> int:
+def shown(predictor, difference):  # type: ignore[no-untyped-def]
     """A level's difference to the prediction as the int8 that the network sees."""
     return compand(difference) if predictor == MEDIAN_EDGE else difference
+
+
+def side_by_side(offsets: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Runs of offsets whose pixels lie side by side in a row: int64 [n, 3], dy, first dx, how many. For `look`."""
+    runs: list[list[int]] = []
+    for dy, dx in offsets.tolist():
+        if runs and [dy, dx] == [runs[-1][0], sum(runs[-1][1:])] != [0, 0]:
+            runs[-1][2] += 1
+        else:
+            runs.append([dy, dx, 1])
+    return np.array(runs, np.int64)
+
+
+@njit(inline="always")
+def repeated_predictions(runs, channels):  # type: ignore[no-untyped-def]
+    """Room for a pixel's predictions as often as the longest run wants them, int32. For `look`."""
+    return np.empty(runs[:, 2].max() * channels, np.int32)
+
+
+@njit(inline="always")
+def look(pixels, place, below, i, j, width, runs, predictor, inputs, predictions, q, repeated):  # type: ignore[no-untyped-def]
+    """Fills inputs[q] (int8 or float32) and predictions[:, q] (int32 [C, n]) for the pixel (i, j) of an image.
+
+    `pixels` uint8, flat: the pixel's own C bytes would begin at `place`, those of its right neighbour follow, and those
+    of the one below begin `below` bytes later. `width`: of the image; `runs`: `side_by_side` of the offsets;
+    `repeated`: scratch of `repeated_predictions`.
+    """
+    channels = predictions.shape[0]
+    for c in range(channels):
+        west = int(pixels[place - channels + c]) if j > 0 else -1
+        north = int(pixels[place - below + c]) if i > 0 else -1
+        northwest = int(pixels[place - below - channels + c]) if i > 0 and j > 0 else -1
+        predictions[c, q] = predict_pixel(predictor, west, north, northwest)
+        for k in range(c, repeated.size, channels):
+            repeated[k] = predictions[c, q]
+    begin = 0
+    for r in range(runs.shape[0]):
+        dy, dx, count = runs[r, 0], runs[r, 1], runs[r, 2]
+        end = begin + count * channels
+        if dy == 0 and dx == 0:
+            for c in range(channels):
+                inputs[q, begin + c] = predictions[c, q] - OUTSIDE_PREDICTION
+        else:
+            # How many of them are left, or right, of the image.
+            left = min(max(-j - dx, 0), count) if i + dy >= 0 else count
+            right = min(max(j + dx + count - width, 0), count - left)
+            inputs[q, begin:end] = 0
+            # Slices, because LLVM makes vectors only where it sees that no index is negative.
+            seen = inputs[q, begin + left * channels : end - right * channels]
+            levels = pixels[place + dy * below + (dx + left) * channels :]
+            for k in range(seen.size):
+                seen[k] = shown(predictor, np.int32(np.int32(levels[k]) - repeated[k]))
+        begin = end
 
 
 @njit(parallel=True, cache=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import njit
 from numpy.typing import NDArray
 
 from shearloc.models.context import (
@@ -17,8 +18,11 @@ from shearloc.models.context import (
     OUTSIDE_PREDICTION,
     causal_offsets,
     compand,
+    look,
     predict,
     predict_at_edge,
+    repeated_predictions,
+    side_by_side,
 )
 from shearloc.models.images import PixelSet
 
@@ -123,3 +127,46 @@ def test_sampler_agrees_with_its_plain_twin(
                 assert values[k].tolist() == image[i, j].tolist()
                 k += 1
     assert k == len(index)
+
+
+@njit
+def look_around(pixels, runs, predictor, inputs, predictions):  # type: ignore[no-untyped-def]
+    """`look` at every pixel of one image, uint8 [H, W, C]."""
+    height, width, channels = pixels.shape
+    repeated = repeated_predictions(runs, channels)
+    for i in range(height):
+        for j in range(width):
+            q, below = i * width + j, width * channels
+            look(pixels.ravel(), q * channels, below, i, j, width, runs, predictor, inputs, predictions, q, repeated)
+
+
+def test_runs_of_offsets() -> None:
+    assert side_by_side(causal_offsets(2, 1, level=True)).tolist() == [[0, -2, 2], [-1, -2, 4], [-2, -2, 5], [0, 0, 1]]
+    scattered = np.array([(0, -1), (0, 0), (-1, -1), (-1, 0), (-1, 2), (-1, 3), (-2, 4), (0, -2)], np.int32)
+    found = [[0, -1, 1], [0, 0, 1], [-1, -1, 2], [-1, 2, 2], [-2, 4, 1], [0, -2, 1]]
+    assert side_by_side(scattered).tolist() == found
+
+
+SCATTERED = st.permutations([(0, -1), (-1, 0), (-1, -1), (-1, 1), (-2, 7), (-2, 8), (-3, -9), (0, 0), (0, -5)])
+
+
+@given(
+    image_lists(),
+    st.one_of(CONTEXTS, SCATTERED.map(lambda offsets: np.array(offsets, np.int32))),
+    st.sampled_from([CONSTANT, MEDIAN_EDGE]),
+    st.sampled_from([np.int8, np.float32]),
+)
+def test_look_agrees_with_the_plain_twin(
+    plain: ModuleType, images: list[NDArray[np.uint8]], offsets: NDArray[np.int32], predictor: int, kind: type
+) -> None:
+    """What codecs show the network: every pixel of an image, wherever its offsets lead, and nothing beside it."""
+    image = images[0]
+    height, width, channels = image.shape
+    count = len(offsets) * channels
+    inputs = np.full((height * width, count + 1), 99, kind)
+    predictions = np.full((channels, height * width), -1, np.int32)
+    look_around(image, side_by_side(offsets), predictor, inputs, predictions)
+    for q in range(height * width):
+        expected, expected_predictions = plain.context(image, q // width, q % width, offsets, bool(predictor))
+        assert inputs[q].tolist() == [*expected, 99]
+        assert predictions[:, q].tolist() == expected_predictions
