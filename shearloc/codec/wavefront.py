@@ -217,7 +217,7 @@ def _decode_steps(model, space, where, stacks, share, arrived):  # type: ignore[
     begin, end, o, ring, origin, pixels = where
     first_lane, last_lane, parts = share
     packed, head, cdf_tables, runs, predictor = model
-    inputs, predictions, values, (activations, sums, out) = space
+    inputs, predictions, values, (activations, out) = space
     images, height, width = pixels.shape[:3]
     lanes = stacks[0].size
     for t in range(begin, end):
@@ -226,7 +226,7 @@ def _decode_steps(model, space, where, stacks, share, arrived):  # type: ignore[
         start, stop = size * first_lane // lanes, size * last_lane // lanes
         if start < stop:
             _gather(ring, origin, height, width, t, o, runs, predictor, start, stop, inputs, predictions)
-            network.run(packed, inputs, stop - start, activations, sums, out)
+            network.run(packed, inputs, stop - start, activations, out)
             pop(head, cdf_tables, predictor, out, predictions, values, stacks, size, first_lane, last_lane)
             _scatter(values, t, o, start, stop, ring, origin, pixels)
         if parts > 1:

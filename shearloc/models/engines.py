@@ -76,7 +76,7 @@ class NumbaRunner(Runner):
     def run(self, n: int) -> NDArray[Any]:
         """As `Runner.run`; there may be more columns than outputs."""
         network.run(self.network, self.inputs, n, *self.buffers)
-        return self.buffers[2][:n]
+        return self.buffers[1][:n]
 
 
 @cache

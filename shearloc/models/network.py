@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from .layers import Dense, level
+from .layers import Dense
 from .products import COLUMNS, multiply, pack
 
 ROWS = 48
@@ -20,13 +20,13 @@ class Network(NamedTuple):
     """A packed network (Numba takes a NamedTuple). Every layer's outputs are padded with zeros to a multiple of 64.
 
     plan int64 [layers, 5]: in / 4, padded out, where its weights and its columns begin, skip;
-    weights int8 and starts, bias, multiplier, shift int32: all layers', one after another.
+    weights int8 and starts (with the bias, but for the last layer), multiplier, shift int32: all layers', one after
+    another.
     """
 
     plan: NDArray[np.int64]
     weights: NDArray[np.int8]
     starts: NDArray[np.int32]
-    bias: NDArray[np.int32]
     multiplier: NDArray[np.int32]
     shift: NDArray[np.int32]
 
@@ -42,61 +42,59 @@ def packed(layers: tuple[Dense, ...]) -> Network:
     weights: list[NDArray[np.int8]] = []
     columns: list[NDArray[np.int32]] = []
     inputs = -(-layers[0].weight.shape[0] // 4) * 4
-    for layer in layers:
+    for k, layer in enumerate(layers):
         outputs = -(-layer.weight.shape[1] // COLUMNS) * COLUMNS
         padding = ((0, inputs - layer.weight.shape[0]), (0, outputs - layer.weight.shape[1]))
         tiles, starts = pack(np.pad(layer.weight, padding))
         plan.append([inputs // 4, outputs, sum(w.size for w in weights), sum(c.shape[1] for c in columns), layer.skip])
         weights.append(tiles.ravel())
-        fields = (layer.bias, layer.multiplier, layer.shift)
-        columns.append(np.stack([starts, *(np.pad(f, padding[1], constant_values=1) for f in fields)]))
+        if k < len(layers) - 1:
+            starts += np.pad(layer.bias, padding[1])
+        scales = [np.pad(field, padding[1], constant_values=1) for field in (layer.multiplier, layer.shift)]
+        columns.append(np.stack([starts, *scales]))
         inputs = outputs
     return Network(np.array(plan, np.int64), np.concatenate(weights), *np.concatenate(columns, 1))
 
 
-def buffers(network: Network, rows: int) -> tuple[NDArray[np.int8], NDArray[np.int32], NDArray[np.int32]]:
-    """What `run` needs for up to `rows` inputs: activations, a block's sums, and the last layer's sums [rows, out]."""
-    widest = int(network.plan[:, 1].max())
-    activations = np.zeros((len(network.plan), ROWS, widest), np.int8)
-    return activations, np.empty((ROWS, widest), np.int32), np.empty((rows, int(network.plan[-1, 1])), np.int32)
+def buffers(network: Network, rows: int) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+    """What `run` needs for up to `rows` inputs: activations of a block, and the last layer's sums [rows, out]."""
+    activations = np.zeros((len(network.plan), ROWS, int(network.plan[:, 1].max())), np.int8)
+    return activations, np.empty((rows, int(network.plan[-1, 1])), np.int32)
 
 
 @njit(cache=True, nogil=True)
-def run(network, inputs, n, activations, sums, out):  # type: ignore[no-untyped-def]
+def run(network, inputs, n, activations, out):  # type: ignore[no-untyped-def]
     """The last layer's products of int8 inputs [>= n, features] into out[:n], its bias not yet added."""
     plan, last = network.plan, network.plan.shape[0] - 1
+    weights, starts = np.int64(network.weights.ctypes.data), np.int64(network.starts.ctypes.data)
+    multipliers, shifts = np.int64(network.multiplier.ctypes.data), np.int64(network.shift.ctypes.data)
     for begin in range(0, n, ROWS):
         rows = min(ROWS, n - begin)
         source, stride = np.int64(inputs.ctypes.data) + begin * inputs.shape[1], inputs.shape[1]
         for k in range(plan.shape[0]):
-            steps, columns, first, skip = plan[k, 0], plan[k, 1], plan[k, 3], plan[k, 4]
-            target, width = (out[begin:], out.shape[1]) if k == last else (sums, sums.shape[1])
+            steps, columns, place, column, skip = plan[k]
+            scales = (np.int64(0), np.int64(0)) if k == last else (multipliers + 4 * column, shifts + 4 * column)
+            if k == last:
+                target, width = np.int64(out.ctypes.data) + 4 * begin * out.shape[1], 4 * out.shape[1]
+            else:
+                width = activations.shape[2]
+                target = np.int64(activations.ctypes.data) + k * ROWS * width
             multiply(
                 source,
                 stride,
                 rows,
-                np.int64(network.weights.ctypes.data) + plan[k, 2],
+                weights + place,
                 steps,
                 columns,
-                np.int64(network.starts.ctypes.data) + 4 * first,
-                np.int64(target.ctypes.data),
-                4 * width,
+                starts + 4 * column,
+                scales[0],
+                scales[1],
+                target,
+                width,
             )
-            if k == last:
-                break
-            part = slice(first, first + columns)
-            bias, multiplier, shift = network.bias[part], network.multiplier[part], network.shift[part]
-            _requantize(sums, rows, bias, multiplier, shift, activations[k])
             if skip:
                 _add(activations[k - skip], rows, columns, activations[k])
-            source, stride = np.int64(activations.ctypes.data) + k * ROWS * activations.shape[2], activations.shape[2]
-
-
-@njit(cache=True, nogil=True)
-def _requantize(sums, rows, bias, multiplier, shift, out):  # type: ignore[no-untyped-def]
-    for i in range(rows):
-        for j in range(bias.size):
-            out[i, j] = level(sums[i, j], bias[j], multiplier[j], shift[j]) - np.int32(128)
+            source, stride = target, width
 
 
 @njit(cache=True, nogil=True)
