@@ -14,6 +14,7 @@ import typer
 
 from ..errors import ShearlocError
 from .app import INTERRUPTED, Force, app, complain, fail
+from .progress import progress_bars
 
 if TYPE_CHECKING:
     from ..models.fitting import Progress, Report
@@ -93,7 +94,6 @@ def train(
         if stop():
             sys.exit(INTERRUPTED)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on it need not be asked
-        typer.echo("rounding to integers")
         _finish(net, data, schedule, progress, folders, base, out)
 
 
@@ -169,7 +169,8 @@ def _finish(
     from ..models.export import export
 
     folder = _folder_of(out)
-    scales = learner.rounded_by_data(net, data, schedule, progress, folder)
+    with progress_bars(1) as begin:
+        scales = learner.rounded_by_data(net, data, schedule, progress, folder, begin(0, "rounding to integers"))
     card = learner.describe(net, out.stem, folders, base, data, schedule, progress)
     export(net, out.stem, scales).save(folder / "model.safetensors")
     learner.write_card(folder / "card.json", card)

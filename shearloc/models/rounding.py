@@ -18,12 +18,14 @@ DAMPING = 1e-3
 """Of the mean variance, added to each input's: inputs that hardly vary in the sample may in an image."""
 
 
-def round_weights(net: LocalNet, inputs: Tensor, adapt: Callable[[], None] = lambda: None) -> dict[nn.Linear, Tensor]:
+def round_weights(
+    net: LocalNet, inputs: Tensor, adapt: Callable[[int], None] = lambda rounded: None
+) -> dict[nn.Linear, Tensor]:
     """Rounds all weights of `net.first`, `net.hidden` and `net.out` in place, and shifts the biases by the mean error.
 
     `inputs` float [n, features]: what the network sees of many pixels (`LocalNet.draw`). `adapt` is called after each
-    layer but the last, to train what still takes a gradient: the layers after it. Returns each layer's scales,
-    float [out], for `export`: its weights are multiples of them, at most 127 times.
+    layer but the last, with the number of layers rounded so far, to train what still takes a gradient: the layers after
+    it. Returns each layer's scales, float [out], for `export`: its weights are multiples of them, at most 127 times.
     """
     scales = {}
     levels: list[Tensor] = []
@@ -39,7 +41,7 @@ def round_weights(net: LocalNet, inputs: Tensor, adapt: Callable[[], None] = lam
             levels.append(x)
         layer.requires_grad_(False)
         if layer is not net.out:
-            adapt()
+            adapt(len(scales))
     net.requires_grad_(True)
     return scales
 

@@ -34,8 +34,8 @@ ROUNDING_PIXELS = 200_000
 """Pixels on whose contexts the weights are rounded where there is no quantisation-aware finish."""
 
 ADAPTING_UPDATES = 600
-ADAPTING_SHARE = 0.1
-"""Updates for later layers to adapt to a rounded one: how many at most, and in what share of the training."""
+ADAPTING_SHARE = 0.5
+"""Updates for later layers to adapt to a rounded one: how many at most, and how many in all of those in training."""
 
 MOST_FINGERPRINTS = 20_000
 """Training images that a card lists. Of larger sets it has the name only: they are known by it, as CIFAR-10 is."""
@@ -107,16 +107,32 @@ class Data:
 
 
 def rounded_by_data(
-    net: LocalNet, data: Data, schedule: Schedule, progress: Progress, folder: Path
+    net: LocalNet,
+    data: Data,
+    schedule: Schedule,
+    progress: Progress,
+    folder: Path,
+    report: Callable[[int, int], None] | None = None,
 ) -> dict[torch.nn.Linear, Tensor]:
-    """Rounds the weights in place after keeping them in `folder/float.pt`; the layers' scales, for `export`."""
+    """Rounds the weights in place after keeping them in `folder/float.pt`; the layers' scales, for `export`.
+
+    `report` is called with (done, total), in layers. Minutes where training took hours.
+    """
     from .rounding import round_weights
 
     torch.save(net.state_dict(), folder / "float.pt")
     rng = np.random.default_rng(schedule.seed)
-    updates = min(ADAPTING_UPDATES, int(ADAPTING_SHARE * progress.updates) // (len(net.hidden) + 1))
+    layers = len(net.hidden) + 1
+    updates = min(ADAPTING_UPDATES, int(ADAPTING_SHARE * progress.updates) // layers)
     sample = torch.from_numpy(net.draw(data.training, rng, ROUNDING_PIXELS)[0])
-    return round_weights(net, sample, lambda: adapt(net, data.training, schedule.batch, updates, rng))
+
+    def adapted(rounded: int) -> None:
+        # More updates are better than large ones: half a batch.
+        adapt(net, data.training, schedule.batch // 2, updates, rng)
+        if report:
+            report(rounded, layers)
+
+    return round_weights(net, sample, adapted)
 
 
 def describe(
@@ -173,6 +189,7 @@ def main() -> None:
     if args.base and isinstance(net, LocalNet):
         inputs = net.draw(data.training, rng, HELD_OUT_PIXELS)[0]
         print(f"{revive(net, torch.from_numpy(inputs))} units of {args.base} were dead: they begin anew", flush=True)
+    scales = None
     with Bar(*Bar.get_default_columns(), TextColumn("{task.fields[bits]}")) as bar:
         task = bar.add_task(args.name, total=60 * schedule.minutes, bits="")
 
@@ -182,9 +199,12 @@ def main() -> None:
             bar.console.print(f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {line}")
 
         progress = fit(net, data.training, data.held_out, schedule, args.out, report)
-    scales = None
-    if not schedule.finish and isinstance(net, LocalNet):
-        scales = rounded_by_data(net, data, schedule, progress, args.out)
+        if not schedule.finish and isinstance(net, LocalNet):
+            task = bar.add_task("rounding", bits="")
+            rounding = partial(bar.update, task)
+            scales = rounded_by_data(
+                net, data, schedule, progress, args.out, lambda done, of: rounding(completed=done, total=of)
+            )
     card = describe(net, args.name, args.folders, args.base, data, schedule, progress)
     card["camera_like_copies"] = args.camera_like
     if test := [image for folder in args.folders for image in load_data(folder, net.shape.channels, "test")]:

@@ -31,11 +31,9 @@ Picture = Callable[..., NDArray[np.uint8]]
 
 def batch_of(image: NDArray[np.uint8], net: LocalNet, step: int) -> Batch:
     """Contexts of every `step`-th pixel."""
-    from shearloc.models.context import causal_offsets
-
     pixels = PixelSet.of([image.reshape(*image.shape[:2], -1)])
     index = np.arange(0, pixels.ends[-1], step)
-    return pixels.contexts(index, np.zeros_like(index), causal_offsets(net.shape.horizon, net.shape.reach))
+    return pixels.contexts(index, np.zeros_like(index), net.offsets)
 
 
 def quantized(net: LocalNet) -> LocalNet:

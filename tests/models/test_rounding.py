@@ -78,7 +78,8 @@ def test_later_layers_may_adapt(rounded: tuple) -> None:
     before, _, _, inputs = rounded
     net, turns = deepcopy(before), []
 
-    def adapt() -> None:
+    def adapt(done: int) -> None:
+        assert done == len(turns) + 1
         turns.append([layer.weight.requires_grad for layer in (net.first, *linears(net.hidden), net.out)])
 
     round_weights(net, inputs, adapt)
