@@ -23,7 +23,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import CorruptError
@@ -79,6 +81,39 @@ def push_symbol(
         size += 1
         state >>= WORD_BITS
     return (state // width << np.uint64(precision)) + (state % width + np.uint64(start)), size
+
+
+@intrinsic
+def _high_product(_, left, right):  # type: ignore[no-untyped-def]
+    """The upper 64 bits of the product of two uint64, which one instruction gives and Numba does not."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(arg, wide) for arg in args))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+@njit(**KERNEL)
+def push_alone(
+    state: np.uint64, words: NDArray[np.uint32], size: int, start: int, freq: int, precision: int
+) -> tuple[np.uint64, int]:
+    """`push_symbol` where each symbol waits for the one before it, because the message has one lane.
+
+    What waits has no division and no branch to guess: the reciprocal does not depend on the state. With several lanes
+    there is other work to do meanwhile, and this is slower.
+    """
+    width, bits = np.uint64(freq), np.uint64(precision)
+    reciprocal = np.uint64(0xFFFFFFFFFFFFFFFF) // width
+    full = state >> (STATE_BITS - bits) >= width
+    words[size] = np.uint32(state & WORD_MASK)
+    size += 1 if full else 0
+    state = state >> WORD_BITS if full else state
+    quotient: np.uint64 = _high_product(state, reciprocal)  # type: ignore[call-arg]  # or one less
+    rest = state - quotient * width
+    pushed = (quotient << bits) + (rest + np.uint64(start))
+    return pushed + (np.uint64(1) << bits) - width if rest >= width else pushed, size
 
 
 @njit(**KERNEL)
@@ -409,7 +444,10 @@ def _push_intervals(
 ) -> int:
     lane = 0
     for k in range(starts.size):
-        heads[lane], size = push_symbol(heads[lane], words, size, starts[k], freqs[k], precision)
+        if heads.size == 1:
+            heads[0], size = push_alone(heads[0], words, size, starts[k], freqs[k], precision)
+        else:
+            heads[lane], size = push_symbol(heads[lane], words, size, starts[k], freqs[k], precision)
         lane = lane + 1 if lane + 1 < heads.size else 0
     return size
 
@@ -429,7 +467,10 @@ def _push_symbols(
     for k in range(symbols.size):
         start = rows[k * step, symbols[k]]
         freq = rows[k * step, symbols[k] + 1] - start
-        heads[lane], size = push_symbol(heads[lane], words, size, start, freq, precision)
+        if heads.size == 1:
+            heads[0], size = push_alone(heads[0], words, size, start, freq, precision)
+        else:
+            heads[lane], size = push_symbol(heads[lane], words, size, start, freq, precision)
         lane = lane + 1 if lane + 1 < heads.size else 0
     return size
 
