@@ -48,7 +48,7 @@ SMALL_SIDE = 64
 """Local models that also have a try at images of at most so many pixels a side, by the channels. Not `nelloc-gray`: one
 image out of a chunk would take 100 ms instead of 35."""
 
-PROBE = 256
+PROBE = 64
 """Images, evenly spaced, on which model="auto" compares the candidates."""
 
 MAX_NAME_BYTES = 1 << 24
