@@ -67,7 +67,7 @@ class Kind:
 
 
 GRAY = Kind("fashion-mnist", ("fashion-mnist", "mnist"), 1, (1, 2, 3, 4, 5), 3, 5, "nelloc-gray")
-COLOUR = Kind("cifar10", ("cifar10", "photos"), 3, (2, 3, 4, 5), 4, 10, "nelloc-r0")
+COLOUR = Kind("cifar10", ("cifar10", "photos"), 3, (2, 3, 4, 5), 4, 10, "nelloc-r1")
 COMPARED_HORIZON = 3
 """Of the local models that tables 5.1 and 5.2 compare with the full ones."""
 
