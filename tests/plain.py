@@ -114,8 +114,9 @@ def parameters(
     for k in range(components):
         found[components + k] += 64 * prediction
         for e in range(channel):
-            coefficient = clamp(found[(3 + e) * components + k], 2**11)
-            found[components + k] += (coefficient * differences[e] + 2) // 4
+            coefficient = clamp(found[(3 + e) * components + k], 8 * 2**head.coefficient_bits)
+            unit = 2 ** (head.coefficient_bits - 6)
+            found[components + k] += (coefficient * differences[e] + unit // 2) // unit
     return found
 
 

@@ -205,6 +205,7 @@ class Head(NamedTuple):
     units: list[Outputs]
     learn: Tensor
     adjust: Tensor
+    coefficient_bits: int
 
 
 def device_head(model: LocalModel, device: str) -> Head:
@@ -222,7 +223,8 @@ def device_head(model: LocalModel, device: str) -> Head:
     bias, learn, adjust = (
         torch.from_numpy(v.astype(np.float64)).to(device) for v in (head.bias, head.learn, head.adjust)
     )
-    return Head(head.components, bias, outputs[: model.channels], outputs[model.channels :], learn, adjust)
+    own, units = outputs[: model.channels], outputs[model.channels :]
+    return Head(head.components, bias, own, units, learn, adjust, head.coefficient_bits)
 
 
 def parameters(
@@ -244,8 +246,9 @@ def parameters(
     means = found[:, components : 2 * components]
     if channel:
         coefficients = found[:, 3 * components :].view(-1, channel, components)
-        products = coefficients.clamp(-COEFFICIENT_LIMIT, COEFFICIENT_LIMIT) * differences[:, :channel, None]
-        means += (products.add_(2) >> 2).sum(1)
+        limit, finer = COEFFICIENT_LIMIT << head.coefficient_bits, head.coefficient_bits - 6
+        products = coefficients.clamp(-limit, limit) * differences[:, :channel, None]
+        means += (products.add_(1 << finer - 1) >> finer).sum(1)
     means += cdf.MEAN_STEPS * predictions[:, channel, None]
     return found
 

@@ -47,7 +47,9 @@ def bias_adjustments(
         stepper.step()
         if progress:
             progress(update + 1, updates)
-    steps = [np.full(net.shape.width, ACTIVATION_STEP)] * (len(biases) - 1) + [output_steps(net.shape)]
+    steps = [np.full(net.shape.width, ACTIVATION_STEP)] * (len(biases) - 1) + [
+        output_steps(net.shape, model.coefficient_bits)
+    ]
     moved = [(new.detach() - old).double().numpy() for new, old in zip(biases, before, strict=True)]
     units = np.concatenate([move / step for move, step in zip(moved, steps, strict=True)])
     return np.round(units).clip(-127, 127).astype(np.int8)

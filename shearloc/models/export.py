@@ -17,8 +17,6 @@ from .local import LocalModel
 from .local_float import LocalNet, Shape, linears, weight_scale
 from .quantize import ACTIVATION_STEP, LOG_SCALE_OFFSET, LOG_SCALE_STEP, LOGIT_STEP, MEAN_STEP
 
-COEFFICIENT_STEP = 1 / 256
-
 
 def _split_scale(scale: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """scale = multiplier * 2^-shift with multiplier in [64, 127], exactly (`local_float.weight_scale` made it so)."""
@@ -56,12 +54,12 @@ def _dense(
     return Dense(np.ascontiguousarray(weight.T), _rounded(bias), multiplier, shift, skip)
 
 
-def output_steps(shape: Shape) -> NDArray[np.float64]:
-    """Real value, in the network's own output, of one unit of each integer parameter."""
+def output_steps(shape: Shape, coefficient_bits: int) -> NDArray[np.float64]:
+    """Real value, in the network's own output, of one unit of each integer parameter; of coefficients 2^-bits."""
     components = shape.components
     steps: list[float] = []
     for channel in range(shape.channels):
-        kinds = [LOGIT_STEP, MEAN_STEP / shape.mean_gain, LOG_SCALE_STEP] + channel * [COEFFICIENT_STEP]
+        kinds = [LOGIT_STEP, MEAN_STEP / shape.mean_gain, LOG_SCALE_STEP] + channel * [2.0**-coefficient_bits]
         steps += [step for step in kinds for _ in range(components)]
     steps += (shape.channels - 1) * shape.head_width * [ACTIVATION_STEP]
     return np.array(steps)
@@ -95,7 +93,8 @@ def export(net: LocalNet, name: str, scales: dict[nn.Linear, Tensor] | None = No
     scale = parts(net.out)[2]
     scale = scale[net.rows] if shape.shared_logits else scale
     shifted = last, bias + torch.from_numpy(_log_scale_offsets(shape)).float(), scale
-    layers.append(_dense(shifted, ACTIVATION_STEP, output_steps(shape), centered=True))
+    steps = output_steps(shape, shape.coefficient_bits)
+    layers.append(_dense(shifted, ACTIVATION_STEP, steps, centered=True))
     unit = _numbers(scale) * ACTIVATION_STEP
     learn = np.zeros((shape.channels - 1, shape.channels - 1, shape.head_width), np.int32)
     adjust = np.zeros((shape.channels - 1, shape.head_width, (2 + shape.channels) * shape.components), np.int32)
@@ -106,8 +105,8 @@ def export(net: LocalNet, name: str, scales: dict[nn.Linear, Tensor] | None = No
         parameters = unit[starts[c] :][: net.counts[c]]
         weight = _numbers(linears(net.adjust)[c - 1].weight)
         adjust[c - 1, :, : net.counts[c]] = _rounded(weight.T * ACTIVATION_STEP / parameters)
-    predictor = PREDICTORS[shape.predictor]
-    model = LocalModel(name, shape.channels, shape.components, shape.offsets, tuple(layers), learn, adjust, predictor)
+    sizes, settings = (shape.channels, shape.components), (PREDICTORS[shape.predictor], shape.coefficient_bits)
+    model = LocalModel(name, *sizes, shape.offsets, tuple(layers), learn, adjust, *settings)
     model.prove()
     return model
 
@@ -141,7 +140,8 @@ def restore(model: LocalModel) -> LocalNet:
     shape = replace(shape_of(model), shared_logits=False)
     net = LocalNet(shape)
     floats = [net.first, *linears(net.hidden), net.out]
-    steps = [np.full(shape.width, ACTIVATION_STEP)] * (len(floats) - 1) + [output_steps(shape)]
+    outputs = output_steps(shape, model.coefficient_bits)
+    steps = [np.full(shape.width, ACTIVATION_STEP)] * (len(floats) - 1) + [outputs]
     with torch.no_grad():
         for k, (layer, dense) in enumerate(zip(floats, model.layers, strict=True)):
             input_step = ACTIVATION_STEP if k else shape.input_step

@@ -23,13 +23,16 @@ from numpy.typing import NDArray
 from . import tensors
 from .context import MEDIAN_EDGE, PREDICTORS
 from .layers import INT32_MAX, Dense, accumulator_bounds, prove
+from .quantize import COEFFICIENT_BITS
 
 FORMAT = "shearloc-local-1"
 
 PARAMETER_LIMIT = 1 << 15
 """Every parameter is clamped to this; it keeps a mean within 512 grey levels of the prediction (units of 1/64)."""
-COEFFICIENT_LIMIT = 1 << 11
-"""A coefficient stays within [-8, 8] (units of 1/256)."""
+COEFFICIENT_LIMIT = 8
+"""A coefficient stays within [-8, 8]."""
+LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS = 7, 12
+"""Bits of a coefficient after the binary point: at least one more than a mean's, and it fits PARAMETER_LIMIT."""
 
 MAX_CHANNELS, MAX_OFFSET, MAX_LAYERS, MAX_WIDTH = 4, 32, 64, 4096
 """What a model may have at most: a file may bring its own, and they bound what a pixel costs."""
@@ -40,6 +43,7 @@ class Head(NamedTuple):
 
     bias, multiplier, shift: int32 [outputs]. learn int32 [C-1, C-1, U]: weights of the pixel's earlier
     channels; adjust int32 [C-1, U, (2 + C) K]: weights of the head's units. Both in units of the accumulators.
+    coefficient_bits: a coefficient's unit is 2^-coefficient_bits.
     """
 
     components: int
@@ -48,13 +52,14 @@ class Head(NamedTuple):
     shift: NDArray[np.int32]
     learn: NDArray[np.int32]
     adjust: NDArray[np.int32]
+    coefficient_bits: int
 
 
 @dataclass(frozen=True, eq=False)
 class LocalModel:
     """A local autoregressive model in integers. `layers`: hidden ones and the last; `offsets` int32 [n, 2].
 
-    `predictor`: what the context is relative to, see `context.py`.
+    `predictor`: what the context is relative to, see `context.py`. `coefficient_bits`: see `Head`.
     """
 
     name: str
@@ -65,12 +70,14 @@ class LocalModel:
     learn: NDArray[np.int32]
     adjust: NDArray[np.int32]
     predictor: int = MEDIAN_EDGE
+    coefficient_bits: int = COEFFICIENT_BITS
 
     @property
     def head(self) -> Head:
         """The head's arrays."""
         last = self.layers[-1]
-        return Head(self.components, last.bias, last.multiplier, last.shift, self.learn, self.adjust)
+        scales = last.bias, last.multiplier, last.shift
+        return Head(self.components, *scales, self.learn, self.adjust, self.coefficient_bits)
 
     @cached_property
     def fingerprint(self) -> bytes:
@@ -91,12 +98,14 @@ class LocalModel:
         return named
 
     def _settings(self) -> dict[str, str]:
-        """What is not an array and not as in a model of plain layers with the median edge detector, as text."""
+        """What is not an array, and not as in a model of plain layers with the median edge detector, as text."""
         settings = {}
         if self.predictor != MEDIAN_EDGE:
             settings["predictor"] = next(name for name, value in PREDICTORS.items() if value == self.predictor)
         if any(layer.skip for layer in self.layers):
             settings["skips"] = " ".join(str(layer.skip) for layer in self.layers)
+        if self.coefficient_bits != COEFFICIENT_BITS:
+            settings["coefficient_bits"] = str(self.coefficient_bits)
         return settings
 
     def prove(self) -> None:
@@ -114,6 +123,8 @@ class LocalModel:
         """Types and shapes, and that offsets point to earlier pixels: the kernels do not check. ValueError."""
         if self.predictor not in PREDICTORS.values():
             raise ValueError(f"there is no predictor {self.predictor}")
+        if not LEAST_COEFFICIENT_BITS <= self.coefficient_bits <= MOST_COEFFICIENT_BITS:
+            raise ValueError(f"coefficients of {self.coefficient_bits} bits after the point are not possible")
         self._check_skips()
         if not 1 <= self.channels <= MAX_CHANNELS or not 1 <= self.components <= MAX_WIDTH:
             raise ValueError(f"{self.channels} channels and {self.components} components are not possible")
@@ -197,7 +208,9 @@ def parse(data: bytes, name: str, source: str) -> LocalModel:
         )
         sizes = int(metadata["channels"]), int(metadata["components"])
         predictor = PREDICTORS[metadata.get("predictor", "med")]
-        model = LocalModel(name, *sizes, arrays["offsets"], layers, arrays["learn"], arrays["adjust"], predictor)
+        heads = arrays["learn"], arrays["adjust"]
+        bits = int(metadata.get("coefficient_bits", COEFFICIENT_BITS))
+        model = LocalModel(name, *sizes, arrays["offsets"], layers, *heads, predictor, bits)
         model.prove()
     return model
 
@@ -223,6 +236,9 @@ def channel_parameters(head, sums, channel, predictions, differences, seen, leve
     Fills params int32 [>= (3 + channel) K, n]:
     logits (1/32 nat), means (1/64 grey level, absolute), log-scales (1/32 nat), then the coefficients.
     """
+    # Of a mean's 1/64 = 2^-6, coefficients have so many bits more.
+    finer = np.int32(head.coefficient_bits - 6)
+    half, limit = np.int32(1) << (finer - np.int32(1)), np.int32(COEFFICIENT_LIMIT << head.coefficient_bits)
     # Pixels are the inner loop throughout, because they are many and contiguous.
     components, n = head.components, sums.shape[0]
     count = (3 + channel) * components
@@ -252,7 +268,7 @@ def channel_parameters(head, sums, channel, predictions, differences, seen, leve
     for k in range(components):
         for e in range(channel):
             for i in range(n):
-                coefficient = _clamp(params[(3 + e) * components + k, i], COEFFICIENT_LIMIT)
-                params[components + k, i] += np.int32(coefficient * differences[e, i] + 2) >> 2
+                coefficient = _clamp(params[(3 + e) * components + k, i], limit)
+                params[components + k, i] += np.int32(coefficient * differences[e, i] + half) >> finer
         for i in range(n):
             params[components + k, i] += np.int32(64 * predictions[channel, i])

@@ -20,8 +20,10 @@ from .likelihoods import channel_counts, linear_mixture_bits
 from .quantize import (
     ACTIVATION_MAX,
     ACTIVATION_STEP,
+    COEFFICIENT_BITS,
     INPUT_STEP,
     MEAN_GAIN,
+    RAW_COEFFICIENT_BITS,
     RAW_INPUT_STEP,
     RAW_MEAN_GAIN,
     WEIGHT_MAX,
@@ -64,6 +66,11 @@ class Shape:
     def input_step(self) -> float:
         """Real value of one unit of a network input."""
         return INPUT_STEP if PREDICTORS[self.predictor] == MEDIAN_EDGE else RAW_INPUT_STEP
+
+    @property
+    def coefficient_bits(self) -> int:
+        """Bits of an integer coefficient after the binary point."""
+        return COEFFICIENT_BITS if PREDICTORS[self.predictor] == MEDIAN_EDGE else RAW_COEFFICIENT_BITS
 
     @property
     def mean_gain(self) -> float:

@@ -36,6 +36,12 @@ MEAN_STEP = 1 / 64
 LOG_SCALE_STEP = 1 / 32
 """Logarithm of a component's scale in grey levels, in nats."""
 
+COEFFICIENT_BITS = 8
+"""Coefficients of a pixel's earlier channels come in 2^-8, times differences to their predictions, ..."""
+
+RAW_COEFFICIENT_BITS = 12
+"""... and in 2^-12 where these are always 128: differences are large, and 2^-8 costs 0.003 bits per dimension."""
+
 LOG_SCALE_MIN, LOG_SCALE_MAX = -3.5, 6.0
 
 MEAN_GAIN = 16.0

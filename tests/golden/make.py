@@ -43,6 +43,7 @@ def local_models() -> dict[str, LocalModel]:
         "golden-nelloc": _local(3, causal_offsets(2, 2), (12, 12, 12, 12), 4, 0, (0, 0, 0, 3, 0), CONSTANT),
         "golden-nelloc-gray": _local(1, causal_offsets(3, 3), (8, 8), 2, 0, (0, 1, 0), CONSTANT),
         "golden-level": _local(3, causal_offsets(2, 1, level=True), (12, 12, 12, 12), 3, 4, (0, 0, 0, 3, 0)),
+        "golden-fine": _local(3, causal_offsets(2, 2), (12, 12), 3, 0, (), CONSTANT, 12),
         "golden-example": _local(3, causal_offsets(1, 0), widths=(4,), components=2, units=2),
         "golden-least": _local(1, causal_offsets(1, 0), widths=(2,), components=1, units=0),
     }
@@ -56,6 +57,7 @@ def _local(
     units: int,
     skips: tuple[int, ...] = (),
     predictor: int = MEDIAN_EDGE,
+    coefficient_bits: int = 8,
 ) -> LocalModel:
     draw = np.random.default_rng([channels, *widths, predictor])
     layers = []
@@ -76,7 +78,8 @@ def _local(
     middles = [{0: -30 * p, 1: 40 * p * (wide + 1) * (-1) ** p, 2: 8 + wide + 25 * p}.get(kind, 40) for kind, p in
                zip(kinds, places, strict=True)]  # fmt: skip
     bias = np.array(middles + [40] * (outputs - len(kinds))) * 128 + 64 * weight.sum(0, dtype=np.int64)
-    multiplier, shift = draw.integers(60, 68, outputs), 13
+    multiplier = draw.integers(60, 68, outputs)
+    shift = 13 - np.array([coefficient_bits - 8 if kind > 2 else 0 for kind in kinds] + [0] * (outputs - len(kinds)))
     layers.append(_dense(weight, bias, multiplier, shift, 0))
     later = channels - 1
     learn = draw.integers(-40, 41, (later, later, units)).astype(np.int32)
@@ -84,12 +87,12 @@ def _local(
     for c in range(1, channels):  # what no channel reads is zero
         learn[c - 1, c:] = 0
         adjust[c - 1, :, (3 + c) * components :] = 0
-    model = LocalModel("", channels, components, offsets, tuple(layers), learn, adjust, predictor)
+    model = LocalModel("", channels, components, offsets, tuple(layers), learn, adjust, predictor, coefficient_bits)
     model.prove()
     return model
 
 
-def _dense(weight: NDArray[np.int8], bias: Any, multiplier: Any, shift: int, skip: int) -> Dense:
+def _dense(weight: NDArray[np.int8], bias: Any, multiplier: Any, shift: Any, skip: int) -> Dense:
     columns = [np.asarray(column, np.int32) for column in (bias, multiplier, np.full(len(bias), shift))]
     return Dense(weight, *columns, skip)
 
@@ -155,6 +158,7 @@ def pictures() -> dict[str, Callable[[], bytes]]:
         "local-nelloc-sequential": lambda: _picture(Picture(rgb[:9]), "golden-nelloc", order="sequential"),
         "local-nelloc-gray": lambda: _picture(Picture(gray), "golden-nelloc-gray"),
         "local-level": lambda: _picture(Picture(rgb), "golden-level"),
+        "local-fine": lambda: _picture(Picture(rgb), "golden-fine"),
         "local-level-sequential": lambda: _picture(Picture(rgb[:9]), "golden-level", order="sequential"),
         "local-least": lambda: _picture(Picture(gray[:2, :3]), "golden-least"),
         "local-adapted-gray": lambda: _adapted("golden-gray", gray[:, :, None]),

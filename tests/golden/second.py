@@ -203,7 +203,9 @@ def local_model(name: str, wanted: bytes, chunks: list[tuple[bytes, bytes]], mod
         if metadata["format"] != "shearloc-local-1":
             continue
         text = f"shearloc-local-1 {metadata['channels']} {metadata['components']}"
-        text += "".join(f" {key} {metadata[key]}" for key in ("predictor", "skips") if key in metadata)
+        text += "".join(
+            f" {key} {metadata[key]}" for key in ("predictor", "skips", "coefficient_bits") if key in metadata
+        )
         if fingerprint(text, arrays) == wanted:
             break
     else:
@@ -214,6 +216,7 @@ def local_model(name: str, wanted: bytes, chunks: list[tuple[bytes, bytes]], mod
     return wide | {
         "C": int(metadata["channels"]), "K": int(metadata["components"]), "layers": layers, "skips": skips,
         "relative": metadata.get("predictor") != "none",
+        "b": int(metadata.get("coefficient_bits", "8")),
     }  # fmt: skip
 
 
@@ -337,7 +340,7 @@ def layers(model: Model, image: Array, i: int, j: int) -> list[Array]:
 
 def parameters(model: Model, row: Array, image: Array, i: int, j: int, c: int) -> Mixture:
     """Of channel c, given the pixel's earlier ones."""
-    K, C, last = model["K"], model["C"], model["layers"] - 1
+    K, C, b, last = model["K"], model["C"], model["b"], model["layers"] - 1
     U = model["adjust"].shape[1] if C > 1 else 0
     multiplier, shift = model[f"layer{last}.multiplier"], model[f"layer{last}.shift"]
     base = [prediction(model, image, i, j, e) for e in range(C)]
@@ -353,7 +356,7 @@ def parameters(model: Model, row: Array, image: Array, i: int, j: int, c: int) -
     p = [int(v) for v in np.clip(rescale(own, multiplier[mine], shift[mine]), -32768, 32768)]
     means = []
     for k in range(K):
-        moved = sum(clamp(p[(3 + e) * K + k], -2048, 2048) * d[e] + 2 >> 2 for e in range(c))
+        moved = sum(clamp(p[(3 + e) * K + k], -8 << b, 8 << b) * d[e] + (1 << b - 7) >> b - 6 for e in range(c))
         means.append(p[K + k] + moved + 64 * base[c])
     return p[:K], means, p[2 * K : 3 * K]
 

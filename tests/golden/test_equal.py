@@ -18,7 +18,7 @@ from . import make
 
 ENGINES = ["numpy", "numba", *(["torch"] if importlib.util.find_spec("torch") else [])]
 THREADS, BATCHES = (1, 2), (5, 8192)
-MODELS = {1: ("golden-gray", "golden-nelloc-gray"), 3: ("golden-rgb", "golden-nelloc", "golden-level")}
+MODELS = {1: ("golden-gray", "golden-nelloc-gray"), 3: ("golden-rgb", "golden-nelloc", "golden-level", "golden-fine")}
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from shearloc.models.quantize import LOG_SCALE_STEP, LOGIT_STEP, MEAN_GAIN, MEAN
 
 torch = pytest.importorskip("torch")
 
-from shearloc.models.export import COEFFICIENT_STEP, export, shape_of  # noqa: E402
+from shearloc.models.export import export, shape_of  # noqa: E402
 from shearloc.models.fitting import mean_bits_of  # noqa: E402
 from shearloc.models.local_float import LocalNet, Shape, compand, linears, nelloc, weight_scale  # noqa: E402
 
@@ -49,7 +49,8 @@ def float_units(net: LocalNet, batch: Batch) -> list[NDArray[np.float64]]:
     with torch.no_grad():
         outputs = quantized(net).outputs(inputs, compand(values - predictions))
     found = [p.view(len(p), -1, net.shape.components) for p in outputs.split(net.counts[: net.shape.channels], 1)]
-    steps = [LOGIT_STEP, MEAN_STEP / MEAN_GAIN, LOG_SCALE_STEP, COEFFICIENT_STEP, COEFFICIENT_STEP]
+    coefficient_step = 2.0**-net.shape.coefficient_bits
+    steps = [LOGIT_STEP, MEAN_STEP / MEAN_GAIN, LOG_SCALE_STEP, coefficient_step, coefficient_step]
     return [p.double().numpy() / np.array(steps[: p.shape[1]])[:, None] for p in found]
 
 

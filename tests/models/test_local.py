@@ -59,6 +59,7 @@ def heads(draw: st.DrawFn) -> tuple[Head, Numbers, Numbers, Numbers]:
         rng.integers(low_shift, low_shift + 10, outputs, np.int32),
         rng.integers(-weight, weight + 1, (channels - 1, channels - 1, units), np.int32),
         rng.integers(-weight, weight + 1, (channels - 1, units, (2 + channels) * components), np.int32),
+        draw(st.integers(7, 12)),
     )
     sums = rng.integers(-size, size + 1, (n, outputs), np.int32)
     predictions = rng.integers(0, 256, (channels, n), np.int32)
