@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,8 +23,14 @@ from .local import LocalModel
 from .local_float import LocalNet
 from .pixelcnn import PixelCNN
 
-ADAPTING_RATE = 3e-4
+ADAPTING_RATE = 1e-4
 """Peak rate of `adapt`."""
+
+LAST_RATE = 0.1
+"""What the learning rate falls to, over its peak: the average takes away the noise that is left."""
+
+AVERAGED = 0.1
+"""The weights that training ends with are an average over about so large a part of its updates, the latest."""
 
 HELD_OUT_PIXELS = 1 << 16
 """Pixels of the held-out images that a report's rate is of."""
@@ -76,12 +83,16 @@ def part_done(schedule: Schedule, progress: Progress) -> float:
 
 
 def rate_factor(schedule: Schedule, progress: Progress) -> float:
-    """Learning rate over its peak: a short warm-up, a cosine to 1%, and a cosine from 15% for the finish."""
+    """Learning rate over its peak: a short warm-up, a cosine to LAST_RATE, and such a one from 15% for the finish."""
     done = part_done(schedule, progress)
     start = 1 - schedule.finish
     if done < start:
-        return min(1.0, (progress.updates + 1) / 100) * (0.01 + 0.99 * _cosine(done / start))
-    return 0.15 * (0.01 + 0.99 * _cosine((done - start) / schedule.finish)) if schedule.finish else 0.01
+        return min(1.0, (progress.updates + 1) / 100) * _falling(done / start)
+    return 0.15 * _falling((done - start) / schedule.finish) if schedule.finish else LAST_RATE
+
+
+def _falling(done: float) -> float:
+    return LAST_RATE + (1 - LAST_RATE) * _cosine(done)
 
 
 def _cosine(done: float) -> float:
@@ -129,15 +140,17 @@ def fit(
 ) -> Progress:
     """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one.
 
-    A checkpoint is written, and `report` called, `every` so many seconds; also when `stop()` says between two updates
-    that it is enough for now. With `patience`, training ends when the held-out bits have not fallen for so many
-    reports, and `net` has the weights, of `folder/best.pt`, that had the lowest.
+    What `net` has in the end, and what reports are of, is an average of the latest weights (`AVERAGED`). A checkpoint
+    is written, and `report` called, `every` so many seconds; also when `stop()` says between two updates that it is
+    enough for now. With `patience`, training ends when the held-out bits have not fallen for so many reports, and `net`
+    has the weights, of `folder/best.pt`, that had the lowest.
     """
     torch.manual_seed(schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
     steppers = optimizers(net, schedule.learning_rate)
     peaks = [group["lr"] for stepper in steppers for group in stepper.param_groups]
-    progress = _resume(folder / "checkpoint.pt", net, steppers)
+    average = deepcopy(net)
+    progress = _resume(folder / "checkpoint.pt", net, average, steppers)
     rng = np.random.default_rng([schedule.seed, progress.updates])
     saved, stopped = progress.seconds, False
     # However slow an update is, it must not skip the finish.
@@ -147,30 +160,40 @@ def fit(
             break
         began = time.perf_counter()
         if schedule.finish and not net.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
-            torch.save(net.state_dict(), folder / "float.pt")
-            net.quantized = True
+            torch.save(average.state_dict(), folder / "float.pt")
+            net.load_state_dict(average.state_dict())
+            net.quantized = average.quantized = True
         groups = [group for stepper in steppers for group in stepper.param_groups]
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * rate_factor(schedule, progress)
         bits = _update(net, steppers, net.draw(training, rng, schedule.batch))
         progress.updates += 1
+        _average(average, net, progress.updates)
         progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
         if progress.seconds - saved > every:
             saved = progress.seconds
-            held_out_bits = mean_bits(net, held_out, HELD_OUT_PIXELS, exact=False) if report or patience else math.inf
+            wanted = report or patience
+            held_out_bits = mean_bits(average, held_out, HELD_OUT_PIXELS, exact=True) if wanted else math.inf
             if patience:
-                _keep_best(net, held_out_bits, progress, folder)
-            _save(folder / "checkpoint.pt", net, steppers, progress)
+                _keep_best(average, held_out_bits, progress, folder)
+            _save(folder / "checkpoint.pt", net, average, steppers, progress)
             if report:
                 report(progress, held_out_bits)
     if patience and not stopped and progress.stale < patience:
-        _keep_best(net, mean_bits(net, held_out, HELD_OUT_PIXELS, exact=False), progress, folder)
-    _save(folder / "checkpoint.pt", net, steppers, progress)
+        _keep_best(average, mean_bits(average, held_out, HELD_OUT_PIXELS, exact=True), progress, folder)
+    _save(folder / "checkpoint.pt", net, average, steppers, progress)
+    net.load_state_dict(average.state_dict())
     if patience and not stopped:
         net.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     return progress
+
+
+def _average(average: Net, net: Net, updates: int) -> None:
+    """Moves the average's weights towards the net's after so many updates."""
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 / max(1.0, AVERAGED * updates))
 
 
 def _keep_best(net: Net, bits: float, progress: Progress, folder: Path) -> None:
@@ -181,8 +204,11 @@ def _keep_best(net: Net, bits: float, progress: Progress, folder: Path) -> None:
         torch.save(net.state_dict(), folder / "best.pt")
 
 
-def _update(net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArray[np.float32], ...]) -> float:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+def _update(
+    net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArray[np.float32], ...], exact: bool = False
+) -> float:
+    """One step of each optimizer; bfloat16 products unless `exact`. The batch's mean bits."""
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not exact):
         loss: Tensor = net(*map(torch.from_numpy, batch)).mean()
     for stepper in steppers:
         stepper.zero_grad()
@@ -213,17 +239,21 @@ def centred(means: dict[nn.Linear, Tensor]) -> Iterator[None]:
 
 
 def adapt(net: LocalNet, training: PixelSet, batch: int, updates: int, rng: np.random.Generator) -> None:
-    """Trains for a moment what of `net` takes gradients, the rest being rounded: it takes up what rounding costs."""
+    """Trains for a moment what of `net` takes gradients, the rest being rounded: it takes up what rounding costs.
+
+    In float32, because bfloat16 rounds, too, and weights would learn to make up for that.
+    """
     free = [parameter for parameter in net.parameters() if parameter.requires_grad]
     stepper = torch.optim.AdamW(free, lr=ADAPTING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
     for update in range(updates):
         stepper.param_groups[0]["lr"] = ADAPTING_RATE * _cosine(update / updates)
-        _update(net, [stepper], net.draw(training, rng, batch))
+        _update(net, [stepper], net.draw(training, rng, batch), exact=True)
 
 
-def _save(path: Path, net: Net, steppers: list[torch.optim.Optimizer], progress: Progress) -> None:
+def _save(path: Path, net: Net, average: Net, steppers: list[torch.optim.Optimizer], progress: Progress) -> None:
     state = {
         "net": net.state_dict(),
+        "average": average.state_dict(),
         "quantized": net.quantized,
         "steppers": [stepper.state_dict() for stepper in steppers],
         "progress": asdict(progress),
@@ -232,12 +262,13 @@ def _save(path: Path, net: Net, steppers: list[torch.optim.Optimizer], progress:
     os.replace(path.with_suffix(".tmp"), path)
 
 
-def _resume(path: Path, net: Net, steppers: list[torch.optim.Optimizer]) -> Progress:
+def _resume(path: Path, net: Net, average: Net, steppers: list[torch.optim.Optimizer]) -> Progress:
     if not path.exists():
         return Progress()
     state = torch.load(path, weights_only=True)
     net.load_state_dict(state["net"])
-    net.quantized = state["quantized"]
+    average.load_state_dict(state["average"])
+    net.quantized = average.quantized = state["quantized"]
     for stepper, saved in zip(steppers, state["steppers"], strict=True):
         stepper.load_state_dict(saved)
     return Progress(**state["progress"])
