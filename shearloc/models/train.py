@@ -33,7 +33,7 @@ from .pixelcnn import CnnShape, PixelCNN
 ROUNDING_PIXELS = 200_000
 """Pixels on whose contexts the weights are rounded where there is no quantisation-aware finish."""
 
-ADAPTING_UPDATES = 600
+ADAPTING_UPDATES = 1000
 ADAPTING_SHARE = 0.5
 """Updates for later layers to adapt to a rounded one: how many at most, and how many in all of those in training."""
 
