@@ -94,6 +94,7 @@ def train(
         if stop():
             sys.exit(INTERRUPTED)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on it need not be asked
+        typer.echo("rounding to integers")
         _finish(net, data, schedule, progress, folders, base, out)
 
 

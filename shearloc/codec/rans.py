@@ -434,6 +434,18 @@ def find_in_bucket(cdf: Counts, first: NDArray[np.int32], shift: int, target: in
 
 
 @njit(**KERNEL)
+def _push_onto(
+    heads: NDArray[np.uint64], lane: int, words: NDArray[np.uint32], size: int, start: int, freq: int, precision: int
+) -> int:
+    """Push one symbol onto a lane, the quicker way for so many lanes; returns the new size."""
+    if heads.size == 1:
+        heads[0], size = push_alone(heads[0], words, size, start, freq, precision)
+    else:
+        heads[lane], size = push_symbol(heads[lane], words, size, start, freq, precision)
+    return size
+
+
+@njit(**KERNEL)
 def _push_intervals(
     heads: NDArray[np.uint64],
     words: NDArray[np.uint32],
@@ -444,10 +456,7 @@ def _push_intervals(
 ) -> int:
     lane = 0
     for k in range(starts.size):
-        if heads.size == 1:
-            heads[0], size = push_alone(heads[0], words, size, starts[k], freqs[k], precision)
-        else:
-            heads[lane], size = push_symbol(heads[lane], words, size, starts[k], freqs[k], precision)
+        size = _push_onto(heads, lane, words, size, starts[k], freqs[k], precision)
         lane = lane + 1 if lane + 1 < heads.size else 0
     return size
 
@@ -467,10 +476,7 @@ def _push_symbols(
     for k in range(symbols.size):
         start = rows[k * step, symbols[k]]
         freq = rows[k * step, symbols[k] + 1] - start
-        if heads.size == 1:
-            heads[0], size = push_alone(heads[0], words, size, start, freq, precision)
-        else:
-            heads[lane], size = push_symbol(heads[lane], words, size, start, freq, precision)
+        size = _push_onto(heads, lane, words, size, start, freq, precision)
         lane = lane + 1 if lane + 1 < heads.size else 0
     return size
 

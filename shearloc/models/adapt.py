@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .export import output_steps, restore
+from .export import layer_steps, restore
 from .images import PixelSet
 from .local import LocalModel
 from .local_float import linears
-from .quantize import ACTIVATION_STEP
 
 BATCH = 8192
 """Pixels of the image in each update."""
@@ -47,9 +46,7 @@ def bias_adjustments(
         stepper.step()
         if progress:
             progress(update + 1, updates)
-    steps = [np.full(net.shape.width, ACTIVATION_STEP)] * (len(biases) - 1) + [
-        output_steps(net.shape, model.coefficient_bits)
-    ]
+    steps = layer_steps(net.shape, model.coefficient_bits)
     moved = [(new.detach() - old).double().numpy() for new, old in zip(biases, before, strict=True)]
     units = np.concatenate([move / step for move, step in zip(moved, steps, strict=True)])
     return np.round(units).clip(-127, 127).astype(np.int8)

@@ -65,6 +65,12 @@ def output_steps(shape: Shape, coefficient_bits: int) -> NDArray[np.float64]:
     return np.array(steps)
 
 
+def layer_steps(shape: Shape, coefficient_bits: int) -> list[NDArray[np.float64]]:
+    """Real value of one unit of each output, of every layer: hidden ones, then the last as `output_steps`."""
+    hidden = [np.full(shape.width, ACTIVATION_STEP)] * (1 + len(shape.skips))
+    return [*hidden, output_steps(shape, coefficient_bits)]
+
+
 def _log_scale_offsets(shape: Shape) -> NDArray[np.float64]:
     """LOG_SCALE_OFFSET at the log-scales of the last layer's outputs, 0 elsewhere."""
     log_scale = np.arange(3 * shape.components) // shape.components == 2
@@ -140,8 +146,7 @@ def restore(model: LocalModel) -> LocalNet:
     shape = replace(shape_of(model), shared_logits=False)
     net = LocalNet(shape)
     floats = [net.first, *linears(net.hidden), net.out]
-    outputs = output_steps(shape, model.coefficient_bits)
-    steps = [np.full(shape.width, ACTIVATION_STEP)] * (len(floats) - 1) + [outputs]
+    steps = layer_steps(shape, model.coefficient_bits)
     with torch.no_grad():
         for k, (layer, dense) in enumerate(zip(floats, model.layers, strict=True)):
             input_step = ACTIVATION_STEP if k else shape.input_step

@@ -99,13 +99,10 @@ def _cosine(done: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def mean_bits(net: Net, pixels: PixelSet, count: int, exact: bool) -> float:
-    """Bits per subpixel over `count` evenly spaced pixels (of whole images, if the net wants them whole).
-
-    bfloat16 products unless `exact`.
-    """
+def mean_bits(net: Net, pixels: PixelSet, count: int) -> float:
+    """Bits per subpixel, in float32, of `count` evenly spaced pixels (of whole images, if the net wants them whole)."""
     total = samples = 0.0
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=not exact):
+    with torch.no_grad():
         for batch in net.batches(pixels, count):
             bits = net(*map(torch.from_numpy, batch))
             total += float(bits.double().sum())
@@ -123,7 +120,7 @@ def mean_bits_of(model: Net | LocalModel, images: list[NDArray[np.uint8]]) -> fl
 
         model = restore(model)
     pixels = PixelSet.of(images)
-    return mean_bits(model, pixels, int(pixels.ends[-1]), exact=True)
+    return mean_bits(model, pixels, int(pixels.ends[-1]))
 
 
 def fit(
@@ -175,14 +172,14 @@ def fit(
         if progress.seconds - saved > every:
             saved = progress.seconds
             wanted = report or patience
-            held_out_bits = mean_bits(average, held_out, HELD_OUT_PIXELS, exact=True) if wanted else math.inf
+            held_out_bits = mean_bits(average, held_out, HELD_OUT_PIXELS) if wanted else math.inf
             if patience:
                 _keep_best(average, held_out_bits, progress, folder)
             _save(folder / "checkpoint.pt", net, average, steppers, progress)
             if report:
                 report(progress, held_out_bits)
     if patience and not stopped and progress.stale < patience:
-        _keep_best(average, mean_bits(average, held_out, HELD_OUT_PIXELS, exact=True), progress, folder)
+        _keep_best(average, mean_bits(average, held_out, HELD_OUT_PIXELS), progress, folder)
     _save(folder / "checkpoint.pt", net, average, steppers, progress)
     net.load_state_dict(average.state_dict())
     if patience and not stopped:

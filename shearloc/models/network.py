@@ -73,11 +73,11 @@ def run(network, inputs, n, activations, out):  # type: ignore[no-untyped-def]
         source, stride = np.int64(inputs.ctypes.data) + begin * inputs.shape[1], inputs.shape[1]
         for k in range(plan.shape[0]):
             steps, columns, place, column, skip = plan[k]
-            scales = (np.int64(0), np.int64(0)) if k == last else (multipliers + 4 * column, shifts + 4 * column)
             if k == last:
-                target, width = np.int64(out.ctypes.data) + 4 * begin * out.shape[1], 4 * out.shape[1]
+                multiplier, shift, width = np.int64(0), np.int64(0), 4 * out.shape[1]
+                target = np.int64(out.ctypes.data) + begin * width
             else:
-                width = activations.shape[2]
+                multiplier, shift, width = multipliers + 4 * column, shifts + 4 * column, activations.shape[2]
                 target = np.int64(activations.ctypes.data) + k * ROWS * width
             multiply(
                 source,
@@ -87,8 +87,8 @@ def run(network, inputs, n, activations, out):  # type: ignore[no-untyped-def]
                 steps,
                 columns,
                 starts + 4 * column,
-                scales[0],
-                scales[1],
+                multiplier,
+                shift,
                 target,
                 width,
             )

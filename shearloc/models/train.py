@@ -152,7 +152,7 @@ def describe(
         "schedule": asdict(schedule),
         "threads": torch.get_num_threads(),
         "updates": progress.updates,
-        "held_out_bits_per_dimension": round(mean_bits(net, data.held_out, 1 << 18, exact=True), 4),
+        "held_out_bits_per_dimension": round(mean_bits(net, data.held_out, 1 << 18), 4),
     } | ({"training_images": data.fingerprints} if few else {})
 
 
@@ -200,11 +200,12 @@ def main() -> None:
 
         progress = fit(net, data.training, data.held_out, schedule, args.out, report)
         if not schedule.finish and isinstance(net, LocalNet):
-            task = bar.add_task("rounding", bits="")
-            rounding = partial(bar.update, task)
-            scales = rounded_by_data(
-                net, data, schedule, progress, args.out, lambda done, of: rounding(completed=done, total=of)
-            )
+            rounding = bar.add_task("rounding", bits="")
+
+            def report_layer(done: int, total: int) -> None:
+                bar.update(rounding, completed=done, total=total)
+
+            scales = rounded_by_data(net, data, schedule, progress, args.out, report_layer)
     card = describe(net, args.name, args.folders, args.base, data, schedule, progress)
     card["camera_like_copies"] = args.camera_like
     if test := [image for folder in args.folders for image in load_data(folder, net.shape.channels, "test")]:
