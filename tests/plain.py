@@ -77,11 +77,33 @@ def activation(total: int, multiplier: int, shift: int) -> int:
     return min(max(rescale(total, multiplier, shift), 0), 255) - 128
 
 
-def network(layers: Sequence[Any], inputs: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The last layer's products, its bias not added, for inputs [n, in]."""
+def neighbours_of(size: tuple[int, int], offsets: Offsets) -> list[list[int]]:
+    """Of every pixel of an image, in raster order, those at the offsets and itself, as they are counted; -1 outside."""
+    height, width = size
+    return [
+        [
+            (i + dy) * width + j + dx if i + dy >= 0 and 0 <= j + dx < width else -1
+            for dy, dx in [*np.asarray(offsets).tolist(), (0, 0)]
+        ]
+        for i in range(height)
+        for j in range(width)
+    ]
+
+
+def around(values: NDArray[np.int64], near: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """What a convolution sees: the levels of each pixel's neighbours one after the other, -128 outside."""
+    nothing = [-128] * values.shape[1]
+    return np.array([[v for k in row for v in (values[k].tolist() if k >= 0 else nothing)] for row in near])
+
+
+def network(
+    layers: Sequence[Any], inputs: NDArray[np.integer], near: Sequence[Sequence[int]] = ()
+) -> NDArray[np.int64]:
+    """The last layer's products, its bias not added, for inputs [n, in]. `near`: `neighbours_of`, for convolutions."""
     values = inputs.astype(np.int64)
     found: list[NDArray[np.int64]] = []
     for k, layer in enumerate(layers[:-1]):
+        values = around(values, near) if layer.convolution else values
         totals = values @ layer.weight.astype(np.int64) + layer.bias
         scaled = (totals * layer.multiplier + (1 << (layer.shift.astype(np.int64) - 1))) >> layer.shift
         levels = scaled.clip(0, 255)
@@ -160,7 +182,8 @@ def intervals(model: Any, image: NDArray[np.uint8]) -> dict[tuple[int, int], lis
     height, width, channels = image.shape
     pixels = [(i, j) for i in range(height) for j in range(width)]
     contexts = [context(image, i, j, model.offsets, bool(model.predictor)) for i, j in pixels]
-    sums = network(model.layers, np.array([inputs for inputs, _ in contexts])).tolist()
+    near = neighbours_of((height, width), model.neighbours)
+    sums = network(model.layers, np.array([inputs for inputs, _ in contexts]), near).tolist()
     found = {}
     for pixel, row, (_, predictions) in zip(pixels, sums, contexts, strict=True):
         values = image[pixel].tolist()

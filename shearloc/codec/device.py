@@ -15,6 +15,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from torch import Tensor
 from ..models.context import CONSTANT, OUTSIDE_PREDICTION, compand
 from ..models.layers import Dense
 from ..models.local import COEFFICIENT_LIMIT, PARAMETER_LIMIT, LocalModel
+from ..models.memory import OUTSIDE_LEVEL
 from . import cdf
 from . import lanes as stream
 from .orders import shear, step_count, step_sizes, wavefront_positions
@@ -46,10 +48,11 @@ LARGEST = 255
 
 
 class Layer(NamedTuple):
-    """A layer on the device: its skip, weight int8 [out, in], both multiples of 8, and int32 [out]: multiplier,
-    addend = bias * multiplier + 2^(shift - 1), and shift."""
+    """A layer on the device: its skip, how many features a convolution sees of a pixel (else 0), weight int8 [out, in],
+    both multiples of 8, and int32 [out]: multiplier, addend = bias * multiplier + 2^(shift - 1), and shift."""
 
     skip: int
+    features: int
     weight: Tensor
     multiplier: Tensor
     addend: Tensor
@@ -58,32 +61,47 @@ class Layer(NamedTuple):
 
 def device_layers(layers: tuple[Dense, ...], device: str) -> list[Layer]:
     """The layers padded with zeros to CUDA's multiples of 8, on the device."""
-    found = []
-    for layer in layers:
+    found: list[Layer] = []
+    for k, layer in enumerate(layers):
+        features = layers[k - 1].bias.size if layer.convolution else 0
         rows, columns = layer.weight.shape
         weight = np.pad(layer.weight, ((0, -rows % 8), (0, -columns % 8)))
         fields = (layer.bias, layer.multiplier, layer.shift)
         bias, multiplier, shift = (np.pad(field, (0, -columns % 8), constant_values=1) for field in fields)
         addend = bias * multiplier + (np.int32(1) << (shift - 1))
         arrays = (weight.T.copy(), multiplier, addend, shift)
-        found.append(Layer(layer.skip, *(torch.from_numpy(array).to(device) for array in arrays)))
+        found.append(Layer(layer.skip, features, *(torch.from_numpy(array).to(device) for array in arrays)))
     return found
 
 
-def network(layers: list[Layer], inputs: Tensor) -> Tensor:
-    """The last layer's products int32 [n, padded out], its bias not yet added, for int8 inputs [n, in]."""
-    n, features = inputs.shape
-    values = torch.nn.functional.pad(inputs, (0, layers[0].weight.shape[1] - features, 0, max(0, ROWS - n)))
+def network(layers: list[Layer], inputs: Tensor, levels: Tensor, own: Tensor, near: Tensor) -> Tensor:
+    """The last layer's products int32 [n, padded out], its bias not yet added, for int8 inputs [n, in].
+
+    Convolutions keep what they see in `levels` int8 [places, features]: of the pixels themselves at `own` int64 [n],
+    of their neighbours at `near` int64 [n, neighbours].
+    """
+    n, first = len(inputs), 0
+    values = _padded(inputs, layers[0], n)
     earlier: list[Tensor] = []
     for layer in layers[:-1]:
+        if layer.features:
+            seen, part = values[:n, : layer.features], slice(first, first + layer.features)
+            levels[own, part] = seen
+            values = _padded(torch.cat((levels[near, part].flatten(1), seen), 1), layer, n)
+            first += layer.features
         scaled = torch.addcmul(layer.addend, torch._int_mm(values, layer.weight.T), layer.multiplier)
-        levels = (scaled >> layer.shift).clamp_(0, 255)
+        given = (scaled >> layer.shift).clamp_(0, 255)
         if layer.skip:
-            values = torch.add(levels, earlier[len(earlier) - layer.skip]).clamp_(max=127).to(torch.int8)
+            values = torch.add(given, earlier[len(earlier) - layer.skip]).clamp_(max=127).to(torch.int8)
         else:
-            values = levels.sub_(128).to(torch.int8)
+            values = given.sub_(128).to(torch.int8)
         earlier.append(values)
     return torch._int_mm(values, layers[-1].weight.T)[:n]
+
+
+def _padded(inputs: Tensor, layer: Layer, n: int) -> Tensor:
+    """Inputs int8 [n, in] with zeros up to the size that the layer's product wants."""
+    return torch.nn.functional.pad(inputs, (0, layer.weight.shape[1] - inputs.shape[1], 0, max(0, ROWS - n)))
 
 
 # --- Distributions ---------------------------------------------------------------------------------------------
@@ -259,7 +277,8 @@ def parameters(
 class Canvas:
     """N images of one size, each with a margin as wide as the context: flat int16 [places + 1, C].
 
-    A place outside the images has OUTSIDE; what is to go nowhere goes to the last place, `nowhere`.
+    A place outside the images has OUTSIDE; what is to go nowhere goes to the last place, `nowhere`. `features` int8
+    [places + 1, features]: what convolutions see of every pixel.
     """
 
     def __init__(self, model: LocalModel, size: tuple[int, int, int], device: str) -> None:
@@ -273,6 +292,10 @@ class Canvas:
         self._offsets = torch.from_numpy(offsets @ np.array([self.stride, 1])).to(device)
         self._levels = [k for k, offset in enumerate(offsets.tolist()) if offset == [0, 0]]
         self._near = [offsets.tolist().index(offset) for offset in ([0, -1], [-1, 0], [-1, -1])]
+        self._neighbours = torch.from_numpy(model.neighbours @ np.array([self.stride, 1])).to(device)
+        features = sum(before.bias.size for before, layer in pairwise(model.layers) if layer.convolution)
+        shape = (self.nowhere + 1 if features else 1, features)
+        self.features = torch.full(shape, OUTSIDE_LEVEL, dtype=torch.int8, device=device)
         shown = np.zeros(OUTSIDE + LARGEST + 1, np.int8)
         differences = np.arange(-LARGEST, LARGEST + 1)
         kept = [compand(d) if self._median_edge else min(max(d, -128), 127) for d in differences.tolist()]
@@ -303,6 +326,11 @@ class Canvas:
             inputs[:, k] = (predictions - OUTSIDE_PREDICTION).to(torch.int8)
         return inputs.view(len(places), -1), predictions
 
+    def outputs(self, layers: list[Layer], inputs: Tensor, places: Tensor, used: Tensor | None = None) -> Tensor:
+        """The network's products for the contexts of the pixels at places int64 [n], those that are used being kept."""
+        own = places if used is None else places.masked_fill(~used, self.nowhere)
+        return network(layers, inputs, self.features, own, places[:, None] + self._neighbours)
+
     def _predictions(self, west: Tensor, north: Tensor, northwest: Tensor) -> Tensor:
         """The median edge detector, or 128. Where one of W and N is outside the other takes its place."""
         if not self._median_edge:
@@ -327,14 +355,15 @@ def frequencies(
     layers, head, tables = device_layers(model.layers, device), device_head(model, device), device_tables(device)
     order = torch.from_numpy(wavefront_positions(images, height, width, shear(model.offsets))).to(device)
     found = torch.empty((2, channels, len(order)), dtype=torch.int32, device=device)
+    # In raster order, so that a batch has the pixels that its convolutions see, or an earlier one had them.
     for begin in range(0, len(order), BATCH):
-        part = order[begin : begin + BATCH]
+        part = torch.arange(begin, min(begin + BATCH, len(order)), device=device)
         places = canvas.place(part // (height * width), part // width % height, part % width)
         inputs, predictions = canvas.contexts(places)
         values = canvas.flat[places].to(torch.int64)
         differences = values - predictions
         seen = canvas.shown(differences).to(torch.float64)
-        totals = network(layers, inputs)[:, : len(head.bias)] + head.bias
+        totals = canvas.outputs(layers, inputs, places)[:, : len(head.bias)] + head.bias
         for c in range(channels):
             params = parameters(head, totals, c, predictions, differences, seen)
             ends = torch.stack((values[:, c], values[:, c] + 1), 1)
@@ -343,7 +372,7 @@ def frequencies(
             found[1, c, begin : begin + BATCH] = edges[:, 1] - edges[:, 0]
         if progress:
             progress(min(begin + BATCH, len(order)), len(order))
-    starts, freqs = found.cpu().numpy().view(np.uint32)
+    starts, freqs = found[:, :, order].cpu().numpy().view(np.uint32)
     return starts, freqs
 
 
@@ -428,7 +457,7 @@ class _Decoder:
         """Of the step's slots: places to write to, whether they are used, predictions, and the network's outputs."""
         places, used = self._places(rounds)
         inputs, predictions = self.canvas.contexts(places)
-        totals = network(self.layers, inputs)[:, : len(self.head.bias)] + self.head.bias
+        totals = self.canvas.outputs(self.layers, inputs, places, used)[:, : len(self.head.bias)] + self.head.bias
         return places.masked_fill(~used, self.canvas.nowhere), used, predictions, totals
 
     def _expect(self, channel: int, predictions: Tensor, totals: Tensor, values: Tensor) -> Mixtures:

@@ -17,6 +17,7 @@ from ..models.local import LocalModel
 from . import lanes as stream
 from .cdf import tables
 from .orders import shear, step_count, step_positions, wavefront_positions
+from .past import find_at, memory, past
 from .wavefront import CHUNK, Pixels, Progress, check_lanes, decode_images, frequencies, on_device, open_runner, pop
 
 
@@ -47,7 +48,8 @@ def decode_sequential(
     if engine == "cuda":
         return on_device().decode_images(model, payload, lanes, size, progress, sequential=True)
     count = size[0] * size[1] * size[2]
-    return _decode(model, payload, lanes, size, engine, count, lambda t: np.array([t]), progress)
+    # Raster order is that of a shear so large that a step has one pixel.
+    return _decode(model, payload, lanes, size, engine, size[2], count, lambda t: np.array([t]), progress)
 
 
 def decode_parallel(
@@ -63,7 +65,7 @@ def decode_parallel(
         return decode_images(model, payload, lanes, size, engine, progress)
     o = shear(model.offsets)
     steps = step_count(size[1], size[2], o)
-    return _decode(model, payload, lanes, size, engine, steps, lambda t: step_positions(t, *size, o), progress)
+    return _decode(model, payload, lanes, size, engine, o, steps, lambda t: step_positions(t, *size, o), progress)
 
 
 def _decode(
@@ -72,6 +74,7 @@ def _decode(
     lanes: int,
     size: tuple[int, int, int],
     engine: str,
+    o: int,
     steps: int,
     positions: Callable[[int], NDArray[np.int64]],
     progress: Progress | None,
@@ -80,7 +83,8 @@ def _decode(
     stacks = stream.Stacks(payload, lanes)
     pixels = np.empty((*size, model.channels), np.uint8)
     most = size[0] * min(size[1], size[2])
-    runner = open_runner(engines.choose(engine, pixels.size), model, most)
+    ring = past(model, *size, o)
+    runner = open_runner(engines.choose(engine, pixels.size), model, most, memory(ring, most))
     predictions = np.empty((model.channels, most), np.int32)
     values = np.empty_like(predictions)
     head, cdf_tables, flat = model.head, tables(), pixels.reshape(-1, model.channels)
@@ -89,6 +93,7 @@ def _decode(
         here = positions(t)
         n = len(here)
         _gather_patches(pixels, here, runs, model.predictor, runner.inputs, predictions)
+        find_at(ring, here, runner.memory.places)
         sums = runner.run(n)
         pop(head, cdf_tables, model.predictor, sums, predictions, values[:, :n], stacks.arrays, n, 0, lanes)
         flat[here] = values[:, :n].T

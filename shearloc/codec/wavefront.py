@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from queue import SimpleQueue
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -23,10 +24,12 @@ from ..errors import CorruptError, ShearlocError
 from ..models import engines, network
 from ..models.context import look, repeated_predictions, shown, side_by_side
 from ..models.local import LocalModel, channel_parameters
+from ..models.memory import Memory
 from . import lanes as stream
 from . import parallel
 from .cdf import PRECISION, mixture, mixture_cdf, mixture_search, tables
 from .orders import shear, step_count, step_rows, step_sizes
+from .past import Past, find_in_step, memory, past
 from .rans import pop_advance, pop_target
 
 Pixels = NDArray[np.uint8]
@@ -64,59 +67,67 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
         return on_device().frequencies(model, pixels, progress)
     pixels = np.require(pixels, np.uint8, ["C", "W"])  # a kernel would compile once more for an array that is read-only
     images, height, width, channels = pixels.shape
-    walk = _Walk(model, images, height, width, SPAN)
+    engine = engines.choose(engine, pixels.size)
+    walk = _Walk(model, images, height, width, CHUNK if engine == "numba" else SPAN)
     starts = np.empty((channels, images * height * width), np.uint32)
     freqs = np.empty_like(starts)
-    rows = min(starts.shape[1], max(BATCH, images * walk.tallest))
-    workers = engines.workers(engine := engines.choose(engine, pixels.size), starts.shape[1] // rows)
+    encode = _encode_on_threads if engine == "numba" else _encode_in_batches
+    for t in encode(model, walk, engine, pixels, starts, freqs):
+        if progress:
+            progress(t, walk.steps)
+    return starts, freqs
+
+
+def _encode_on_threads(
+    model: LocalModel, walk: "_Walk", engine: str, pixels: Pixels, starts: NDArray[np.uint32], freqs: NDArray[np.uint32]
+) -> Iterator[int]:
+    """Fills `starts` and `freqs` a step at a time; gives the number of steps done now and then."""
+    images, height, width, _ = pixels.shape
+    ends = np.cumsum(step_sizes(images, height, width, walk.o))
+    lanes = parallel.most_parts()
+
+    def steps(*given: Any) -> None:
+        _encode_steps(*given, lanes, pixels, ends, starts, freqs)  # type: ignore[call-arg]
+
+    return _on_threads(model, walk, lanes, steps)
+
+
+def _encode_in_batches(
+    model: LocalModel, walk: "_Walk", engine: str, pixels: Pixels, starts: NDArray[np.uint32], freqs: NDArray[np.uint32]
+) -> Iterator[int]:
+    """The same with many steps to a batch, and several batches at once; of a model with convolutions one step."""
+    images, height, width, _ = pixels.shape
+    alone = len(model.neighbours) > 0
+    rows = min(starts.shape[1], max(1 if alone else BATCH, images * walk.tallest))
+    workers = 1 if alone else engines.workers(engine, starts.shape[1] // rows)
     spaces: SimpleQueue[_Space] = SimpleQueue()
     for _ in range(workers + 1 if workers > 1 else 1):
-        spaces.put(_Space(model, engine, rows))
-    cdf_tables = tables()
+        spaces.put(_Space(model, walk.past, engine, rows))
 
     def work(space: "_Space", n: int, part: slice) -> None:
-        values, predictions = space.values[:, :n], space.predictions[:, :n]
-        _frequencies(
-            model.head,
-            cdf_tables,
-            model.predictor,
-            space.runner.run(n),
-            values,
-            predictions,
-            starts[:, part],
-            freqs[:, part],
-        )
+        sums, values, predictions = space.runner.run(n), space.values[:, :n], space.predictions[:, :n]
+        found = starts[:, part], freqs[:, part]
+        _frequencies(model.head, tables(), model.predictor, sums, values, predictions, *found)
         spaces.put(space)
 
     done = t = 0
     jobs: list[Future[None]] = []
     with engines.one_thread_each(engine, workers), ThreadPoolExecutor(workers) as pool:
         while t < walk.steps:
-            space = spaces.get()
+            space, stop = spaces.get(), t + (1 if alone else SPAN)
+            inputs, begin = space.runner.inputs, t
             walk.move_to(t)
-            t, n = _gather_batch(
-                walk.ring,
-                walk.origin,
-                pixels,
-                t,
-                min(t + SPAN, walk.steps),
-                walk.o,
-                walk.runs,
-                model.predictor,
-                space.runner.inputs,
-                space.predictions,
-                space.values,
-            )
+            where = (walk.ring, walk.origin, pixels, t, min(stop, walk.steps), walk.o, walk.runs, model.predictor)
+            t, n = _gather_batch(*where, inputs, space.predictions, space.values)
+            find_in_step(walk.past, begin, 0, n, space.runner.memory.places)
             if workers > 1:
                 jobs.append(pool.submit(work, space, n, slice(done, done + n)))
             else:
                 work(space, n, slice(done, done + n))
             done += n
-            if progress:
-                progress(t, walk.steps)
+            yield t
     for job in jobs:
         job.result()
-    return starts, freqs
 
 
 def decode_images(
@@ -153,7 +164,7 @@ def _decode_step_by_step(
 ) -> Iterator[int]:
     """Fills `pixels`; gives the number of steps done now and then."""
     images, height, width, _ = pixels.shape
-    space = _Space(model, engine, images * walk.tallest)
+    space = _Space(model, walk.past, engine, images * walk.tallest)
     lanes = stacks.arrays[0].size
     for t in range(walk.steps):
         if t % CHUNK == 0:
@@ -162,6 +173,7 @@ def _decode_step_by_step(
         values, predictions = space.values[:, :n], space.predictions[:, :n]
         inputs, ring, origin = space.runner.inputs, walk.ring, walk.origin
         _gather(ring, origin, height, width, t, walk.o, walk.runs, model.predictor, 0, n, inputs, predictions)
+        find_in_step(walk.past, t, 0, n, space.runner.memory.places)
         sums = space.runner.run(n)
         pop(model.head, tables(), model.predictor, sums, predictions, values, stacks.arrays, n, 0, lanes)
         _scatter(values, t, walk.o, 0, n, ring, origin, pixels)
@@ -172,8 +184,21 @@ def _decode_step_by_step(
 def _decode_on_threads(
     model: LocalModel, walk: "_Walk", stacks: stream.Stacks, engine: str, pixels: Pixels
 ) -> Iterator[int]:
-    """The same for the `numba` engine: each thread takes some of the lanes, and waits for the others at every step."""
-    lanes, most = stacks.arrays[0].size, pixels.shape[0] * walk.tallest
+    """The same for the `numba` engine: each thread takes some of the lanes."""
+
+    def steps(*given: Any) -> None:
+        _decode_steps(*given, stacks.arrays, pixels)  # type: ignore[call-arg]
+
+    return _on_threads(model, walk, stacks.arrays[0].size, steps)
+
+
+def _on_threads(model: LocalModel, walk: "_Walk", lanes: int, do: Callable[..., None]) -> Iterator[int]:
+    """Has each thread do its lanes' part of all steps, and wait for the others at every one; gives the steps done.
+
+    `do` gets what the kernels below begin with: the model, a thread's own buffers, the steps and the rings, the
+    thread's share (its first lane, one past its last, and the number of threads) and the counter that they wait with.
+    """
+    most = walk.ring.shape[0] * walk.tallest
     parts = max(1, min(lanes, parallel.most_parts(), most // LEAST))
     shares = [lanes * part // parts for part in range(parts + 1)]
     rows = max(most * (last - first) // lanes + 1 for first, last in pairwise(shares))
@@ -184,6 +209,7 @@ def _decode_on_threads(
             np.zeros((rows, packed.features), np.int8),
             np.empty(shape, np.int32),
             np.empty(shape, np.int32),
+            memory(walk.past, rows),
             network.buffers(packed, rows),
         )
         for _ in range(parts)
@@ -197,9 +223,8 @@ def _decode_on_threads(
             walk.move_to(begin)
 
             def chunk(part: int, begin: int = begin, end: int = end) -> None:
-                where = (begin, end, walk.o, walk.ring, walk.origin, pixels)
-                share = (shares[part], shares[part + 1], parts)
-                _decode_steps(model_arrays, spaces[part], where, stacks.arrays, share, arrived)
+                where = (begin, end, walk.o, walk.ring, walk.origin, walk.past)
+                do(model_arrays, spaces[part], where, (shares[part], shares[part + 1], parts), arrived)
 
             jobs = [pool.submit(chunk, part) for part in range(1, parts)]
             chunk(0)
@@ -209,15 +234,12 @@ def _decode_on_threads(
 
 
 @njit(cache=True, nogil=True)
-def _decode_steps(model, space, where, stacks, share, arrived):  # type: ignore[no-untyped-def]
-    """Decodes one thread's lanes of the steps begin .. end - 1, in step with the others.
-
-    `share`: its first lane, one past its last, and the number of threads; other arguments as the caller packs them.
-    """
-    begin, end, o, ring, origin, pixels = where
+def _decode_steps(model, space, where, share, arrived, stacks, pixels):  # type: ignore[no-untyped-def]
+    """Decodes one thread's lanes of the steps begin .. end - 1, in step with the others. Arguments: `_on_threads`."""
+    begin, end, o, ring, origin, _ = where
     first_lane, last_lane, parts = share
-    packed, head, cdf_tables, runs, predictor = model
-    inputs, predictions, values, (activations, out) = space
+    _, head, cdf_tables, _, predictor = model
+    _, predictions, values, _, (_, _, out) = space
     images, height, width = pixels.shape[:3]
     lanes = stacks[0].size
     for t in range(begin, end):
@@ -225,12 +247,52 @@ def _decode_steps(model, space, where, stacks, share, arrived):  # type: ignore[
         size = images * (last - first)
         start, stop = size * first_lane // lanes, size * last_lane // lanes
         if start < stop:
-            _gather(ring, origin, height, width, t, o, runs, predictor, start, stop, inputs, predictions)
-            network.run(packed, inputs, stop - start, activations, out)
+            _expect(model, space, where, height, width, t, start, stop)
             pop(head, cdf_tables, predictor, out, predictions, values, stacks, size, first_lane, last_lane)
             _scatter(values, t, o, start, stop, ring, origin, pixels)
         if parts > 1:
             parallel.wait(arrived, parts * (t - begin + 1))
+
+
+@njit(cache=True, nogil=True)
+def _encode_steps(model, space, where, share, arrived, lanes, pixels, ends, starts, freqs):  # type: ignore[no-untyped-def]
+    """Frequencies of one thread's pixels of the steps begin .. end - 1, as `_decode_steps`; `ends`: of the steps' parts
+    of `starts` and `freqs`."""
+    begin, end, o, ring, origin, _ = where
+    first_lane, last_lane, parts = share
+    _, head, cdf_tables, _, predictor = model
+    _, predictions, values, _, (_, _, out) = space
+    images, height, width, channels = pixels.shape
+    for t in range(begin, end):
+        first, last = step_rows(t, height, width, o)
+        size = images * (last - first)
+        start, stop = size * first_lane // lanes, size * last_lane // lanes
+        if start < stop:
+            _expect(model, space, where, height, width, t, start, stop)
+            for q in range(start, stop):
+                image, i = q // (last - first), first + q % (last - first)
+                for c in range(channels):
+                    value = pixels[image, i, t - i * o, c]
+                    _keep(ring, t, image, origin + i, c, value)
+                    values[c, q - start] = value
+            n, place = stop - start, ends[t] - size
+            found = slice(place + start, place + stop)
+            _frequencies(
+                head, cdf_tables, predictor, out, values[:, :n], predictions, starts[:, found], freqs[:, found]
+            )
+        if parts > 1:
+            parallel.wait(arrived, parts * (t - begin + 1))
+
+
+@njit(inline="always")
+def _expect(model, space, where, height, width, t, start, stop):  # type: ignore[no-untyped-def]
+    """The network's outputs, and the predictions, for the pixels start .. stop - 1 of step t, into a thread's space."""
+    _, _, o, ring, origin, ring_of_features = where
+    packed, _, _, runs, predictor = model
+    inputs, predictions, _, kept, (activations, convolved, out) = space
+    _gather(ring, origin, height, width, t, o, runs, predictor, start, stop, inputs, predictions)
+    find_in_step(ring_of_features, t, start, stop, kept.places)
+    network.run(packed, inputs, stop - start, kept, activations, convolved, out)
 
 
 class _Walk:
@@ -248,6 +310,7 @@ class _Walk:
         self.tallest = min(height, -(-width // self.o))
         self._size = height, width
         self._images = images
+        self.past = past(model, images, height, width, self.o)
         back = int((-model.offsets @ np.array([self.o, 1])).max())
         # One column more than is looked back at: it is filled while other threads still read the oldest.
         columns = 1 << (back + 1).bit_length()
@@ -273,16 +336,16 @@ class _Walk:
 class _Space:
     """What one thread needs for up to `rows` pixels: a runner, and room for predictions and values int32 [C, rows]."""
 
-    def __init__(self, model: LocalModel, engine: str, rows: int) -> None:
-        self.runner = open_runner(engine, model, rows)
+    def __init__(self, model: LocalModel, ring: Past, engine: str, rows: int) -> None:
+        self.runner = open_runner(engine, model, rows, memory(ring, rows))
         self.predictions = np.empty((model.channels, rows), np.int32)
         self.values = np.empty_like(self.predictions)
 
 
-def open_runner(engine: str, model: LocalModel, rows: int) -> engines.Runner:
+def open_runner(engine: str, model: LocalModel, rows: int, kept: Memory) -> engines.Runner:
     """`engines.runner`, or a ShearlocError that says what to do where the engine is not there."""
     with _at_hand(engine):
-        return engines.runner(engine, model.layers, rows)
+        return engines.runner(engine, model.layers, rows, kept)
 
 
 def on_device() -> ModuleType:

@@ -37,6 +37,17 @@ def causal_offsets(horizon: int, reach: int, level: bool = False) -> NDArray[np.
     return np.array(rows + [(0, 0)] * level, np.int32)
 
 
+def nearest(count: int) -> NDArray[np.int32]:
+    """The `count` nearest earlier pixels (dy, dx) that no wavefront of shear 4 and more waits for. int32 [count, 2].
+
+    By distance; of equal ones the row itself comes first, then from left to right. For `layers.Dense.convolution`.
+    """
+    earlier = causal_offsets(3, 3).tolist()
+    return np.array(sorted(earlier, key=lambda at: (at[0] ** 2 + at[1] ** 2, -at[0], at[1]))[:count], np.int32).reshape(
+        -1, 2
+    )
+
+
 @njit(inline="always")
 def predict(west: int, north: int, northwest: int) -> int:
     """Median edge detector: the median of W, N and W + N - NW (all of them inside the image)."""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from . import network
 from .layers import Dense, requantize, requantize_and_add
+from .memory import NOTHING, Memory, columns, convolved
 from .products import has_vnni
 
 LARGE = 1 << 22
@@ -29,13 +30,20 @@ LARGE = 1 << 22
 
 
 class Runner:
-    """Numpy engine, and what the engines share: write `inputs[:n]`, call `run(n)`."""
+    """Numpy engine, and what the engines share: write `inputs[:n]`, call `run(n)`.
+
+    With convolutions, `memory.places[:n]` are written before, too; several runners may share a memory's levels.
+    """
 
     dtype: type = np.float32
 
-    def __init__(self, layers: tuple[Dense, ...], rows: int) -> None:
-        self.layers = layers
+    def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
+        self.layers, self.memory = layers, memory
         self.inputs: NDArray[Any] = np.zeros((rows, layers[0].weight.shape[0]), self.dtype)
+        self._first = columns(layers)
+        self._seen: list[NDArray[Any]] = [
+            np.empty((rows if layer.convolution else 0, len(layer.weight)), self.dtype) for layer in layers
+        ]
         self._prepare(rows)
 
     def _prepare(self, rows: int) -> None:
@@ -53,6 +61,9 @@ class Runner:
         """
         values = self.inputs[:n]
         for k, layer in enumerate(self.layers[:-1]):
+            if layer.convolution:
+                convolved(self.memory, n, self._first[k], values, self._seen[k])
+                values = self._seen[k][:n]
             sums = self._product(k, values, n)
             values = self._activations[k][:n]
             if layer.skip:
@@ -68,15 +79,15 @@ class NumbaRunner(Runner):
 
     dtype = np.int8
 
-    def __init__(self, layers: tuple[Dense, ...], rows: int) -> None:
-        self.network = network.packed(layers)
+    def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
+        self.network, self.memory = network.packed(layers), memory
         self.inputs = np.zeros((rows, self.network.features), np.int8)
         self.buffers = network.buffers(self.network, rows)
 
     def run(self, n: int) -> NDArray[Any]:
         """As `Runner.run`; there may be more columns than outputs."""
-        network.run(self.network, self.inputs, n, *self.buffers)
-        return self.buffers[1][:n]
+        network.run(self.network, self.inputs, n, self.memory, *self.buffers)
+        return self.buffers[-1][:n]
 
 
 @cache
@@ -105,6 +116,7 @@ class TorchRunner(Runner):
         self._sums = [np.empty((rows, layer.weight.shape[1]), np.int32) for layer in self.layers]
         self._activations = [np.empty(sums.shape, np.int8) for sums in self._sums[:-1]]
         inputs = [self.inputs, *self._activations]
+        inputs = [seen if len(seen) else plain for seen, plain in zip(self._seen, inputs, strict=True)]
         self._tensors = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(inputs, self._sums, strict=True)]
 
     def _product(self, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
@@ -169,12 +181,12 @@ def one_thread_each(engine: str, count: int) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def runner(engine: str, layers: tuple[Dense, ...], rows: int) -> Runner:
+def runner(engine: str, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> Runner:
     """A runner for up to `rows` inputs at a time. ImportError where the engine is not installed."""
     if engine == "numpy":
-        return Runner(layers, rows)
+        return Runner(layers, rows, memory)
     if engine == "numba":
-        return NumbaRunner(layers, rows)
+        return NumbaRunner(layers, rows, memory)
     if engine == "torch":
-        return TorchRunner(layers, rows)
+        return TorchRunner(layers, rows, memory)
     raise ValueError(f"no engine is called {engine!r}")

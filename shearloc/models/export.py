@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .context import PREDICTORS
+from .context import PREDICTORS, nearest
 from .layers import INT32_MAX, Dense
 from .likelihoods import channel_counts
 from .local import LocalModel
-from .local_float import LocalNet, Shape, linears, weight_scale
+from .local_float import Hidden, LocalNet, Shape, linears, weight_scale
 from .quantize import ACTIVATION_STEP, LOG_SCALE_OFFSET, LOG_SCALE_STEP, LOGIT_STEP, MEAN_STEP
 
 
@@ -39,19 +39,20 @@ def _rounded(values: NDArray[np.float64]) -> NDArray[np.int32]:
 
 
 def _dense(
-    weights: tuple[Tensor, Tensor, Tensor], input_step: float, steps: NDArray[np.float64], centered: bool, skip: int = 0
+    weights: tuple[Tensor, Tensor, Tensor], input_step: float, steps: NDArray[np.float64], kind: Hidden | None = None
 ) -> Dense:
     """Rounds a float layer's weight, given its scale, and bias. `steps`: value of one unit of each output, 2^n.
 
-    `centered`: the inputs are stored minus 128, which the bias makes up for.
+    `kind`: None for the first layer. Other layers' inputs are stored minus 128, which the bias makes up for.
     """
     scale = _numbers(weights[2])
     weight = np.round(_numbers(weights[0]) / scale[:, None]).astype(np.int8)
     bias = np.round(_numbers(weights[1]) / (scale * input_step))
-    if centered:
+    if kind:
         bias += 128 * weight.sum(1, dtype=np.int64)
     multiplier, shift = _split_scale(scale * input_step / steps)
-    return Dense(np.ascontiguousarray(weight.T), _rounded(bias), multiplier, shift, skip)
+    arrays = np.ascontiguousarray(weight.T), _rounded(bias), multiplier, shift
+    return Dense(*arrays, kind.skip, kind.convolution) if kind else Dense(*arrays)
 
 
 def output_steps(shape: Shape, coefficient_bits: int) -> NDArray[np.float64]:
@@ -67,8 +68,8 @@ def output_steps(shape: Shape, coefficient_bits: int) -> NDArray[np.float64]:
 
 def layer_steps(shape: Shape, coefficient_bits: int) -> list[NDArray[np.float64]]:
     """Real value of one unit of each output, of every layer: hidden ones, then the last as `output_steps`."""
-    hidden = [np.full(shape.width, ACTIVATION_STEP)] * (1 + len(shape.skips))
-    return [*hidden, output_steps(shape, coefficient_bits)]
+    widths = [shape.width, *(kind.outputs for kind in shape.hidden)]
+    return [*(np.full(width, ACTIVATION_STEP) for width in widths), output_steps(shape, coefficient_bits)]
 
 
 def _log_scale_offsets(shape: Shape) -> NDArray[np.float64]:
@@ -89,18 +90,17 @@ def export(net: LocalNet, name: str, scales: dict[nn.Linear, Tensor] | None = No
     def parts(layer: nn.Linear) -> tuple[Tensor, Tensor, Tensor]:
         return layer.weight, layer.bias, scales[layer] if scales else weight_scale(layer.weight)
 
-    hidden_steps = np.full(shape.width, ACTIVATION_STEP)
-    layers = [_dense(parts(net.first), shape.input_step, hidden_steps, centered=False)]
+    steps = layer_steps(shape, shape.coefficient_bits)
+    layers = [_dense(parts(net.first), shape.input_step, steps[0])]
     layers += [
-        _dense(parts(layer), ACTIVATION_STEP, hidden_steps, centered=True, skip=skip)
-        for layer, skip in zip(linears(net.hidden), shape.skips, strict=True)
+        _dense(parts(layer), ACTIVATION_STEP, step, kind)
+        for layer, step, kind in zip(linears(net.hidden), steps[1:], shape.hidden, strict=False)
     ]
     last, bias = net.last()
     scale = parts(net.out)[2]
     scale = scale[net.rows] if shape.shared_logits else scale
     shifted = last, bias + torch.from_numpy(_log_scale_offsets(shape)).float(), scale
-    steps = output_steps(shape, shape.coefficient_bits)
-    layers.append(_dense(shifted, ACTIVATION_STEP, steps, centered=True))
+    layers.append(_dense(shifted, ACTIVATION_STEP, steps[-1], Hidden(shape.width, len(net.rows))))
     unit = _numbers(scale) * ACTIVATION_STEP
     learn = np.zeros((shape.channels - 1, shape.channels - 1, shape.head_width), np.int32)
     adjust = np.zeros((shape.channels - 1, shape.head_width, (2 + shape.channels) * shape.components), np.int32)
@@ -112,7 +112,8 @@ def export(net: LocalNet, name: str, scales: dict[nn.Linear, Tensor] | None = No
         weight = _numbers(linears(net.adjust)[c - 1].weight)
         adjust[c - 1, :, : net.counts[c]] = _rounded(weight.T * ACTIVATION_STEP / parameters)
     sizes, settings = (shape.channels, shape.components), (PREDICTORS[shape.predictor], shape.coefficient_bits)
-    model = LocalModel(name, *sizes, shape.offsets, tuple(layers), learn, adjust, *settings)
+    seen = nearest(shape.neighbours)
+    model = LocalModel(name, *sizes, shape.offsets, tuple(layers), learn, adjust, *settings, seen)
     model.prove()
     return model
 
@@ -127,7 +128,8 @@ def shape_of(model: LocalModel) -> Shape:
     shared = model.channels > 1 and _shares_logits(model)
     level = [0, 0] in model.offsets.tolist()
     sizes = (model.channels, horizon, reach, first, plain, head_width, model.components)
-    return Shape(*sizes, predictor, blocks, shared, level)
+    seen, narrow = len(model.neighbours), model.layers[1].bias.size if blocks else Shape.narrow
+    return Shape(*sizes, predictor, blocks, shared, level, seen, narrow if seen else Shape.narrow)
 
 
 def _shares_logits(model: LocalModel) -> bool:

@@ -257,6 +257,26 @@ class PixelSet:
         )
         return inputs, predictions, values
 
+    @property
+    def area(self) -> int:
+        """Pixels of an image. ShearlocError where sizes differ."""
+        return self.images()[0, :, :, 0].size
+
+    def whole(
+        self,
+        chosen: NDArray[np.int64],
+        mirror: NDArray[np.int64],
+        offsets: NDArray[np.int32],
+        predictor: int = MEDIAN_EDGE,
+    ) -> Batch:
+        """`contexts` of all pixels of some images, inputs as [N, H, W, features]. ShearlocError where sizes differ."""
+        height, width = self.images().shape[1:3]
+        columns = np.arange(width)
+        columns = np.where(mirror[:, None, None], columns[::-1], columns)
+        index = (chosen[:, None, None] * height + np.arange(height)[:, None]) * width + columns
+        contexts = self.contexts(index.ravel(), np.repeat(mirror, height * width), offsets, predictor)
+        return contexts[0].reshape(len(chosen), height, width, -1), *contexts[1:]
+
     def sample(
         self, rng: np.random.Generator, count: int, offsets: NDArray[np.int32], predictor: int = MEDIAN_EDGE
     ) -> Batch:

@@ -2,7 +2,8 @@
 
 The engines (`engines.py`) differ in how they form the accumulators; the integers are the same.
 Hidden activations take 256 levels, stored minus 128 so that they fill an int8. A layer that ends a residual block adds
-an earlier layer's activations to its own, level by level, and saturates.
+an earlier layer's activations to its own, level by level, and saturates. Most layers see one pixel alone; a masked
+convolution also sees what the layer before gave for some earlier pixels (`memory.py`).
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ class Dense:
 
     weight int8 [in, out]; bias, multiplier, shift int32 [out]. The last layer of a network is read as its
     plain accumulators, x @ weight + bias; its reader applies multiplier and shift. Where `skip` is not 0, the levels
-    of the layer that comes so many before are added: min(y + 128 + that layer's y, 127).
+    of the layer that comes so many before are added: min(y + 128 + that layer's y, 127). The x of a `convolution` are
+    what the layer before gave for the model's neighbours of the pixel, one after the other, and for the pixel itself.
     """
 
     weight: NDArray[np.int8]
@@ -30,6 +32,7 @@ class Dense:
     multiplier: NDArray[np.int32]
     shift: NDArray[np.int32]
     skip: int = 0
+    convolution: bool = False
 
 
 def accumulator_bounds(layer: Dense) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ where a channel's parameters are K logits, K means, K log-scales, and K coeffici
 """
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +34,7 @@ COEFFICIENT_LIMIT = 8
 LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS = 7, 12
 """Bits of a coefficient after the binary point: at least one more than a mean's, and it fits PARAMETER_LIMIT."""
 
-MAX_CHANNELS, MAX_OFFSET, MAX_LAYERS, MAX_WIDTH = 4, 32, 64, 4096
+MAX_CHANNELS, MAX_OFFSET, MAX_LAYERS, MAX_WIDTH, MAX_FEATURES = 4, 32, 64, 4096, 4096
 """What a model may have at most: a file may bring its own, and they bound what a pixel costs."""
 
 
@@ -59,7 +59,8 @@ class Head(NamedTuple):
 class LocalModel:
     """A local autoregressive model in integers. `layers`: hidden ones and the last; `offsets` int32 [n, 2].
 
-    `predictor`: what the context is relative to, see `context.py`. `coefficient_bits`: see `Head`.
+    `predictor`: what the context is relative to, see `context.py`. `coefficient_bits`: see `Head`. `neighbours` int32
+    [m, 2]: offsets of the pixels that a convolution sees beside its own; all of them are in the context, too.
     """
 
     name: str
@@ -71,6 +72,7 @@ class LocalModel:
     adjust: NDArray[np.int32]
     predictor: int = MEDIAN_EDGE
     coefficient_bits: int = COEFFICIENT_BITS
+    neighbours: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), np.int32))
 
     @property
     def head(self) -> Head:
@@ -93,8 +95,9 @@ class LocalModel:
         """Every array of the model by its name in the file."""
         named: dict[str, NDArray[np.generic]] = {"offsets": self.offsets, "learn": self.learn, "adjust": self.adjust}
         for k, layer in enumerate(self.layers):
-            for field in ("weight", "bias", "multiplier", "shift"):
-                named[f"layer{k}.{field}"] = getattr(layer, field)
+            named |= {f"layer{k}.{part}": getattr(layer, part) for part in ("weight", "bias", "multiplier", "shift")}
+        if len(self.neighbours):
+            named["neighbours"] = self.neighbours
         return named
 
     def _settings(self) -> dict[str, str]:
@@ -102,8 +105,12 @@ class LocalModel:
         settings = {}
         if self.predictor != MEDIAN_EDGE:
             settings["predictor"] = next(name for name, value in PREDICTORS.items() if value == self.predictor)
-        if any(layer.skip for layer in self.layers):
-            settings["skips"] = " ".join(str(layer.skip) for layer in self.layers)
+        for key, values in {
+            "skips": [layer.skip for layer in self.layers],
+            "convolutions": [int(layer.convolution) for layer in self.layers],
+        }.items():
+            if any(values):
+                settings[key] = " ".join(map(str, values))
         if self.coefficient_bits != COEFFICIENT_BITS:
             settings["coefficient_bits"] = str(self.coefficient_bits)
         return settings
@@ -131,14 +138,16 @@ class LocalModel:
         later, units = self.channels - 1, self.adjust.shape[1] if self.adjust.ndim == 3 else 0
         parameters = [(3 + c) * self.components for c in range(self.channels)]
         widths = [len(self.offsets) * self.channels, *(len(layer.bias) for layer in self.layers)]
+        places = [len(self.neighbours) + 1 if layer.convolution else 1 for layer in self.layers]
         shapes: dict[str, tuple[int, ...]] = {
             "offsets": (len(self.offsets), 2),
             "learn": (later, later, units),
             "adjust": (later, units, (2 + self.channels) * self.components),
+            "neighbours": (len(self.neighbours), 2),
         }
         for k, width in enumerate(widths[1:]):
-            fields = ("bias", "multiplier", "shift")
-            shapes |= {f"layer{k}.weight": (widths[k], width)} | {f"layer{k}.{field}": (width,) for field in fields}
+            shapes[f"layer{k}.weight"] = (places[k] * widths[k], width)
+            shapes |= {f"layer{k}.{part}": (width,) for part in ("bias", "multiplier", "shift")}
         for key, array in self.arrays().items():
             if array.shape != shapes[key] or array.dtype != (np.int8 if key.endswith("weight") else np.int32):
                 raise ValueError(f"{key} is {array.dtype} {array.shape}, which does not fit the rest")
@@ -151,6 +160,14 @@ class LocalModel:
             raise ValueError("the offsets do not hold W, N and NW, or point to later pixels")
         if np.abs(self.offsets.astype(np.int64)).max() > MAX_OFFSET:
             raise ValueError(f"an offset is larger than {MAX_OFFSET}")
+        if not {(dy, dx) for dy, dx in self.neighbours.tolist()} <= seen - {(0, 0)}:
+            raise ValueError("a neighbour is not in the context")
+        if self.layers[0].convolution or self.layers[-1].convolution:
+            raise ValueError("the first layer is a convolution, or the last")
+        if (sum(places) > len(places)) != (len(self.neighbours) > 0):
+            raise ValueError("there are neighbours without convolutions, or convolutions without neighbours")
+        if sum(widths[k] for k, count in enumerate(places) if count > 1) > MAX_FEATURES:
+            raise ValueError(f"convolutions see more than {MAX_FEATURES} features of a pixel")
 
     def _check_skips(self) -> None:
         """Skips lead to an earlier layer as wide; the last layer, whose accumulators are read, has none. ValueError."""
@@ -200,17 +217,20 @@ def parse(data: bytes, name: str, source: str) -> LocalModel:
     with tensors.sound(source):
         metadata, arrays = tensors.read(data, FORMAT)
         count = sum(key.endswith(".weight") for key in arrays)
-        fields = ("weight", "bias", "multiplier", "shift")
-        skips = [int(skip) for skip in metadata.get("skips", "0 " * count).split()]
+        parts = ("weight", "bias", "multiplier", "shift")
+        kinds = [
+            [int(number) for number in metadata.get(key, "0 " * count).split()] for key in ("skips", "convolutions")
+        ]
         layers = tuple(
-            Dense(**{field: arrays[f"layer{k}.{field}"] for field in fields}, skip=skip)
-            for k, skip in zip(range(count), skips, strict=True)
+            Dense(**{part: arrays[f"layer{k}.{part}"] for part in parts}, skip=skip, convolution=bool(convolution))
+            for k, skip, convolution in zip(range(count), *kinds, strict=True)
         )
         sizes = int(metadata["channels"]), int(metadata["components"])
         predictor = PREDICTORS[metadata.get("predictor", "med")]
         heads = arrays["learn"], arrays["adjust"]
         bits = int(metadata.get("coefficient_bits", COEFFICIENT_BITS))
-        model = LocalModel(name, *sizes, arrays["offsets"], layers, *heads, predictor, bits)
+        neighbours = arrays.get("neighbours", np.empty((0, 2), np.int32))
+        model = LocalModel(name, *sizes, arrays["offsets"], layers, *heads, predictor, bits, neighbours)
         model.prove()
     return model
 

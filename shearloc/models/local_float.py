@@ -8,13 +8,14 @@ straight-through gradients (quantisation-aware training). Files are never coded 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .context import MEDIAN_EDGE, PREDICTORS, causal_offsets
+from .context import MEDIAN_EDGE, PREDICTORS, causal_offsets, nearest
 from .images import Batch, PixelSet
 from .likelihoods import channel_counts, linear_mixture_bits
 from .quantize import (
@@ -33,6 +34,15 @@ GROWN_SHARE = 0.1
 """Of a grown network's new blocks, so that it begins about as good as the one it grew from (`grown`)."""
 
 
+class Hidden(NamedTuple):
+    """A layer after the first: how many numbers it takes, and gives; `skip` and `convolution`: see `layers.Dense`."""
+
+    inputs: int
+    outputs: int
+    skip: int = 0
+    convolution: bool = False
+
+
 @dataclass(frozen=True)
 class Shape:
     """The shape of a local model. `horizon` and `reach`: see `context.causal_offsets`; `layers`: hidden ones
@@ -40,6 +50,8 @@ class Shape:
 
     `predictor`: see `context.PREDICTORS`. `blocks`: residual blocks of three layers each (thesis, algorithm 5).
     `shared_logits`: all channels' mixtures have the first one's weights. `level`: the context has the predictions, too.
+    `neighbours`: where it is not 0, the blocks are width -> `narrow` -> `narrow` -> width, and the layer in the middle
+    is a masked convolution over the pixel and so many others (`context.nearest`).
 
     The thesis's NeLLoC with r residual blocks and horizon h is reach=h, width=256, layers=1, head_width=0,
     components=10, predictor="none", blocks=r, shared_logits=True.
@@ -56,6 +68,8 @@ class Shape:
     blocks: int = 0
     shared_logits: bool = False
     level: bool = False
+    neighbours: int = 0
+    narrow: int = 64
 
     @property
     def offsets(self) -> NDArray[np.int32]:
@@ -78,9 +92,13 @@ class Shape:
         return MEAN_GAIN if PREDICTORS[self.predictor] == MEDIAN_EDGE else RAW_MEAN_GAIN
 
     @property
-    def skips(self) -> list[int]:
-        """Of each hidden layer, how many layers before it the one is whose activations it adds (0: none)."""
-        return [0, 0, 3] * self.blocks + [0] * self.layers
+    def hidden(self) -> list[Hidden]:
+        """The layers between the first and the last."""
+        width, narrow, places = self.width, self.narrow, self.neighbours + 1
+        plain, thesis = Hidden(width, width), [Hidden(width, width, skip) for skip in (0, 0, 3)]
+        enter, leave = Hidden(width, narrow), Hidden(narrow, width, skip=3)
+        block = [enter, Hidden(places * narrow, narrow, convolution=True), leave] if self.neighbours else thesis
+        return block * self.blocks + [plain] * self.layers
 
 
 def nelloc(blocks: int, channels: int = 3, horizon: int = 3) -> Shape:
@@ -128,7 +146,8 @@ class LocalNet(nn.Module):
         self.counts = channel_counts(shape.channels, shape.components)
         self.counts += [shape.head_width for _ in self.heads]
         self.first = nn.Linear(len(self.offsets) * shape.channels, width)
-        self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in shape.skips)
+        self.hidden = nn.ModuleList(nn.Linear(kind.inputs, kind.outputs) for kind in shape.hidden)
+        self.kernel = [*((dy, dx) for dy, dx in nearest(shape.neighbours).tolist()), (0, 0)]
         self.rows = output_rows(shape.channels, shape.components, shape.shared_logits)
         units = torch.arange(len(self.heads) * shape.head_width) + self.rows.max() + 1
         self.rows = torch.cat([self.rows, units])
@@ -146,11 +165,20 @@ class LocalNet(nn.Module):
         return [self.first.weight, *(layer.weight for layer in linears(self.hidden))]
 
     def draw(self, pixels: PixelSet, rng: np.random.Generator, count: int) -> Batch:
-        """A batch for `forward`: pixels drawn evenly, half of them mirrored."""
-        return pixels.sample(rng, count, self.offsets, self.predictor)
+        """A batch for `forward`: pixels drawn evenly, half of them mirrored; whole images for a net with neighbours."""
+        if not self.shape.neighbours:
+            return pixels.sample(rng, count, self.offsets, self.predictor)
+        chosen = rng.integers(0, len(pixels.ends), max(1, count // pixels.area))
+        return pixels.whole(chosen, rng.integers(0, 2, len(chosen)), self.offsets, self.predictor)
 
     def batches(self, pixels: PixelSet, count: int) -> Iterator[Batch]:
-        """Evenly spaced pixels in batches for `forward`."""
+        """Evenly spaced pixels, or images of so many pixels in all, in batches for `forward`."""
+        if self.shape.neighbours:
+            number = min(len(pixels.ends), -(-count // pixels.area))
+            chosen = np.linspace(0, len(pixels.ends) - 1, number).astype(np.int64)
+            for part in np.array_split(chosen, -(-count // 16384)):
+                yield pixels.whole(part, np.zeros_like(part), self.offsets, self.predictor)
+            return
         index = np.linspace(0, int(pixels.ends[-1]) - 1, count).astype(np.int64)
         for part in np.array_split(index, -(-count // 16384)):
             yield pixels.contexts(part, np.zeros_like(part), self.offsets, self.predictor)
@@ -163,7 +191,7 @@ class LocalNet(nn.Module):
 
     def _linear(self, inputs: Tensor, layer: nn.Linear) -> Tensor:
         if torch.is_grad_enabled():
-            self.means[layer] = inputs.detach().float().mean(0)
+            self.means[layer] = inputs.detach().flatten(0, -2).float().mean(0)
         weight, bias = self.last() if layer is self.out else (layer.weight, layer.bias)
         if self.quantized:
             weight = _round_through(weight, weight_scale(weight)[:, None])
@@ -177,17 +205,19 @@ class LocalNet(nn.Module):
     def outputs(self, inputs: Tensor, differences: Tensor) -> Tensor:
         """All channels' parameters one after the other, float [n, sum of (3 + c) K].
 
-        `inputs` float [n, features], and `differences` float [n, channels] of the pixel itself to its prediction (of
-        which channel c sees those before it): both as `context.shown`.
+        `inputs` float [n, features], or [N, H, W, features] of a net with neighbours, and `differences` float
+        [n, channels] of the pixel itself to its prediction (of which channel c sees those before it): both as
+        `context.shown`.
         """
         x = self._activate(self._linear(inputs * self.shape.input_step, self.first))
         levels = [x]
-        for layer, skip in zip(linears(self.hidden), self.shape.skips, strict=True):
+        for layer, kind in zip(linears(self.hidden), self.shape.hidden, strict=True):
+            x = neighbourhood(x, self.kernel) if kind.convolution else x
             x = self._activate(self._linear(x, layer))
-            if skip:
-                x = nn.functional.hardtanh(x + levels[-skip], 0, ACTIVATION_MAX)
+            if kind.skip:
+                x = nn.functional.hardtanh(x + levels[-kind.skip], 0, ACTIVATION_MAX)
             levels.append(x)
-        out = self._linear(x, self.out)
+        out = self._linear(x, self.out).flatten(0, -2)
         if not self.heads:
             return out
         params = list(out.split(self.counts, 1))
@@ -229,11 +259,12 @@ def revive(net: LocalNet, inputs: Tensor) -> int:
     """Gives hidden units that are 0 on all `inputs`, float [n, features], random weights; returns how many.
 
     For these inputs the outputs stay as they were: the next layer does not listen to the units yet. Units whose
-    activations are added to others' by a residual block are left alone.
+    activations are added to others' by a residual block, or seen by a convolution, are left alone.
     """
-    net.outputs(inputs, torch.zeros(len(inputs), net.shape.channels))
+    net.outputs(inputs, torch.zeros(inputs[..., 0].numel(), net.shape.channels))
     layers = [net.first, *linears(net.hidden), net.out]
-    added = range(0, 3 * net.shape.blocks + 1, 3) if net.shape.blocks else ()
+    added = [*range(0, 3 * net.shape.blocks + 1, 3)] if net.shape.blocks else []
+    added += [k for k, kind in enumerate(net.shape.hidden) if kind.convolution]
     revived = 0
     with torch.no_grad():
         for k, (layer, after) in enumerate(pairwise(layers)):
@@ -259,6 +290,15 @@ def with_horizon(net: LocalNet, horizon: int) -> LocalNet:
             first[:, part] = weights["first.weight"][:, column : column + channels]
     new.load_state_dict(weights | {"first.weight": first})
     return new
+
+
+def neighbourhood(x: Tensor, offsets: list[tuple[int, int]]) -> Tensor:
+    """The features of the pixels at these offsets (dy <= 0, dx), 0 outside: [n, H, W, C] to [n, H, W, offsets x C]."""
+    height, width = x.shape[1:3]
+    above, side = max(-dy for dy, _ in offsets), max(abs(dx) for _, dx in offsets)
+    padded = nn.functional.pad(x, (0, 0, side, side, above, 0))
+    views = [padded[:, above + dy : above + dy + height, side + dx : side + dx + width] for dy, dx in offsets]
+    return torch.cat(views, 3)
 
 
 def output_rows(channels: int, components: int, shared: bool) -> Tensor:

@@ -9,7 +9,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from . import memory
 from .layers import Dense
+from .memory import convolved_lines, prefetch
 from .products import COLUMNS, multiply, pack
 
 ROWS = 48
@@ -19,7 +21,8 @@ ROWS = 48
 class Network(NamedTuple):
     """A packed network (Numba takes a NamedTuple). Every layer's outputs are padded with zeros to a multiple of 64.
 
-    plan int64 [layers, 5]: in / 4, padded out, where its weights and its columns begin, skip;
+    plan int64 [layers, 7]: in / 4, padded out, where its weights and its columns begin, skip; of a convolution the
+    features that it sees of a pixel (else 0), and where they begin in a memory (`memory.columns`);
     weights int8 and starts (with the bias, but for the last layer), multiplier, shift int32: all layers', one after
     another.
     """
@@ -41,12 +44,16 @@ def packed(layers: tuple[Dense, ...]) -> Network:
     plan: list[list[int]] = []
     weights: list[NDArray[np.int8]] = []
     columns: list[NDArray[np.int32]] = []
-    inputs = -(-layers[0].weight.shape[0] // 4) * 4
+    inputs, first = 0, memory.columns(layers)
     for k, layer in enumerate(layers):
+        seen = layers[k - 1].bias.size if layer.convolution else 0
+        if seen or k == 0:
+            inputs = -(-layer.weight.shape[0] // 4) * 4
         outputs = -(-layer.weight.shape[1] // COLUMNS) * COLUMNS
         padding = ((0, inputs - layer.weight.shape[0]), (0, outputs - layer.weight.shape[1]))
         tiles, starts = pack(np.pad(layer.weight, padding))
-        plan.append([inputs // 4, outputs, sum(w.size for w in weights), sum(c.shape[1] for c in columns), layer.skip])
+        begin = [sum(w.size for w in weights), sum(c.shape[1] for c in columns)]
+        plan.append([inputs // 4, outputs, *begin, layer.skip, seen, first[k]])
         weights.append(tiles.ravel())
         if k < len(layers) - 1:
             starts += np.pad(layer.bias, padding[1])
@@ -56,23 +63,31 @@ def packed(layers: tuple[Dense, ...]) -> Network:
     return Network(np.array(plan, np.int64), np.concatenate(weights), *np.concatenate(columns, 1))
 
 
-def buffers(network: Network, rows: int) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
-    """What `run` needs for up to `rows` inputs: activations of a block, and the last layer's sums [rows, out]."""
+def buffers(network: Network, rows: int) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int32]]:
+    """What `run` needs for up to `rows` inputs: a block's activations, what a convolution sees, and the last sums."""
     activations = np.zeros((len(network.plan), ROWS, int(network.plan[:, 1].max())), np.int8)
-    return activations, np.empty((rows, int(network.plan[-1, 1])), np.int32)
+    seen = np.zeros((ROWS, 4 * int(network.plan[:, 0].max()) + memory.LINE), np.int8)
+    return activations, seen, np.empty((rows, int(network.plan[-1, 1])), np.int32)
 
 
 @njit(cache=True, nogil=True)
-def run(network, inputs, n, activations, out):  # type: ignore[no-untyped-def]
-    """The last layer's products of int8 inputs [>= n, features] into out[:n], its bias not yet added."""
+def run(network, inputs, n, kept, activations, seen, out):  # type: ignore[no-untyped-def]
+    """The last layer's products of int8 inputs [>= n, features] into out[:n], its bias not yet added.
+
+    `kept`: a `memory.Memory` whose `places` are those of the n pixels, which do not see each other.
+    """
     plan, last = network.plan, network.plan.shape[0] - 1
     weights, starts = np.int64(network.weights.ctypes.data), np.int64(network.starts.ctypes.data)
     multipliers, shifts = np.int64(network.multiplier.ctypes.data), np.int64(network.shift.ctypes.data)
     for begin in range(0, n, ROWS):
         rows = min(ROWS, n - begin)
+        prefetch(kept, begin + ROWS, min(begin + 2 * ROWS, n))
         source, stride = np.int64(inputs.ctypes.data) + begin * inputs.shape[1], inputs.shape[1]
         for k in range(plan.shape[0]):
-            steps, columns, place, column, skip = plan[k]
+            steps, columns, place, column, skip, features, first = plan[k]
+            if features:
+                convolved_lines(kept, begin, rows, first, features, activations[k - 1], seen)
+                source, stride = np.int64(seen.ctypes.data), seen.shape[1]
             if k == last:
                 multiplier, shift, width = np.int64(0), np.int64(0), 4 * out.shape[1]
                 target = np.int64(out.ctypes.data) + begin * width

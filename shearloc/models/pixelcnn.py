@@ -1,7 +1,7 @@
 """The full PixelCNN of the thesis (algorithms 5 and 6): what the local models are compared with.
 
-A float network for likelihoods alone: its receptive field grows with every block, so its pixels can only be decoded
-one after the other, and nothing here codes. `fitting.py` trains it.
+A float network for likelihoods alone: nothing here codes. `fitting.py` trains it. What can be coded with masked
+convolutions in its blocks is a `local_float.Shape` with neighbours.
 
 A masked convolution is a matrix product over the earlier neighbours only (`neighbourhood`): the same numbers without
 the masked half of the work. As in the authors' code masks are of pixels, not of colours: the channels of a pixel are
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .context import OUTSIDE_PREDICTION, causal_offsets
 from .images import PixelSet
 from .likelihoods import linear_mixture_bits
-from .local_float import LocalNet, linears, output_rows, spread_components
+from .local_float import LocalNet, linears, neighbourhood, output_rows, spread_components
 from .quantize import ACTIVATION_MAX, RAW_INPUT_STEP, RAW_MEAN_GAIN
 
 
@@ -145,12 +145,3 @@ def from_local(net: LocalNet, blocks: int) -> PixelCNN:
             target.load_state_dict(source.state_dict())
         new.out.weight[new.rows], new.out.bias[new.rows] = net.last()
     return new
-
-
-def neighbourhood(x: Tensor, offsets: list[tuple[int, int]]) -> Tensor:
-    """The features of the pixels at these offsets (dy <= 0, dx), 0 outside: [n, H, W, C] to [n, H, W, offsets x C]."""
-    height, width = x.shape[1:3]
-    above, side = max(-dy for dy, _ in offsets), max(abs(dx) for _, dx in offsets)
-    padded = nn.functional.pad(x, (0, 0, side, side, above, 0))
-    views = [padded[:, above + dy : above + dy + height, side + dx : side + dx + width] for dy, dx in offsets]
-    return torch.cat(views, 3)

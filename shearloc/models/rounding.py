@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .local_float import LocalNet, linears, weight_scale
+from .local_float import Hidden, LocalNet, linears, neighbourhood, weight_scale
 from .quantize import ACTIVATION_MAX, ACTIVATION_STEP, WEIGHT_MAX
 
 DAMPING = 1e-3
@@ -23,21 +23,23 @@ def round_weights(
 ) -> dict[nn.Linear, Tensor]:
     """Rounds all weights of `net.first`, `net.hidden` and `net.out` in place, and shifts the biases by the mean error.
 
-    `inputs` float [n, features]: what the network sees of many pixels (`LocalNet.draw`). `adapt` is called after each
+    `inputs`: what the network sees of many pixels, as `LocalNet.draw` has them. `adapt` is called after each
     layer but the last, with the number of layers rounded so far, to train what still takes a gradient: the layers after
     it. Returns each layer's scales, float [out], for `export`: its weights are multiples of them, at most 127 times.
     """
     scales = {}
     levels: list[Tensor] = []
     x = inputs * net.shape.input_step
-    for layer, skip in zip((net.first, *linears(net.hidden), net.out), (0, *net.shape.skips, 0), strict=True):
+    plain = Hidden(0, 0)
+    for layer, kind in zip((net.first, *linears(net.hidden), net.out), (plain, *net.shape.hidden, plain), strict=True):
         with torch.no_grad():
+            x = neighbourhood(x, net.kernel) if kind.convolution else x
             scales[layer] = weight_scale(layer.weight)
-            _round_layer(layer, x, scales[layer])
+            _round_layer(layer, x.flatten(0, -2), scales[layer])
             x = nn.functional.linear(x, layer.weight, layer.bias).clamp(0, ACTIVATION_MAX)
             x = torch.round(x / ACTIVATION_STEP) * ACTIVATION_STEP
-            if skip:
-                x = (x + levels[-skip]).clamp(0, ACTIVATION_MAX)
+            if kind.skip:
+                x = (x + levels[-kind.skip]).clamp(0, ACTIVATION_MAX)
             levels.append(x)
         layer.requires_grad_(False)
         if layer is not net.out:

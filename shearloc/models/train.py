@@ -5,9 +5,10 @@
     python -m shearloc.models.train ../shared/data/cifar10 --nelloc 1 --name nelloc-r1 --minutes 80 --out runs/nelloc-r1
 
 Float with a cosine schedule (`fitting.py`), then a quantisation-aware finish or rounding by data (`rounding.py`).
-Pixels are sampled with their contexts, not whole images. The run writes `checkpoint.pt` every two minutes and resumes
-from it; at the end of the float phase `float.pt` (the float parent), at the end of all `NAME.safetensors`
-and its card `NAME.json` (of a PixelCNN `NAME.pt` instead). Needs torch; nothing that decodes imports this file.
+Pixels are sampled with their contexts, and whole images only for `--neighbours`. The run writes `checkpoint.pt` every
+two minutes and resumes from it; at the end of the float phase `float.pt` (the float parent), at the end of all
+`NAME.safetensors` and its card `NAME.json` (of a PixelCNN `NAME.pt` instead). Needs torch; nothing that decodes
+imports this file.
 """
 
 import argparse
@@ -59,7 +60,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--pixelcnn", type=int, metavar="N", help="a full PixelCNN of N blocks (the thesis: gray 5, RGB 10)"
     )
-    for field in ("channels", "horizon", "reach", "width", "layers", "head_width", "components", "blocks"):
+    fields = ("channels", "horizon", "reach", "width", "layers", "head_width", "components", "blocks")
+    for field in (*fields, "neighbours", "narrow"):
         parser.add_argument(f"--{field.replace('_', '-')}", type=int)
     parser.add_argument("--predictor", choices=PREDICTORS)
     parser.add_argument("--level", action="store_true", default=None, help="show the network the predictions, too")

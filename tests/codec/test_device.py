@@ -118,6 +118,21 @@ def test_models_as_the_thesis_has_them(
     assert np.array_equal(decoded(model, encoded(model, images, 2), 2, images, where), images)
 
 
+@settings(max_examples=20)
+@given(batches(), st.integers(1, 10), st.integers(1, 3))
+def test_convolutions(tiny_nelloc: Models, where: str, images: Images, neighbours: int, lanes: int) -> None:
+    """In every order; encoding a few rows at a time."""
+    model = tiny_nelloc(images.shape[3], 3, 2, neighbours=neighbours, narrow=6)
+    lanes = min(lanes, images.shape[0] * images.shape[1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(device, "BATCH", 9)
+        found = device.frequencies(model, images, device=where)
+    assert np.array_equal(found, frequencies(model, images, "numba"))
+    assert np.array_equal(decoded(model, encoded(model, images, lanes), lanes, images, where), images)
+    payload, one = encode_sequential(model, images, "numba")
+    assert np.array_equal(decoded(model, payload, one, images, where, sequential=True), images)
+
+
 @pytest.mark.parametrize("name", ["photo", "gray", "nelloc-r0"])
 def test_shipped_models(picture: Callable[..., Images], where: str, name: str) -> None:
     model = load(WEIGHTS / f"{name}.safetensors", name)  # the zoo needs a package more

@@ -48,6 +48,16 @@ def test_three_decoders_agree(tiny_model: Models, images: Images, context: tuple
     assert np.array_equal(decode_sequential(model, in_raster_order, one, size, "numpy"), images)
 
 
+@given(batches(), st.integers(1, 10))
+def test_three_decoders_agree_on_convolutions(tiny_nelloc: Models, images: Images, neighbours: int) -> None:
+    model, size = tiny_nelloc(images.shape[3], 3, 2, neighbours=neighbours, narrow=6), images.shape[:3]
+    payload, lanes = encode_images(model, images, "numba")
+    assert np.array_equal(decode_images(model, payload, lanes, size, "numba"), images)
+    assert np.array_equal(decode_parallel(model, payload, lanes, size, "numpy"), images)
+    in_raster_order, one = encode_sequential(model, images, "numba")
+    assert np.array_equal(decode_sequential(model, in_raster_order, one, size, "numpy"), images)
+
+
 @pytest.mark.parametrize("engine", ["numba", "torch"])
 def test_engines_agree(tiny_model: Models, picture: Callable[..., Images], engine: str) -> None:
     if engine == "torch":

@@ -108,6 +108,26 @@ def test_models_as_the_thesis_has_them(
         assert np.array_equal(decoded(model, payload, 1, image, engine), image)
 
 
+@pytest.mark.parametrize("neighbours", [1, 4, 10])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_models_with_convolutions(
+    plain: ModuleType,
+    tiny_nelloc: Models,
+    picture: Picture,
+    monkeypatch: pytest.MonkeyPatch,
+    channels: int,
+    neighbours: int,
+) -> None:
+    """The plain encoder's bytes by every engine, and back; also with threads, and in an image larger than the ring."""
+    model = tiny_nelloc(channels, 3, 2, neighbours=neighbours, narrow=6, predictor="med")
+    image = picture(23, 9, channels).reshape(23, 9, channels)
+    payload = plain.payload(model, image, 1, 4)
+    monkeypatch.setattr(wavefront, "LEAST", 1)
+    for engine in ("numpy", "numba", "torch"):
+        assert encoded(model, image, engine) == (payload, 1)
+        assert np.array_equal(decoded(model, payload, 1, image, engine), image)
+
+
 @pytest.mark.parametrize("lanes", [1, 2, 5])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("arguments", [(3, 1, 0.2), (2, 2, 0.2), (1, 0, 2.0), (2, 1, 0.2, True)], ids=str)

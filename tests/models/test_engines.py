@@ -22,6 +22,7 @@ from shearloc.models.engines import NumbaRunner, Runner, TorchRunner
 from shearloc.models.images import PixelSet
 from shearloc.models.layers import Dense, prove
 from shearloc.models.local import LocalModel
+from shearloc.models.memory import NOTHING, OUTSIDE_LEVEL, Memory, columns
 
 Picture = Callable[..., NDArray[np.uint8]]
 Layers = tuple[Dense, ...]
@@ -42,29 +43,33 @@ INPUTS: dict[str, Callable[[tuple[int, int]], NDArray[np.integer]]] = {
 class OnDevice:
     """The network of `codec/device.py` as if it were a runner; on the CPU where there is no other device."""
 
-    def __init__(self, layers: Layers, rows: int) -> None:
+    def __init__(self, layers: Layers, rows: int, memory: Memory = NOTHING) -> None:
         import torch
 
         from shearloc.codec import device
 
         self._network, self._from_numpy = device.network, torch.from_numpy
+        self._memory = memory
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._layers = device.device_layers(layers, self._device)
         self.inputs = np.zeros((rows, layers[0].weight.shape[0]), np.int8)
 
     def run(self, n: int) -> NDArray[np.int32]:
         """As `Runner.run`."""
-        return self._network(self._layers, self._from_numpy(self.inputs[:n]).to(self._device)).cpu().numpy()
+        places = np.zeros((n, 1), np.int64) if self._memory is NOTHING else self._memory.places[:n]
+        arrays = (self.inputs[:n], self._memory.levels, places[:, -1], places[:, :-1])
+        tensors = [self._from_numpy(array).to(self._device) for array in arrays]
+        return self._network(self._layers, *tensors).cpu().numpy()
 
 
-def make(kind: str, layers: Layers, rows: int) -> Runner | OnDevice:
+def make(kind: str, layers: Layers, rows: int, memory: Memory = NOTHING) -> Runner | OnDevice:
     """A runner. Skips the test where torch is needed and missing."""
     if kind == "numpy":
-        return Runner(layers, rows)
+        return Runner(layers, rows, memory)
     if kind == "numba":
-        return NumbaRunner(layers, rows)
+        return NumbaRunner(layers, rows, memory)
     pytest.importorskip("torch")
-    return TorchRunner(layers, rows) if kind == "torch" else OnDevice(layers, rows)
+    return TorchRunner(layers, rows, memory) if kind == "torch" else OnDevice(layers, rows, memory)
 
 
 every_engine = pytest.mark.parametrize("kind", ["numpy", "numba", "torch", "device"])
@@ -117,6 +122,26 @@ def test_residual_blocks_too(plain: ModuleType, kind: str, extreme: bool, inputs
     for _ in range(2):
         run.inputs[:100, :66] = values
         assert np.array_equal(run.run(100)[:, : layers[-1].bias.size], expected)
+
+
+@every_engine
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("inputs", ["random", "lowest", "alternating"])
+def test_convolutions_too(plain: ModuleType, kind: str, extreme: bool, inputs: str) -> None:
+    """Two of them, in and after a residual block, over a row of 100 pixels whose neighbours are the two before each."""
+    layers = list(random_layers((66, 24, 7, 13, 24, 10, 61), extreme))
+    wide = random_layers((21, 13), extreme)[0], random_layers((72, 10), extreme)[0]
+    layers[2], layers[4] = (replace(layer, convolution=True) for layer in wide)
+    layers[3] = replace(layers[3], skip=3)
+    values = INPUTS[inputs]((100, 66))
+    expected = plain.network(layers, values, plain.neighbours_of((1, 100), [(0, -2), (0, -1)]))
+    levels = np.full((101, columns(tuple(layers))[-1]), OUTSIDE_LEVEL, np.int8)
+    memory = Memory(levels, np.zeros((1, 3), np.int64))
+    run = make(kind, tuple(layers), 1, memory)
+    for j in range(100):
+        memory.places[0] = max(0, j - 1), j, j + 1
+        run.inputs[:1, :66] = values[j]
+        assert np.array_equal(run.run(1)[0, :61], expected[j])
 
 
 @every_engine
