@@ -66,7 +66,7 @@ def _pixels(data: bytes) -> Iterator[str]:
         yield f"step {t}"
         sums = {}
         for _, i, j in step:
-            given = second.layers(model, image, i, j)
+            given = second.layers(model, image, i, j, {})
             sums[i, j] = given[-1]
             yield f" row {i}, column {j}"
             predictions = [second.prediction(model, image, i, j, c) for c in range(3)]

@@ -19,7 +19,7 @@ from shearloc.codec import api, archive, container, parts, png
 from shearloc.codec.crc32c import crc32c
 from shearloc.codec.picture import Picture
 from shearloc.models import zoo
-from shearloc.models.context import CONSTANT, MEDIAN_EDGE, causal_offsets
+from shearloc.models.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 from shearloc.models.layers import Dense
 from shearloc.models.local import LocalModel
 from shearloc.models.vae import VaeModel, array_shapes
@@ -44,6 +44,7 @@ def local_models() -> dict[str, LocalModel]:
         "golden-nelloc-gray": _local(1, causal_offsets(3, 3), (8, 8), 2, 0, (0, 1, 0), CONSTANT),
         "golden-level": _local(3, causal_offsets(2, 1, level=True), (12, 12, 12, 12), 3, 4, (0, 0, 0, 3, 0)),
         "golden-fine": _local(3, causal_offsets(2, 2), (12, 12), 3, 0, (), CONSTANT, 12),
+        "golden-convolution": _local(3, causal_offsets(2, 2), (12, 5, 6, 12), 3, 4, (0, 0, 0, 3, 0), neighbours=8),
         "golden-example": _local(3, causal_offsets(1, 0), widths=(4,), components=2, units=2),
         "golden-least": _local(1, causal_offsets(1, 0), widths=(2,), components=1, units=0),
     }
@@ -58,15 +59,21 @@ def _local(
     skips: tuple[int, ...] = (),
     predictor: int = MEDIAN_EDGE,
     coefficient_bits: int = 8,
+    neighbours: int = 0,
 ) -> LocalModel:
+    """A random model of these widths; with neighbours its third layer is a convolution."""
     draw = np.random.default_rng([channels, *widths, predictor])
     layers = []
     inputs = len(offsets) * channels
     for k, width in enumerate(widths):
+        convolution = k == 2 and neighbours > 0
+        inputs *= neighbours + 1 if convolution else 1
         weight = draw.integers(-12, 13, (inputs, width)).astype(np.int8)
         # Activations are stored minus 128.
         bias = draw.integers(0, 4000 if k else 2000, width) + (128 * weight.sum(0, dtype=np.int64) if k else 0)
-        layers.append(_dense(weight, bias, draw.integers(64, 128, width), 11 if k else 10, skips[k] if skips else 0))
+        layers.append(
+            _dense(weight, bias, draw.integers(64, 128, width), 11 if k else 10, skips[k] if skips else 0, convolution)
+        )
         inputs = width
     kinds = [kind for c in range(channels) for kind in range(3 + c) for _ in range(components)]
     places = [k % components for k in range(len(kinds))]
@@ -87,14 +94,17 @@ def _local(
     for c in range(1, channels):  # what no channel reads is zero
         learn[c - 1, c:] = 0
         adjust[c - 1, :, (3 + c) * components :] = 0
-    model = LocalModel("", channels, components, offsets, tuple(layers), learn, adjust, predictor, coefficient_bits)
+    arrays = offsets, tuple(layers), learn, adjust
+    model = LocalModel("", channels, components, *arrays, predictor, coefficient_bits, nearest(neighbours))
     model.prove()
     return model
 
 
-def _dense(weight: NDArray[np.int8], bias: Any, multiplier: Any, shift: Any, skip: int) -> Dense:
+def _dense(
+    weight: NDArray[np.int8], bias: Any, multiplier: Any, shift: Any, skip: int, convolution: bool = False
+) -> Dense:
     columns = [np.asarray(column, np.int32) for column in (bias, multiplier, np.full(len(bias), shift))]
-    return Dense(weight, *columns, skip)
+    return Dense(weight, *columns, skip, convolution)
 
 
 def vae_models() -> dict[str, VaeModel]:
@@ -160,6 +170,8 @@ def pictures() -> dict[str, Callable[[], bytes]]:
         "local-level": lambda: _picture(Picture(rgb), "golden-level"),
         "local-fine": lambda: _picture(Picture(rgb), "golden-fine"),
         "local-level-sequential": lambda: _picture(Picture(rgb[:9]), "golden-level", order="sequential"),
+        "local-convolution": lambda: _picture(Picture(rgb), "golden-convolution"),
+        "local-convolution-sequential": lambda: _picture(Picture(rgb[:9]), "golden-convolution", order="sequential"),
         "local-least": lambda: _picture(Picture(gray[:2, :3]), "golden-least"),
         "local-adapted-gray": lambda: _adapted("golden-gray", gray[:, :, None]),
         "local-adapted-rgb": lambda: _adapted("golden-rgb", rgb),
@@ -285,6 +297,7 @@ def archives() -> dict[str, Callable[[], bytes]]:
         "archive-local-rgb": lambda: _archive(colour, None, "golden-rgb"),
         "archive-local-nelloc": lambda: _archive(colour, None, "golden-nelloc"),
         "archive-local-level": lambda: _archive(colour, None, "golden-level"),
+        "archive-local-convolution": lambda: _archive(colour, None, "golden-convolution"),
         "archive-local-lanes": lambda: _archive(np.stack([smooth(150, 200, 3)] * 3), None, "golden-rgb"),
         "archive-bernoulli-0": lambda: _archive(binary, names, "golden-bernoulli"),
         "archive-bernoulli-3": lambda: _archive(binary, None, "golden-bernoulli", steps=3, **small),

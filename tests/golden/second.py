@@ -204,7 +204,9 @@ def local_model(name: str, wanted: bytes, chunks: list[tuple[bytes, bytes]], mod
             continue
         text = f"shearloc-local-1 {metadata['channels']} {metadata['components']}"
         text += "".join(
-            f" {key} {metadata[key]}" for key in ("predictor", "skips", "coefficient_bits") if key in metadata
+            f" {key} {metadata[key]}"
+            for key in ("predictor", "skips", "convolutions", "coefficient_bits")
+            if key in metadata
         )
         if fingerprint(text, arrays) == wanted:
             break
@@ -212,9 +214,10 @@ def local_model(name: str, wanted: bytes, chunks: list[tuple[bytes, bytes]], mod
         raise LookupError(name)
     layers = sum(key.endswith("weight") for key in arrays)
     wide = {key: array.astype(np.int64) for key, array in arrays.items()}
-    skips = [int(skip) for skip in metadata.get("skips", "0 " * layers).split()]
+    skips, convolutions = (metadata.get(key, "0 " * layers).split() for key in ("skips", "convolutions"))
     return wide | {
-        "C": int(metadata["channels"]), "K": int(metadata["components"]), "layers": layers, "skips": skips,
+        "C": int(metadata["channels"]), "K": int(metadata["components"]), "layers": layers,
+        "skips": [int(skip) for skip in skips], "convolutions": [one == "1" for one in convolutions],
         "relative": metadata.get("predictor") != "none",
         "b": int(metadata.get("coefficient_bits", "8")),
     }  # fmt: skip
@@ -265,11 +268,12 @@ def local(model: Model, payload: bytes, lanes: int, size: tuple[int, int, int], 
         count = counts[lane] if lane < lanes - 1 else (len(payload) - file.at) // 4
         stacks.append(Stack(x, [file.u32() for _ in range(count)]))
     pixels = np.full((*size, model["C"]), -1, np.int64)
+    given: list[Given] = [{} for _ in range(images)]
     for step in steps_of(model, size, sheared):
         n = len(step)
         for lane, stack in enumerate(stacks):
             mine = step[n * lane // lanes : n * (lane + 1) // lanes]
-            sums = [outputs(model, pixels[image], i, j) for image, i, j in mine]
+            sums = [outputs(model, pixels[image], i, j, given[image]) for image, i, j in mine]
             for c in range(model["C"]):
                 for (image, i, j), row in zip(mine, sums, strict=True):
                     found = parameters(model, row, pixels[image], i, j, c)
@@ -310,13 +314,17 @@ def compand(model: Model, d: int) -> int:
     return (1 if d > 0 else -1) * (64 + (abs(d) - 64) // 3)
 
 
-def outputs(model: Model, image: Array, i: int, j: int) -> Array:
+def outputs(model: Model, image: Array, i: int, j: int, earlier: "Given") -> Array:
     """The last layer's sums with their biases."""
-    return layers(model, image, i, j)[-1]
+    return layers(model, image, i, j, earlier)[-1]
 
 
-def layers(model: Model, image: Array, i: int, j: int) -> list[Array]:
-    """The inputs, what each layer gives to the next, and the last layer's sums with their biases."""
+Given = dict[tuple[int, int], list[Array]]
+"""What `layers` returned for each pixel."""
+
+
+def layers(model: Model, image: Array, i: int, j: int, earlier: Given) -> list[Array]:
+    """The inputs, what each layer gives to the next, and the last layer's sums with their biases; kept in `earlier`."""
     predictions = [prediction(model, image, i, j, c) for c in range(model["C"])]
     inputs = []
     for dy, dx in model["offsets"].tolist():
@@ -326,16 +334,21 @@ def layers(model: Model, image: Array, i: int, j: int) -> list[Array]:
                 inputs.append(predictions[c] - 128)
             else:
                 inputs.append(compand(model, value - predictions[c]) if value >= 0 else 0)
-    given = [np.array(inputs, np.int64)]
+    given = earlier[i, j] = [np.array(inputs, np.int64)]
     for k in range(model["layers"]):
-        a = given[-1] @ model[f"layer{k}.weight"] + model[f"layer{k}.bias"]
+        x = given[-1]
+        if model["convolutions"][k]:
+            near = [earlier.get((i + dy, j + dx)) for dy, dx in model["neighbours"].tolist()]
+            x = np.concatenate([*(np.full_like(x, -128) if one is None else one[k] for one in near), x])
+        a = x @ model[f"layer{k}.weight"] + model[f"layer{k}.bias"]
         if k == model["layers"] - 1:
-            return [*given, a]
-        x = np.clip(rescale(a, model[f"layer{k}.multiplier"], model[f"layer{k}.shift"]), 0, 255) - 128
+            given.append(a)
+            break
+        y = np.clip(rescale(a, model[f"layer{k}.multiplier"], model[f"layer{k}.shift"]), 0, 255) - 128
         if skip := model["skips"][k]:
-            x = np.minimum(x + given[k - skip + 1] + 128, 127)
-        given.append(x)
-    raise AssertionError
+            y = np.minimum(y + given[k - skip + 1] + 128, 127)
+        given.append(y)
+    return given
 
 
 def parameters(model: Model, row: Array, image: Array, i: int, j: int, c: int) -> Mixture:

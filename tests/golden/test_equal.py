@@ -18,7 +18,10 @@ from . import make
 
 ENGINES = ["numpy", "numba", *(["torch"] if importlib.util.find_spec("torch") else [])]
 THREADS, BATCHES = (1, 2), (5, 8192)
-MODELS = {1: ("golden-gray", "golden-nelloc-gray"), 3: ("golden-rgb", "golden-nelloc", "golden-level", "golden-fine")}
+MODELS = {
+    1: ("golden-gray", "golden-nelloc-gray"),
+    3: ("golden-rgb", "golden-nelloc", "golden-level", "golden-fine", "golden-convolution"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +60,10 @@ def images(draw: st.DrawFn) -> NDArray[np.uint8]:
 
 
 @settings(max_examples=200)
-@given(image=images(), which=st.integers(0, 1), lane_count=st.integers(1, 3))
+@given(image=images(), which=st.integers(0, 4), lane_count=st.integers(1, 3))
 def test_pictures(patch: pytest.MonkeyPatch, image: NDArray[np.uint8], which: int, lane_count: int) -> None:
-    model = MODELS[3 if image.ndim == 3 else 1][which]
+    kinds = MODELS[3 if image.ndim == 3 else 1]
+    model = kinds[which % len(kinds)]
     patch.setattr(lanes, "lane_count", lambda rows, samples: min(rows, lane_count))
     files: dict[str, set[bytes]] = {"sheared": set(), "parallel": set(), "sequential": set()}
     for engine in ways(patch):
