@@ -184,7 +184,8 @@ def _by_model(planes: Planes, name: str, options: Options, hopeless: float = mat
     adapt = _adapter(options.effort)
     weights = _weights(name, model) if options.embed else ()
     coded = _encode_local(model, planes, options)
-    if adapt and coded.size < hopeless:
+    # Convolutions see whole images, whose updates would take minutes.
+    if adapt and not len(model.neighbours) and coded.size < hopeless:
         adjustments = adapt.bias_adjustments(model, planes, ADAPTING_UPDATES[options.effort], options.progress)
         coded = min(coded, _encode_local(model, planes, options, adjustments), key=lambda coded: coded.size)
     return replace(coded, weights=weights)

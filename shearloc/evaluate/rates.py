@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 Pixels = NDArray[np.uint8]
 
-PIXELS_AT_ONCE = 16384
-"""Pixels that the float parent is given at a time."""
-
 
 @dataclass(frozen=True)
 class ImageRates:
@@ -135,13 +132,9 @@ def float_code_length(net: "LocalNet", pixels: Pixels) -> float:
     from ..models.images import PixelSet
 
     image = PixelSet.of([_channels_last(pixels)])
-    bits = 0.0
     with torch.no_grad():
-        for start in range(0, int(image.ends[-1]), PIXELS_AT_ONCE):
-            index = np.arange(start, min(start + PIXELS_AT_ONCE, int(image.ends[-1])))
-            batch = image.contexts(index, np.zeros_like(index), net.offsets, net.predictor)
-            bits += float(net(*map(torch.from_numpy, batch)).double().sum())
-    return bits
+        batches = net.batches(image, int(image.ends[-1]))
+        return sum(float(net(*map(torch.from_numpy, batch)).double().sum()) for batch in batches)
 
 
 def _channels_last(pixels: Pixels) -> Pixels:

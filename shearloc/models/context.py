@@ -38,7 +38,7 @@ def causal_offsets(horizon: int, reach: int, level: bool = False) -> NDArray[np.
 
 
 def nearest(count: int) -> NDArray[np.int32]:
-    """The `count` nearest earlier pixels (dy, dx) that no wavefront of shear 4 and more waits for. int32 [count, 2].
+    """The offsets (dy, dx) of the `count` nearest earlier pixels, at most 24: int32 [count, 2].
 
     By distance; of equal ones the row itself comes first, then from left to right. For `layers.Dense.convolution`.
     """

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..errors import ShearlocError
 from .context import MEDIAN_EDGE, PREDICTORS, causal_offsets, nearest
 from .images import Batch, PixelSet
 from .likelihoods import channel_counts, linear_mixture_bits
@@ -70,6 +71,13 @@ class Shape:
     level: bool = False
     neighbours: int = 0
     narrow: int = 64
+
+    def __post_init__(self) -> None:
+        seen = {(dy, dx) for dy, dx in self.offsets.tolist()}
+        if not {(dy, dx) for dy, dx in nearest(self.neighbours).tolist()} <= seen:
+            raise ShearlocError(
+                f"{self.neighbours} neighbours do not lie in a context of horizon {self.horizon} and reach {self.reach}"
+            )
 
     @property
     def offsets(self) -> NDArray[np.int32]:
@@ -176,7 +184,7 @@ class LocalNet(nn.Module):
         if self.shape.neighbours:
             number = min(len(pixels.ends), -(-count // pixels.area))
             chosen = np.linspace(0, len(pixels.ends) - 1, number).astype(np.int64)
-            for part in np.array_split(chosen, -(-count // 16384)):
+            for part in np.array_split(chosen, min(number, -(-count // 16384))):
                 yield pixels.whole(part, np.zeros_like(part), self.offsets, self.predictor)
             return
         index = np.linspace(0, int(pixels.ends[-1]) - 1, count).astype(np.int64)

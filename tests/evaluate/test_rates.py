@@ -107,9 +107,9 @@ def test_gray_measures_pillows_l(folder: Path, tmp_path: Path) -> None:
     assert found["rows"][1]["file_bytes"] == len(shearloc.encode(gray))
 
 
-@pytest.mark.parametrize(("channels", "reach"), [(3, 1), (1, 2), (3, 0)])
+@pytest.mark.parametrize(("channels", "reach", "neighbours"), [(3, 1, 0), (1, 2, 0), (3, 0, 0), (3, 2, 6)])
 def test_float_parent_is_the_networks_own_bits(
-    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch, channels: int, reach: int
+    tmp_path: Path, picture: Picture, channels: int, reach: int, neighbours: int
 ) -> None:
     """Against the network on all pixels at once, and near its export's, untrained as it is."""
     torch = pytest.importorskip("torch")
@@ -118,16 +118,16 @@ def test_float_parent_is_the_networks_own_bits(
     from shearloc.models.local_float import LocalNet, Shape
 
     torch.manual_seed(1)
-    net = LocalNet(Shape(channels, horizon=2, reach=reach, width=16, layers=1, head_width=8, components=2))
+    kind = {"blocks": 1, "neighbours": neighbours, "narrow": 6} if neighbours else {}
+    net = LocalNet(Shape(channels, horizon=2, reach=reach, width=16, layers=1, head_width=8, components=2, **kind))
     torch.save(net.state_dict(), tmp_path / "float.pt")
     model = export(net, "small")
-    monkeypatch.setattr(rates, "PIXELS_AT_ONCE", 100)
-    image = picture(20, 31, channels)
+    image = picture(120, 151, channels)  # more than a batch
     parent = rates.load_parent(tmp_path / "float.pt", model)
     assert parent.shape == net.shape
     bits = rates.float_code_length(parent, image)
-    index = np.arange(20 * 31)
-    batch = PixelSet.of([image.reshape(20, 31, channels)]).contexts(index, np.zeros_like(index), model.offsets)
+    one = np.zeros(1, np.int64)
+    batch = PixelSet.of([image.reshape(120, 151, channels)]).whole(one, one, model.offsets)
     with torch.no_grad():
         assert bits == pytest.approx(float(net(*map(torch.from_numpy, batch)).sum()), rel=1e-5)
     assert bits == pytest.approx(rates.code_length(model, image), rel=0.02)

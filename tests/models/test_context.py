@@ -19,6 +19,7 @@ from shearloc.models.context import (
     causal_offsets,
     compand,
     look,
+    nearest,
     predict,
     predict_at_edge,
     repeated_predictions,
@@ -54,6 +55,14 @@ def test_full_reach_is_the_thesis_context(h: int) -> None:
 
 def test_the_prediction_itself_comes_last() -> None:
     assert causal_offsets(2, 1, level=True).tolist() == [*causal_offsets(2, 1).tolist(), [0, 0]]
+
+
+def test_nearest_pixels() -> None:
+    assert nearest(0).shape == (0, 2)
+    assert nearest(4).tolist() == [[0, -1], [-1, 0], [-1, -1], [-1, 1]]
+    distances = (nearest(24).astype(int) ** 2).sum(1).tolist()
+    assert distances == sorted(distances) and len({tuple(at) for at in nearest(24).tolist()}) == 24
+    assert nearest(10).tolist() == nearest(24).tolist()[:10]
 
 
 @given(levels, levels, levels)

@@ -104,9 +104,15 @@ def test_code_length_is_the_float_likelihood(plain: ModuleType, picture: Picture
 
 
 LEVEL = Shape(3, 2, 1, blocks=1, head_width=8, level=True)
+CONVOLUTIONS = Shape(3, 3, 3, blocks=2, layers=0, head_width=8, neighbours=8, narrow=12)
+RAW_CONVOLUTIONS = replace(nelloc(1, 1, 2), neighbours=10, narrow=7)
 
 
-@pytest.mark.parametrize("shape", [nelloc(0), nelloc(1, 1, 2), nelloc(2, 3, 1), nelloc(0, 3, 4), LEVEL], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [nelloc(0), nelloc(1, 1, 2), nelloc(2, 3, 1), nelloc(0, 3, 4), LEVEL, CONVOLUTIONS, RAW_CONVOLUTIONS],
+    ids=str,
+)
 def test_code_length_of_any_shape_is_the_float_likelihood(plain: ModuleType, picture: Picture, shape: Shape) -> None:
     """Within 0.1%, whatever the shape; and what `restore` makes of the integers is as long."""
     torch.manual_seed(1)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from shearloc.errors import ShearlocError
-from shearloc.models import tensors, zoo
+from shearloc.models import local, tensors, zoo
 from shearloc.models.context import CONSTANT, MEDIAN_EDGE, compand
 from shearloc.models.layers import Dense
 from shearloc.models.local import FORMAT, Head, LocalModel, channel_parameters, load
@@ -118,6 +118,63 @@ def test_settings_round_trip(tiny_nelloc: Models, tmp_path: Path) -> None:
     without_skips = replace(model, layers=plainer.layers)
     fingerprints = {model.fingerprint, plainer.fingerprint, without_skips.fingerprint}
     assert len(fingerprints | {replace(plainer, layers=model.layers).fingerprint}) == 4
+
+
+def test_convolutions_round_trip(tiny_nelloc: Models, tmp_path: Path) -> None:
+    """A file that says nothing of them is unsound, because nothing fits then; the fingerprint tells them."""
+    model = tiny_nelloc(3, 2, 1, neighbours=6, narrow=5)
+    model.save(tmp_path / "model.safetensors")
+    back = load(tmp_path / "model.safetensors", "again")
+    assert [layer.convolution for layer in back.layers] == [False, False, True, False, False, False]
+    assert back.neighbours.tolist() == model.neighbours.tolist() and back.fingerprint == model.fingerprint
+    assert replace(model, neighbours=model.neighbours[::-1]).fingerprint != model.fingerprint
+    save_file(arrays_in(tmp_path / "model.safetensors"), tmp_path / "model.safetensors", GOOD | {"predictor": "none"})
+    with pytest.raises(ShearlocError, match="sound"):
+        load(tmp_path / "model.safetensors", "t")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"neighbours": np.array([[0, -1], [-1, 3]], np.int32)}, "context"),
+        ({"neighbours": np.array([[0, -1], [0, 0]], np.int32)}, "context"),
+        ({"neighbours": np.array([[0, -1], [0, 1]], np.int32)}, "context"),
+        ({"neighbours": np.empty((0, 2), np.int32)}, "fit|convolutions"),
+        ({"neighbours": np.zeros((2, 3), np.int32)}, "fit"),
+        ({"neighbours": np.array([[0, -1], [-1, 0]])}, "fit"),
+        ({0: True}, "fit|first"),
+        ({2: False}, "fit|neighbours"),
+        ({3: True, 2: True}, "fit"),
+    ],
+    ids=str,
+)
+def test_convolutions_that_make_no_sense_are_refused(
+    tiny_nelloc: Models, change: dict[str | int, Any], reason: str
+) -> None:
+    model = tiny_nelloc(3, 2, 1, neighbours=2, narrow=5)
+    model.prove()
+    layers = [replace(layer, convolution=change.get(k, layer.convolution)) for k, layer in enumerate(model.layers)]
+    arrays: Any = {key: value for key, value in change.items() if isinstance(key, str)}
+    with pytest.raises(ValueError, match=reason):
+        replace(model, layers=tuple(layers), **arrays).prove()
+
+
+def test_a_model_whose_last_layer_is_a_convolution_is_refused(tiny_nelloc: Models) -> None:
+    model = tiny_nelloc(3, 2, 1, neighbours=2, narrow=5)
+    last = model.layers[-1]
+    wide = replace(last, weight=np.ascontiguousarray(np.tile(last.weight // 4, (3, 1))), convolution=True)
+    with pytest.raises(ValueError, match="last"):
+        replace(model, layers=(*model.layers[:-1], wide)).prove()
+
+
+def test_too_many_features_are_refused(tiny_nelloc: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They bound what is kept of a pixel."""
+    model = tiny_nelloc(3, 2, 2, neighbours=2, narrow=5)
+    monkeypatch.setattr(local, "MAX_FEATURES", 10)
+    model.prove()
+    monkeypatch.setattr(local, "MAX_FEATURES", 9)
+    with pytest.raises(ValueError, match="features"):
+        model.prove()
 
 
 def test_shipped_models_keep_their_fingerprints() -> None:

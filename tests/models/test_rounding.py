@@ -29,10 +29,11 @@ def network(shape: Shape) -> LocalNet:
 SHAPES = [
     Shape(width=24, layers=2, head_width=4, components=2),
     Shape(channels=1, width=16, layers=1, head_width=4, components=3),
+    Shape(horizon=2, reach=2, width=24, layers=0, head_width=4, components=2, blocks=2, neighbours=6, narrow=9),
 ]
 
 
-@pytest.fixture(params=SHAPES, ids=["rgb", "gray"])
+@pytest.fixture(params=SHAPES, ids=["rgb", "gray", "convolutions"])
 def rounded(
     request: pytest.FixtureRequest, picture: Callable[..., NDArray[np.uint8]]
 ) -> tuple[LocalNet, LocalNet, dict, torch.Tensor]:
@@ -55,7 +56,7 @@ def test_weights_are_on_the_grid(rounded: tuple) -> None:
 
 def test_first_layer_s_error_is_smaller_than_to_the_nearest(rounded: tuple) -> None:
     before, net, scales, inputs = rounded
-    x = inputs * before.shape.input_step
+    x = inputs.flatten(0, -2) * before.shape.input_step
     scale = weight_scale(before.first.weight)[:, None]
     with torch.no_grad():
         expected = before.first(x)

@@ -370,6 +370,30 @@ def test_sampling_is_even_repeatable_and_mirrors_half(picture: Picture) -> None:
     assert 0.4 < np.mean(sides) < 0.6
 
 
+def test_whole_images_are_all_their_pixels_mirrored_or_not(picture: Picture) -> None:
+    images = [picture(5, 7, 3), picture(5, 7, 3)[::-1]]
+    pixels, offsets = PixelSet.of(images), causal_offsets(2, 1)
+    inputs, predictions, values = pixels.whole(np.array([1, 0]), np.array([0, 1]), offsets)
+    assert inputs.shape == (2, 5, 7, len(offsets) * 3)
+    mirrored = np.ascontiguousarray(images[0][:, ::-1])
+    assert np.array_equal(values.reshape(2, 5, 7, 3), np.stack([images[1], mirrored]))
+    again = PixelSet.of([images[1], mirrored])
+    every = np.arange(70)
+    expected = again.contexts(every, np.zeros_like(every), offsets)
+    assert np.array_equal(inputs.reshape(70, -1), expected[0]) and np.array_equal(predictions, expected[1])
+    with pytest.raises(ShearlocError, match="differ in size"):
+        PixelSet.of([images[0], picture(6, 7, 3)]).whole(np.array([0]), np.array([0]), offsets)
+
+
+def test_neighbours_must_lie_in_the_context() -> None:
+    pytest.importorskip("torch")
+    from shearloc.models.local_float import Shape
+
+    assert len(Shape(horizon=2, reach=2, blocks=2, layers=1, neighbours=10).hidden) == 2 * 3 + 1
+    with pytest.raises(ShearlocError, match="8 neighbours do not lie in a context of horizon 3 and reach 1"):
+        Shape(horizon=3, reach=1, neighbours=8)
+
+
 def test_a_camera_like_copy_has_smoother_colour_and_the_same_size() -> None:
     rng = np.random.default_rng(3)
     for height, width in ((2, 2), (7, 9), (64, 48)):
@@ -388,7 +412,15 @@ def test_a_flat_image_stays_flat_but_for_grain() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [["--nelloc", "1"], ["--pixelcnn", "1", "--horizon", "1"]], ids=lambda o: o[0])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--nelloc", "1"],
+        ["--pixelcnn", "1", "--horizon", "1"],
+        ["--neighbours", "4", "--narrow", "8", "--blocks", "1", "--finish", "0"],
+    ],
+    ids=lambda o: o[0],
+)
 def test_the_command_on_a_data_set(tmp_path: Path, options: list[str]) -> None:
     """The thesis's networks on gray images: a card with the test images' rate, and the weights."""
     pytest.importorskip("torch")
