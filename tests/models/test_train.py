@@ -417,7 +417,7 @@ def test_a_flat_image_stays_flat_but_for_grain() -> None:
     [
         ["--nelloc", "1"],
         ["--pixelcnn", "1", "--horizon", "1"],
-        ["--neighbours", "4", "--narrow", "8", "--blocks", "1", "--finish", "0"],
+        ["--neighbours", "4", "--narrow", "8", "--blocks", "1", "--finish", "0", "--batch", "1024"],
     ],
     ids=lambda o: o[0],
 )
