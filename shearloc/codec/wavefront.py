@@ -1,8 +1,9 @@
 """Codes images of one size with a local model, one time step of the sheared order after the other (ShearLoC).
 
 Every step's pixels are independent given the past, so the network sees them as one batch. The last few columns
-of the sheared images are kept in a ring, where a step's pixels have their contexts at the same columns; the encoder
-walks the same ring, many steps to a batch, and several batches at once on threads.
+of the sheared images are kept in a ring, where a step's pixels have their contexts at the same columns. The encoder
+walks the same ring. With the `numba` engine threads share the pixels of each step, coding either way; the products of
+other engines want larger batches, so their encoder takes many steps to a batch, and several batches at once.
 
 What a step's pixels are is `orders.py`'s business, what becomes of their intervals that of `lanes.py`. Decoding
 without the shear, pixel by pixel or from gathered patches, is `gathered.py`.

@@ -126,15 +126,10 @@ def load_parent(path: Path, model: LocalModel) -> "LocalNet":
 
 
 def float_code_length(net: "LocalNet", pixels: Pixels) -> float:
-    """Bits of the image under the float network, in float32 throughout: what an ideal coder would need."""
-    import torch
+    """Bits of the image under the float network, as `local_float.image_bits`."""
+    from ..models.local_float import image_bits
 
-    from ..models.images import PixelSet
-
-    image = PixelSet.of([_channels_last(pixels)])
-    with torch.no_grad():
-        batches = net.batches(image, int(image.ends[-1]))
-        return sum(float(net(*map(torch.from_numpy, batch)).double().sum()) for batch in batches)
+    return image_bits(net, _channels_last(pixels))
 
 
 def _channels_last(pixels: Pixels) -> Pixels:

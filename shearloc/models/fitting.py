@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .images import PixelSet
 from .local import LocalModel
-from .local_float import LocalNet
+from .local_float import LocalNet, image_bits
 from .pixelcnn import PixelCNN
 
 ADAPTING_RATE = 1e-4
@@ -119,6 +119,8 @@ def mean_bits_of(model: Net | LocalModel, images: list[NDArray[np.uint8]]) -> fl
         from .export import restore
 
         model = restore(model)
+    if isinstance(model, LocalNet) and model.shape.neighbours:
+        return sum(image_bits(model, image) for image in images) / sum(image.size for image in images)
     pixels = PixelSet.of(images)
     return mean_bits(model, pixels, int(pixels.ends[-1]))
 

@@ -245,10 +245,7 @@ class PixelSet:
         predictor: int = MEDIAN_EDGE,
     ) -> Batch:
         """Inputs, predictions and values of the pixels with these indices (over all images, in order)."""
-        image = np.searchsorted(self.ends, index, side="right")
-        inside = index - (self.ends - self.heights * self.widths)[image]
-        row, column = inside // self.widths[image], inside % self.widths[image]
-        picks = np.stack([image, row, column, mirror], 1).astype(np.int64)
+        picks = np.stack([*self._positions(index), mirror], 1).astype(np.int64)
         inputs = np.empty((len(index), len(offsets) * self.channels), np.float32)
         predictions = np.empty((len(index), self.channels), np.float32)
         values = np.empty_like(predictions)
@@ -257,25 +254,49 @@ class PixelSet:
         )
         return inputs, predictions, values
 
-    @property
-    def area(self) -> int:
-        """Pixels of an image. ShearlocError where sizes differ."""
-        return self.images()[0, :, :, 0].size
-
-    def whole(
+    def windows(
         self,
-        chosen: NDArray[np.int64],
-        mirror: NDArray[np.int64],
+        picks: NDArray[np.int64],
+        size: tuple[int, int],
         offsets: NDArray[np.int32],
         predictor: int = MEDIAN_EDGE,
     ) -> Batch:
-        """`contexts` of all pixels of some images, inputs as [N, H, W, features]. ShearlocError where sizes differ."""
-        height, width = self.images().shape[1:3]
+        """`contexts` of all pixels of some windows of one size (H, W), inputs as [n, H, W, features].
+
+        `picks` int64 [n, 4]: image, first row, first column, and 1 to mirror left and right.
+        """
+        height, width = size
+        image, top, left, mirror = (field[:, None, None] for field in picks.T)
         columns = np.arange(width)
-        columns = np.where(mirror[:, None, None], columns[::-1], columns)
-        index = (chosen[:, None, None] * height + np.arange(height)[:, None]) * width + columns
-        contexts = self.contexts(index.ravel(), np.repeat(mirror, height * width), offsets, predictor)
-        return contexts[0].reshape(len(chosen), height, width, -1), *contexts[1:]
+        columns = left + np.where(mirror, columns[::-1], columns)
+        rows = top + np.arange(height)[:, None]
+        index = (self.ends - self.heights * self.widths)[image] + rows * self.widths[image] + columns
+        contexts = self.contexts(index.ravel(), np.repeat(picks[:, 3], height * width), offsets, predictor)
+        return contexts[0].reshape(len(picks), height, width, -1), *contexts[1:]
+
+    def window(self, most: int) -> tuple[int, int]:
+        """Height and width, at most `most`, of a window that fits into every image."""
+        return min(most, int(self.heights.min())), min(most, int(self.widths.min()))
+
+    def spread_windows(self, count: int, size: tuple[int, int]) -> NDArray[np.int64]:
+        """`picks` of `count` windows that are evenly spread over all pixels, or of fewer: none is there twice."""
+        index = np.linspace(0, int(self.ends[-1]) - 1, count).astype(np.int64)
+        image, row, column = self._positions(index)
+        top, left = np.minimum(row, self.heights[image] - size[0]), np.minimum(column, self.widths[image] - size[1])
+        return np.unique(np.stack([image, top, left, np.zeros_like(top)], 1), axis=0)
+
+    def random_windows(self, rng: np.random.Generator, count: int, size: tuple[int, int]) -> NDArray[np.int64]:
+        """`picks` of `count` windows: images by their size, places evenly, half of them mirrored."""
+        image, _, _ = self._positions(rng.integers(0, int(self.ends[-1]), count))
+        top = rng.integers(0, self.heights[image] - size[0] + 1)
+        left = rng.integers(0, self.widths[image] - size[1] + 1)
+        return np.stack([image, top, left, rng.integers(0, 2, count)], 1)
+
+    def _positions(self, index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Image, row and column of the pixels with these indices (over all images, in order)."""
+        image = np.searchsorted(self.ends, index, side="right")
+        inside = index - (self.ends - self.heights * self.widths)[image]
+        return image, inside // self.widths[image], inside % self.widths[image]
 
     def sample(
         self, rng: np.random.Generator, count: int, offsets: NDArray[np.int32], predictor: int = MEDIAN_EDGE

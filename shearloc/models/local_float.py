@@ -5,6 +5,7 @@ range of the grid from the start, and `quantized=True` rounds weights and activa
 straight-through gradients (quantisation-aware training). Files are never coded with it.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -30,6 +31,9 @@ from .quantize import (
     RAW_MEAN_GAIN,
     WEIGHT_MAX,
 )
+
+WINDOW = 64
+"""Side of the windows that a net with neighbours is trained on; beyond their edges it sees pixels, but no features."""
 
 GROWN_SHARE = 0.1
 """Of a grown network's new blocks, so that it begins about as good as the one it grew from (`grown`)."""
@@ -173,19 +177,20 @@ class LocalNet(nn.Module):
         return [self.first.weight, *(layer.weight for layer in linears(self.hidden))]
 
     def draw(self, pixels: PixelSet, rng: np.random.Generator, count: int) -> Batch:
-        """A batch for `forward`: pixels drawn evenly, half of them mirrored; whole images for a net with neighbours."""
+        """A batch for `forward`: pixels drawn evenly, half of them mirrored; for a net with neighbours windows."""
         if not self.shape.neighbours:
             return pixels.sample(rng, count, self.offsets, self.predictor)
-        chosen = rng.integers(0, len(pixels.ends), max(1, count // pixels.area))
-        return pixels.whole(chosen, rng.integers(0, 2, len(chosen)), self.offsets, self.predictor)
+        size = pixels.window(WINDOW)
+        picks = pixels.random_windows(rng, max(1, count // math.prod(size)), size)
+        return pixels.windows(picks, size, self.offsets, self.predictor)
 
     def batches(self, pixels: PixelSet, count: int) -> Iterator[Batch]:
-        """Evenly spaced pixels, or images of so many pixels in all, in batches for `forward`."""
+        """Evenly spaced pixels, or windows of so many pixels in all, in batches for `forward`."""
         if self.shape.neighbours:
-            number = min(len(pixels.ends), -(-count // pixels.area))
-            chosen = np.linspace(0, len(pixels.ends) - 1, number).astype(np.int64)
-            for part in np.array_split(chosen, min(number, -(-count // 16384))):
-                yield pixels.whole(part, np.zeros_like(part), self.offsets, self.predictor)
+            size = pixels.window(WINDOW)
+            picks = pixels.spread_windows(-(-count // math.prod(size)), size)
+            for part in np.array_split(picks, -(-len(picks) * math.prod(size) // 16384)):
+                yield pixels.windows(part, size, self.offsets, self.predictor)
             return
         index = np.linspace(0, int(pixels.ends[-1]) - 1, count).astype(np.int64)
         for part in np.array_split(index, -(-count // 16384)):
@@ -240,6 +245,17 @@ class LocalNet(nn.Module):
         differences = values - predictions
         seen = compand(differences) if self.predictor == MEDIAN_EDGE else differences
         return linear_mixture_bits(self.outputs(inputs, seen), predictions, values, self.shape.mean_gain)
+
+
+def image_bits(net: LocalNet, image: NDArray[np.uint8]) -> float:
+    """Bits of all of a uint8 [H, W, C] image, in float32: what an ideal coder would need."""
+    pixels = PixelSet.of([image])
+    batches = net.batches(pixels, int(pixels.ends[-1]))
+    if net.shape.neighbours:
+        whole = pixels.windows(np.zeros((1, 4), np.int64), image.shape[:2], net.offsets, net.predictor)
+        batches = iter([whole])
+    with torch.no_grad():
+        return sum(float(net(*map(torch.from_numpy, batch)).double().sum()) for batch in batches)
 
 
 def grown(net: LocalNet, blocks: int, shared_logits: bool) -> LocalNet:

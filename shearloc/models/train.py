@@ -5,7 +5,7 @@
     python -m shearloc.models.train ../shared/data/cifar10 --nelloc 1 --name nelloc-r1 --minutes 80 --out runs/nelloc-r1
 
 Float with a cosine schedule (`fitting.py`), then a quantisation-aware finish or rounding by data (`rounding.py`).
-Pixels are sampled with their contexts, and whole images only for `--neighbours`. The run writes `checkpoint.pt` every
+Pixels are sampled with their contexts, and windows only for `--neighbours`. The run writes `checkpoint.pt` every
 two minutes and resumes from it; at the end of the float phase `float.pt` (the float parent), at the end of all
 `NAME.safetensors` and its card `NAME.json` (of a PixelCNN `NAME.pt` instead). Needs torch; nothing that decodes
 imports this file.

@@ -228,12 +228,16 @@ def test_damage_gives_what_it_gives_elsewhere(small: Small, where: str, data: st
     assert outcomes[0] == outcomes[1]
 
 
-def test_a_step_does_not_wait_for_the_host(tiny_model: Models, picture: Callable[..., Images]) -> None:
+@pytest.mark.parametrize("neighbours", [0, 4])
+def test_a_step_does_not_wait_for_the_host(
+    tiny_nelloc: Models, picture: Callable[..., Images], neighbours: int
+) -> None:
     """On tensors without content nothing can be read back, nor can a tensor of the host's get in between.
 
     A step that could not be captured as a graph would fail here.
     """
-    model, images = tiny_model(3), picture(6, 7, 3)[None]
+    model = tiny_nelloc(3, 2, 1, head_width=8, predictor="med", neighbours=neighbours, narrow=6)
+    images = picture(6, 7, 3)[None]
     stacks = Stacks(encoded(model, images, 2), 2)
     for sequential in (False, True):
         decoder = device._Decoder(model, stacks, (1, 6, 7), "meta", sequential, fused=False)

@@ -126,8 +126,8 @@ def test_float_parent_is_the_networks_own_bits(
     parent = rates.load_parent(tmp_path / "float.pt", model)
     assert parent.shape == net.shape
     bits = rates.float_code_length(parent, image)
-    one = np.zeros(1, np.int64)
-    batch = PixelSet.of([image.reshape(120, 151, channels)]).whole(one, one, model.offsets)
+    pixels = PixelSet.of([image.reshape(120, 151, channels)])
+    batch = pixels.windows(np.zeros((1, 4), np.int64), (120, 151), model.offsets)
     with torch.no_grad():
         assert bits == pytest.approx(float(net(*map(torch.from_numpy, batch)).sum()), rel=1e-5)
     assert bits == pytest.approx(rates.code_length(model, image), rel=0.02)

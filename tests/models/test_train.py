@@ -370,19 +370,54 @@ def test_sampling_is_even_repeatable_and_mirrors_half(picture: Picture) -> None:
     assert 0.4 < np.mean(sides) < 0.6
 
 
-def test_whole_images_are_all_their_pixels_mirrored_or_not(picture: Picture) -> None:
-    images = [picture(5, 7, 3), picture(5, 7, 3)[::-1]]
+def test_windows_are_all_their_pixels_mirrored_or_not(picture: Picture) -> None:
+    images = [picture(5, 7, 3), picture(9, 8, 3)]
     pixels, offsets = PixelSet.of(images), causal_offsets(2, 1)
-    inputs, predictions, values = pixels.whole(np.array([1, 0]), np.array([0, 1]), offsets)
+    picks = np.array([[1, 3, 1, 0], [0, 0, 0, 1]])
+    inputs, predictions, values = pixels.windows(picks, (5, 7), offsets)
     assert inputs.shape == (2, 5, 7, len(offsets) * 3)
     mirrored = np.ascontiguousarray(images[0][:, ::-1])
-    assert np.array_equal(values.reshape(2, 5, 7, 3), np.stack([images[1], mirrored]))
-    again = PixelSet.of([images[1], mirrored])
-    every = np.arange(70)
-    expected = again.contexts(every, np.zeros_like(every), offsets)
-    assert np.array_equal(inputs.reshape(70, -1), expected[0]) and np.array_equal(predictions, expected[1])
-    with pytest.raises(ShearlocError, match="differ in size"):
-        PixelSet.of([images[0], picture(6, 7, 3)]).whole(np.array([0]), np.array([0]), offsets)
+    assert np.array_equal(values.reshape(2, 5, 7, 3), np.stack([images[1][3:8, 1:], mirrored]))
+    # Their contexts see beyond the window.
+    inside = (35 + (np.arange(3, 8)[:, None] * 8 + np.arange(1, 8))).ravel()
+    expected = [pixels.contexts(inside, np.zeros_like(inside), offsets)]
+    expected.append(PixelSet.of([mirrored]).contexts(np.arange(35), np.zeros(35, np.int64), offsets))
+    assert np.array_equal(inputs.reshape(70, -1), np.concatenate([batch[0] for batch in expected]))
+    assert np.array_equal(predictions, np.concatenate([batch[1] for batch in expected]))
+
+
+def test_windows_lie_in_their_images(picture: Picture) -> None:
+    pixels = PixelSet.of([picture(50, 70, 1).reshape(50, 70, 1), picture(40, 30, 1).reshape(40, 30, 1)])
+    assert pixels.window(64) == (40, 30) and pixels.window(20) == (20, 20)
+    drawn = pixels.random_windows(np.random.default_rng(0), 2000, (20, 25))
+    spread = pixels.spread_windows(40, (20, 25))
+    assert len({tuple(pick) for pick in spread.tolist()}) == len(spread) > 20
+    for picks in (drawn, spread):
+        image, top, left, mirror = picks.T
+        assert (top >= 0).all() and (left >= 0).all() and set(mirror.tolist()) <= {0, 1}
+        assert (top + 20 <= pixels.heights[image]).all() and (left + 25 <= pixels.widths[image]).all()
+    in_the_first = drawn[:, 0] == 0
+    assert in_the_first.mean() == pytest.approx(3500 / 4700, abs=0.04)
+    assert drawn[:, 3].mean() == pytest.approx(0.5, abs=0.04) and not spread[:, 3].any()
+    assert drawn[in_the_first, 1].max() == 30 and drawn[in_the_first, 2].max() == 45
+
+
+def test_a_network_with_neighbours_learns_from_images_of_any_size(picture: Picture) -> None:
+    torch = pytest.importorskip("torch")
+    from shearloc.models.fitting import mean_bits, mean_bits_of
+    from shearloc.models.local_float import LocalNet, Shape, image_bits
+
+    net = LocalNet(Shape(width=16, layers=0, blocks=1, neighbours=4, narrow=8, components=2))
+    pixels = PixelSet.of([picture(90, 70, 3), picture(66, 100, 3)])
+    batch = net.draw(pixels, np.random.default_rng(0), 8192)
+    assert batch[0].shape[:3] == (2, 64, 64)
+    for drawn in [batch, *net.batches(pixels, 10_000)]:
+        bits = net(*map(torch.from_numpy, drawn))
+        assert bits.shape == drawn[2].shape and (bits > 0).all()
+    # An image that is one window has the bits that it has as a whole.
+    small = picture(30, 20, 3)
+    assert mean_bits_of(net, [small]) == pytest.approx(image_bits(net, small) / small.size)
+    assert mean_bits(net, PixelSet.of([small]), 600) == pytest.approx(mean_bits_of(net, [small]))
 
 
 def test_neighbours_must_lie_in_the_context() -> None:
