@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import shearloc
-from shearloc.codec import wavefront
+from shearloc.codec.local import decode_images, encode_images
 from shearloc.models import local
 
 torch = pytest.importorskip("torch", reason="the cuda engine needs torch")
@@ -40,7 +40,7 @@ def case() -> Case:
     if not torch.cuda.is_available():
         pytest.skip("the cuda engine needs a GPU")
     model, images = local.load(WEIGHTS, "photo"), draw()
-    return Case(model, images, *wavefront.encode_images(model, images, "cuda"))
+    return Case(model, images, *encode_images(model, images, "cuda"))
 
 
 def draw() -> NDArray[np.uint8]:
@@ -64,16 +64,16 @@ def test_decode(benchmark: BenchmarkFixture, case: Case, fused: bool) -> None:
 
 
 def test_encode(benchmark: BenchmarkFixture, case: Case) -> None:
-    payload, lanes = measure(benchmark, lambda: wavefront.encode_images(case.model, case.images, "cuda"))
+    payload, lanes = measure(benchmark, lambda: encode_images(case.model, case.images, "cuda"))
     assert (payload, lanes) == (case.payload, case.lanes)
 
 
 def test_the_default_engine_reads_it(case: Case) -> None:
     """And would have written the same: two of the images by themselves, by both engines."""
     images = case.images[:2]
-    payload, lanes = wavefront.encode_images(case.model, images, "cuda")
-    assert (payload, lanes) == wavefront.encode_images(case.model, images, "auto")
-    assert np.array_equal(wavefront.decode_images(case.model, payload, lanes, images.shape[:3], "auto"), images)
+    payload, lanes = encode_images(case.model, images, "cuda")
+    assert (payload, lanes) == encode_images(case.model, images, "auto")
+    assert np.array_equal(decode_images(case.model, payload, lanes, images.shape[:3], "auto"), images)
 
 
 def measure(benchmark: BenchmarkFixture, function):  # type: ignore[no-untyped-def]

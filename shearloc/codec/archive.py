@@ -367,18 +367,18 @@ def _weights(name: str, model: Any) -> tuple[Chunk, ...]:
 
 def _encode_local(model: Any, images: Pixels, engine: str) -> bytes:
     """All images in one wavefront: lanes as a varint, then the payload."""
-    from . import wavefront
+    from . import local
 
-    payload, lanes = wavefront.encode_images(model, images, engine)
+    payload, lanes = local.encode_images(model, images, engine)
     return varint(lanes) + payload
 
 
 def _decode_local(model: Any, payload: bytes, header: Header, count: int, engine: str) -> Pixels:
-    from . import wavefront
+    from . import local
 
     stream = io.BytesIO(payload)
     lanes = take_varint(stream)
-    return wavefront.decode_images(model, stream.read(), lanes, (count, header.height, header.width), engine)
+    return local.decode_images(model, stream.read(), lanes, (count, header.height, header.width), engine)
 
 
 def _decode_chunk(header: Header, model: Any, data: bytes, start: int, chunk: int, engine: str) -> Pixels:

@@ -30,7 +30,7 @@ from ..models.memory import OUTSIDE_LEVEL
 from . import cdf
 from . import lanes as stream
 from .orders import shear, step_count, step_sizes, wavefront_positions
-from .wavefront import CHUNK, Frequencies, Pixels, Progress, check_lanes
+from .wavefront import CHUNK, Frequencies, Pixels, Progress
 
 BATCH = 1 << 16
 """Pixels that the encoder takes at a time."""
@@ -392,7 +392,7 @@ def decode_images(
     Damage is looked for at the end only. What progress is told is what the device has been given to do. `fused`: let
     torch.compile make few kernels of a step's many operations; by itself only on CUDA, for FUSED subpixels or more.
     """
-    check_lanes(lanes, size[0] * size[1])
+    stream.check_count(lanes, size[0] * size[1])
     stacks = stream.Stacks(payload, lanes)
     if fused is None:
         large = size[0] * size[1] * size[2] * model.channels >= FUSED

@@ -16,24 +16,10 @@ from ..models.context import look, repeated_predictions, side_by_side
 from ..models.local import LocalModel
 from . import lanes as stream
 from .cdf import tables
-from .orders import shear, step_count, step_positions, wavefront_positions
+from .orders import shear, step_count, step_positions
 from .past import find_at, memory, past
-from .wavefront import CHUNK, Pixels, Progress, check_lanes, decode_images, frequencies, on_device, open_runner, pop
-
-
-def encode_sequential(
-    model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
-) -> tuple[bytes, int]:
-    """Payload and number of lanes (one) for uint8 [N, H, W, C], in raster order.
-
-    The frequencies come from the wavefront, many pixels at once: they are the same integers in any order.
-    """
-    in_steps = frequencies(model, pixels, engine, progress)
-    images, height, width, _ = pixels.shape
-    positions = wavefront_positions(images, height, width, shear(model.offsets))
-    starts, freqs = (np.empty_like(part) for part in in_steps)
-    starts[:, positions], freqs[:, positions] = in_steps
-    return stream.encode(starts, freqs, np.ones(len(positions), np.int64), 1), 1
+from .symbols import pop
+from .wavefront import CHUNK, Pixels, Progress, open_runner
 
 
 def decode_sequential(
@@ -44,9 +30,7 @@ def decode_sequential(
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """The uint8 [N, H, W, C] of size (N, H, W) that `encode_sequential` coded; CorruptError if it cannot have been."""
-    if engine == "cuda":
-        return on_device().decode_images(model, payload, lanes, size, progress, sequential=True)
+    """The uint8 [N, H, W, C] of size (N, H, W) coded in raster order. CorruptError if the payload cannot be theirs."""
     count = size[0] * size[1] * size[2]
     # Raster order is that of a shear so large that a step has one pixel.
     return _decode(model, payload, lanes, size, engine, size[2], count, lambda t: np.array([t]), progress)
@@ -60,9 +44,7 @@ def decode_parallel(
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """As `wavefront.decode_images`, without the shear (thesis, algorithm 3); on CUDA they are one."""
-    if engine == "cuda":
-        return decode_images(model, payload, lanes, size, engine, progress)
+    """As `wavefront.decode_images`, without the shear (thesis, algorithm 3)."""
     o = shear(model.offsets)
     steps = step_count(size[1], size[2], o)
     return _decode(model, payload, lanes, size, engine, o, steps, lambda t: step_positions(t, *size, o), progress)
@@ -79,7 +61,7 @@ def _decode(
     positions: Callable[[int], NDArray[np.int64]],
     progress: Progress | None,
 ) -> Pixels:
-    check_lanes(lanes, size[0] * size[1])
+    stream.check_count(lanes, size[0] * size[1])
     stacks = stream.Stacks(payload, lanes)
     pixels = np.empty((*size, model.channels), np.uint8)
     most = size[0] * min(size[1], size[2])

@@ -29,6 +29,12 @@ def lane_count(rows: int, samples: int) -> int:
     return max(1, min(MAX_LANES, rows, samples >> 16))
 
 
+def check_count(lanes: int, rows: int) -> None:
+    """CorruptError for a number of lanes that images with so many rows in all cannot have."""
+    if not 1 <= lanes <= min(rows, MAX_LANES):
+        raise CorruptError(f"the payload cannot have {lanes} lanes for {rows} rows")
+
+
 def encode(starts: Intervals, freqs: Intervals, sizes: Lengths, lanes: int) -> bytes:
     """The payload of intervals uint32 [C, items of all steps] of 2^24; `sizes` int64 [steps]: items of each step."""
     room = int(lane_sizes(sizes, lanes).max()) * len(starts) * PRECISION // 32 + 2

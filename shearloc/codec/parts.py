@@ -1,6 +1,6 @@
 """A picture's planes as parts of a file: by which method each is stored smallest, and back.
 
-Which bytes a method writes is `wavefront.py`'s, `png.py`'s or Pillow's work, how parts lie in a file `container.py`'s.
+Which bytes a method writes is `local.py`'s, `png.py`'s or Pillow's work, how parts lie in a file `container.py`'s.
 """
 
 import math
@@ -265,11 +265,11 @@ def _weights(name: str, model: "LocalModel") -> tuple[Chunk, ...]:
 def _encode_local(
     model: "LocalModel", planes: Planes, options: Options, adjustments: NDArray[np.int8] | None = None
 ) -> Coded:
-    from . import adaptation, gathered, wavefront
+    from . import adaptation, cdf, local
 
     adapted = model if adjustments is None else model.adjusted(adjustments)
     sequential = options.order == ORDERS[SEQUENTIAL]
-    encode_images = gathered.encode_sequential if sequential else wavefront.encode_images
+    encode_images = local.encode_sequential if sequential else local.encode_images
     payload, lanes = encode_images(adapted, planes[None], options.engine, options.progress)
     part = Part(
         planes.shape[2],
@@ -277,7 +277,7 @@ def _encode_local(
         order=SEQUENTIAL if sequential else SHEARED,
         model=model.name,
         fingerprint=model.fingerprint,
-        precision=wavefront.PRECISION,
+        precision=cdf.PRECISION,
         lanes=lanes,
         side_information=b"" if adjustments is None else adaptation.pack(adjustments),
     )
@@ -346,9 +346,9 @@ def _decode_local(
 ) -> Planes:
     """Contiguous uint8 [H, W, planes]."""
     from ..models import zoo
-    from . import wavefront
+    from . import cdf
 
-    if part.precision != wavefront.PRECISION:
+    if part.precision != cdf.PRECISION:
         raise FormatError("the file's coder parameters need a newer version of Shearloc")
     model = models.get(part.fingerprint) or zoo.find(part.model, part.fingerprint)
     if model.channels != part.planes:
@@ -361,15 +361,15 @@ def _decode_local(
 
 def _decoder(part: Part, order: str) -> Callable[..., Planes]:
     """The decoder that the part needs, or that of its two which is asked for. ShearlocError for any other."""
-    from . import gathered, wavefront
+    from . import local
 
     name = ORDERS[part.order]
     if part.order == SEQUENTIAL and order in ("auto", name):
-        return gathered.decode_sequential
+        return local.decode_sequential
     if part.order == SHEARED and order == PARALLEL:
-        return gathered.decode_parallel
+        return local.decode_parallel
     if part.order == SHEARED and order in ("auto", name):
-        return wavefront.decode_images
+        return local.decode_images
     raise ShearlocError(f"the file is coded in {name} order, so it cannot be decoded in {order} order")
 
 

@@ -1,12 +1,12 @@
-"""Codes images of one size with a local model, one time step of the sheared order after the other (ShearLoC).
+"""Walks images of one size with a local model, one time step of the sheared order after the other (ShearLoC).
 
 Every step's pixels are independent given the past, so the network sees them as one batch. The last few columns
 of the sheared images are kept in a ring, where a step's pixels have their contexts at the same columns. The encoder
 walks the same ring. With the `numba` engine threads share the pixels of each step, coding either way; the products of
 other engines want larger batches, so their encoder takes many steps to a batch, and several batches at once.
 
-What a step's pixels are is `orders.py`'s business, what becomes of their intervals that of `lanes.py`. Decoding
-without the shear, pixel by pixel or from gathered patches, is `gathered.py`.
+What a step's pixels are is `orders.py`'s business, what their symbols are that of `symbols.py`, what becomes of these
+that of `lanes.py`. Decoding without the shear, pixel by pixel or from gathered patches, is `gathered.py`.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,24 +14,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from queue import SimpleQueue
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import CorruptError, ShearlocError
+from ..errors import ShearlocError
 from ..models import engines, network
-from ..models.context import look, repeated_predictions, shown, side_by_side
-from ..models.local import LocalModel, channel_parameters
+from ..models.context import look, repeated_predictions, side_by_side
+from ..models.local import LocalModel
 from ..models.memory import Memory
 from . import lanes as stream
 from . import parallel
-from .cdf import PRECISION, mixture, mixture_cdf, mixture_search, tables
+from .cdf import tables
 from .orders import shear, step_count, step_rows, step_sizes
 from .past import Past, find_in_step, memory, past
-from .rans import pop_advance, pop_target
+from .symbols import intervals, pop
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
@@ -45,27 +44,10 @@ CHUNK = 64
 """Steps that the decoder does between two looks at whether the payload ran dry."""
 LEAST = 32
 """Pixels of the largest step that are worth a thread of their own."""
-BLOCK = 256
-"""Pixels whose parameters are at hand at a time (or one lane's, if it has more): they fit into the nearest caches."""
-
-
-def encode_images(
-    model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
-) -> tuple[bytes, int]:
-    """Payload and number of lanes for uint8 [N, H, W, C]. ShearlocError where the engine is not there."""
-    images, height, width, _ = pixels.shape
-    lanes = stream.lane_count(images * height, pixels.size)
-    starts, freqs = frequencies(model, pixels, engine, progress)
-    return stream.encode(starts, freqs, step_sizes(images, height, width, shear(model.offsets)), lanes), lanes
 
 
 def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:
-    """start and freq of every subpixel of uint8 [N, H, W, C], uint32 [C, N * H * W] in the order of coding.
-
-    The model's own code length of the images is sum(PRECISION - log2(freq)) bits.
-    """
-    if engine == "cuda":
-        return on_device().frequencies(model, pixels, progress)
+    """start and freq of every subpixel of uint8 [N, H, W, C], uint32 [C, N * H * W] in the order of coding."""
     pixels = np.require(pixels, np.uint8, ["C", "W"])  # a kernel would compile once more for an array that is read-only
     images, height, width, channels = pixels.shape
     engine = engines.choose(engine, pixels.size)
@@ -108,7 +90,7 @@ def _encode_in_batches(
     def work(space: "_Space", n: int, part: slice) -> None:
         sums, values, predictions = space.runner.run(n), space.values[:, :n], space.predictions[:, :n]
         found = starts[:, part], freqs[:, part]
-        _frequencies(model.head, tables(), model.predictor, sums, values, predictions, *found)
+        intervals(model.head, tables(), model.predictor, sums, values, predictions, *found)
         spaces.put(space)
 
     done = t = 0
@@ -139,11 +121,9 @@ def decode_images(
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError if it cannot have been."""
-    if engine == "cuda":
-        return on_device().decode_images(model, payload, lanes, size, progress)
+    """The uint8 [N, H, W, C] of size (N, H, W) of a payload. CorruptError if it cannot be theirs."""
     images, height, width = size
-    check_lanes(lanes, images * height)
+    stream.check_count(lanes, images * height)
     stacks = stream.Stacks(payload, lanes)
     walk = _Walk(model, images, height, width, CHUNK)
     pixels = np.empty((*size, model.channels), np.uint8)
@@ -278,9 +258,7 @@ def _encode_steps(model, space, where, share, arrived, lanes, pixels, ends, star
                     values[c, q - start] = value
             n, place = stop - start, ends[t] - size
             found = slice(place + start, place + stop)
-            _frequencies(
-                head, cdf_tables, predictor, out, values[:, :n], predictions, starts[:, found], freqs[:, found]
-            )
+            intervals(head, cdf_tables, predictor, out, values[:, :n], predictions, starts[:, found], freqs[:, found])
         if parts > 1:
             parallel.wait(arrived, parts * (t - begin + 1))
 
@@ -345,33 +323,17 @@ class _Space:
 
 def open_runner(engine: str, model: LocalModel, rows: int, kept: Memory) -> engines.Runner:
     """`engines.runner`, or a ShearlocError that says what to do where the engine is not there."""
-    with _at_hand(engine):
+    with at_hand(engine):
         return engines.runner(engine, model.layers, rows, kept)
 
 
-def on_device() -> ModuleType:
-    """The module `device.py`, after a look at whether there is a CUDA device; ShearlocError if not."""
-    with _at_hand("cuda"):
-        import torch
-
-        torch.empty(1, device="cuda")
-    from . import device
-
-    return device
-
-
 @contextmanager
-def _at_hand(engine: str) -> Iterator[None]:
+def at_hand(engine: str) -> Iterator[None]:
+    """Turns what goes wrong where an engine is not installed, or has no device, into a ShearlocError."""
     try:
         yield
     except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA
         raise ShearlocError(f"the engine '{engine}' is not available here ({error}); use --engine numpy") from error
-
-
-def check_lanes(lanes: int, rows: int) -> None:
-    """CorruptError for a number of lanes that images with so many rows in all cannot have."""
-    if not 1 <= lanes <= min(rows, stream.MAX_LANES):
-        raise CorruptError(f"the payload cannot have {lanes} lanes for {rows} rows")
 
 
 @njit(cache=True, nogil=True)
@@ -431,73 +393,3 @@ def _scatter(values, t, o, begin, end, ring, origin, pixels):  # type: ignore[no
         for c in range(channels):
             _keep(ring, t, image, origin + i, c, values[c, q - begin])
             pixels[image, i, t - i * o, c] = values[c, q - begin]
-
-
-@njit(cache=True, nogil=True)
-def _frequencies(head, cdf_tables, predictor, sums, values, predictions, starts, freqs):  # type: ignore[no-untyped-def]
-    """start and freq, uint32 [C, n], of the values int32 [C, n] of n pixels."""
-    sigmoid, exponential, inverse = cdf_tables
-    channels, components = values.shape[0], head.components
-    weights, means, inverses = _mixture_buffers(components)
-    for begin in range(0, values.shape[1], BLOCK):
-        block = slice(begin, min(begin + BLOCK, values.shape[1]))
-        n = block.stop - begin
-        differences, seen, levels, params = _block_buffers(channels, components, n)
-        for c in range(channels):
-            channel_parameters(head, sums[block], c, predictions[:, block], differences, seen, levels, params)
-            for i in range(n):
-                mixture(params, i, exponential, inverse, weights, means, inverses)
-                value = np.int64(values[c, begin + i])
-                start = mixture_cdf(value, weights, means, inverses, sigmoid)
-                starts[c, begin + i] = start
-                freqs[c, begin + i] = mixture_cdf(value + 1, weights, means, inverses, sigmoid) - start
-                differences[c, i] = value - predictions[c, begin + i]
-                seen[c, i] = shown(predictor, differences[c, i])
-
-
-@njit(cache=True, nogil=True)
-def pop(head, cdf_tables, predictor, sums, predictions, values, stacks, size, first, last):  # type: ignore[no-untyped-def]
-    """Decodes the pixels of lanes first .. last - 1 of a step of `size` pixels into values int32 [C, n].
-
-    `sums`, `predictions` and `values` begin with lane `first`; `stacks`: heads, words and tops of `lanes.Stacks`.
-    """
-    sigmoid, exponential, inverse = cdf_tables
-    heads, words, tops = stacks
-    channels, lanes = values.shape[0], heads.size
-    weights, means, inverses = _mixture_buffers(head.components)
-    offset, lane = size * first // lanes, first
-    while lane < last:
-        begin, stop = size * lane // lanes, lane + 1
-        while stop < last and size * (stop + 1) // lanes - begin <= BLOCK:
-            stop += 1
-        n = size * stop // lanes - begin
-        block = slice(begin - offset, begin - offset + n)
-        differences, seen, levels, params = _block_buffers(channels, head.components, n)
-        for c in range(channels):
-            channel_parameters(head, sums[block], c, predictions[:, block], differences, seen, levels, params)
-            for one in range(lane, stop):
-                state, top = heads[one], tops[one]
-                for i in range(size * one // lanes - begin, size * (one + 1) // lanes - begin):
-                    mixture(params, i, exponential, inverse, weights, means, inverses)
-                    target = pop_target(state, PRECISION)
-                    value, start, freq = mixture_search(target, weights, means, inverses, sigmoid)
-                    # A lane that runs dry reads on in its neighbour's words; `Stacks` sees where the lanes ended.
-                    state, top = pop_advance(state, words, top, start, freq, PRECISION)
-                    values[c, begin - offset + i] = value
-                    differences[c, i] = value - predictions[c, begin - offset + i]
-                    seen[c, i] = shown(predictor, differences[c, i])
-                heads[one], tops[one] = state, top
-        lane = stop
-
-
-@njit(inline="always")
-def _mixture_buffers(components):  # type: ignore[no-untyped-def]
-    """Weights, means and inverse scales of one distribution, int64 [K] each."""
-    return np.empty(components, np.int64), np.empty(components, np.int64), np.empty(components, np.int64)
-
-
-@njit(inline="always")
-def _block_buffers(channels, components, n):  # type: ignore[no-untyped-def]
-    """Differences, seen, levels and params for `channel_parameters`."""
-    levels, params = np.empty(n, np.int32), np.empty(((2 + channels) * components, n), np.int32)
-    return np.empty((channels, n), np.int32), np.empty((channels, n), np.int32), levels, params

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..codec import api, cdf, planes, wavefront
+from ..codec import api, cdf, local, planes
 from ..errors import CorruptError, ShearlocError
 from ..models.local import LocalModel
 
@@ -98,7 +98,7 @@ def _comes_back(data: bytes, pixels: Pixels) -> bool:
 
 def code_length(model: LocalModel, pixels: Pixels) -> float:
     """Bits of the image under the quantised model: the sum of -log2(freq / 2^24) over its subpixels."""
-    _, freqs = wavefront.frequencies(model, _channels_last(pixels)[None], "auto")
+    _, freqs = local.frequencies(model, _channels_last(pixels)[None], "auto")
     return float((cdf.PRECISION - np.log2(freqs)).sum())
 
 

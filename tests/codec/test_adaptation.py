@@ -60,12 +60,12 @@ def test_effort_7_is_smaller_and_comes_back(picture: Picture, channels: int) -> 
 @pytest.mark.parametrize(("name", "channels"), [("photo", 3), ("gray", 1)])
 def test_restored_network_has_the_rate_of_the_model(picture: Picture, name: str, channels: int) -> None:
     pytest.importorskip("torch")
-    from shearloc.codec import wavefront
+    from shearloc.codec import cdf, local
     from shearloc.models.export import restore
     from shearloc.models.fitting import mean_bits
     from shearloc.models.images import PixelSet
 
     model, image = zoo.load(name), picture(90, 90, channels).reshape(90, 90, channels)
-    _, freqs = wavefront.frequencies(model, image[None], "numpy")
-    rate = float((wavefront.PRECISION - np.log2(freqs)).mean())
+    _, freqs = local.frequencies(model, image[None], "numpy")
+    rate = float((cdf.PRECISION - np.log2(freqs)).mean())
     assert mean_bits(restore(model), PixelSet.of([image]), 8100) == pytest.approx(rate, rel=5e-3)

@@ -13,10 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shearloc.codec import wavefront
-from shearloc.codec.gathered import decode_parallel, decode_sequential, encode_sequential
+from shearloc.codec import lanes as stream
 from shearloc.codec.lanes import Stacks
-from shearloc.codec.wavefront import decode_images, encode_images, frequencies
+from shearloc.codec.local import (
+    decode_images,
+    decode_parallel,
+    decode_sequential,
+    encode_images,
+    encode_sequential,
+    frequencies,
+)
 from shearloc.errors import CorruptError
 from shearloc.models.local import LocalModel, load
 
@@ -29,7 +35,7 @@ Models = Callable[..., LocalModel]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 has_cuda = torch.cuda.is_available()
-WEIGHTS = Path(wavefront.__file__).parents[1] / "models" / "weights"
+WEIGHTS = Path(stream.__file__).parents[1] / "models" / "weights"
 needs_cuda = pytest.mark.skipif(not has_cuda, reason="needs a GPU")
 
 
@@ -48,7 +54,7 @@ def decoded(
 def encoded(model: LocalModel, images: Images, lanes: int) -> bytes:
     """By the default engine, with so many lanes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wavefront.stream, "lane_count", lambda *_: lanes)
+        patch.setattr(stream, "lane_count", lambda *_: lanes)
         return encode_images(model, images, "numba")[0]
 
 

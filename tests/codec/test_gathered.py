@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shearloc.codec.gathered import decode_parallel, decode_sequential, encode_sequential
-from shearloc.codec.wavefront import decode_images, encode_images
+from shearloc.codec.local import decode_images, decode_parallel, decode_sequential, encode_images, encode_sequential
 from shearloc.errors import CorruptError
 from shearloc.models.local import LocalModel
 

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shearloc.codec import wavefront
+from shearloc.codec.cdf import PRECISION
 from shearloc.codec.lanes import MAX_LANES, lane_count
+from shearloc.codec.local import decode_images, encode_images, frequencies
 from shearloc.codec.orders import shear, step_count
-from shearloc.codec.wavefront import PRECISION, decode_images, encode_images, frequencies
 from shearloc.errors import CorruptError, ShearlocError
 from shearloc.models.context import causal_offsets
 from shearloc.models.images import PixelSet
@@ -369,7 +370,7 @@ import sys
 sys.modules["torch"] = None
 from pathlib import Path
 import numpy as np
-from shearloc.codec.wavefront import decode_images, encode_images
+from shearloc.codec.local import decode_images, encode_images
 from shearloc.models.local import load
 folder = Path(sys.argv[1])
 image, model = np.load(folder / "image.npy"), load(folder / "model.safetensors", "t")

@@ -1,0 +1,93 @@
+"""Codes images of one size with a local model: every order, by every engine.
+
+How is said elsewhere: `wavefront.py` walks the sheared order, `gathered.py` decodes without the shear, and for the
+engine `cuda` `device.py` does all of it; their payloads are the same. What lies around a payload is `parts.py`'s and
+`archive.py`'s business.
+"""
+
+from types import ModuleType
+
+import numpy as np
+
+from ..models.local import LocalModel
+from . import gathered, wavefront
+from . import lanes as stream
+from .orders import shear, step_sizes, wavefront_positions
+from .wavefront import Frequencies, Pixels, Progress
+
+CUDA = "cuda"
+Size = tuple[int, int, int]
+
+
+def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:
+    """start and freq of every subpixel of uint8 [N, H, W, C], uint32 [C, N * H * W] in the sheared order.
+
+    The model's own code length of the images is sum(PRECISION - log2(freq)) bits. ShearlocError where the engine is
+    not there, as from all functions here.
+    """
+    if engine == CUDA:
+        return _device().frequencies(model, pixels, progress)
+    return wavefront.frequencies(model, pixels, engine, progress)
+
+
+def encode_images(
+    model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
+) -> tuple[bytes, int]:
+    """Payload and number of lanes for uint8 [N, H, W, C], in the sheared order."""
+    images, height, width, _ = pixels.shape
+    lanes = stream.lane_count(images * height, pixels.size)
+    starts, freqs = frequencies(model, pixels, engine, progress)
+    return stream.encode(starts, freqs, step_sizes(images, height, width, shear(model.offsets)), lanes), lanes
+
+
+def encode_sequential(
+    model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
+) -> tuple[bytes, int]:
+    """Payload and number of lanes (one) for uint8 [N, H, W, C], in raster order.
+
+    The frequencies come from the wavefront, many pixels at once: they are the same integers in any order.
+    """
+    in_steps = frequencies(model, pixels, engine, progress)
+    images, height, width, _ = pixels.shape
+    positions = wavefront_positions(images, height, width, shear(model.offsets))
+    starts, freqs = (np.empty_like(part) for part in in_steps)
+    starts[:, positions], freqs[:, positions] = in_steps
+    return stream.encode(starts, freqs, np.ones(len(positions), np.int64), 1), 1
+
+
+def decode_images(
+    model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
+) -> Pixels:
+    """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError if it cannot have been."""
+    if engine == CUDA:
+        return _device().decode_images(model, payload, lanes, size, progress)
+    return wavefront.decode_images(model, payload, lanes, size, engine, progress)
+
+
+def decode_parallel(
+    model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
+) -> Pixels:
+    """As `decode_images`, without the shear (thesis, algorithm 3); on CUDA they are one."""
+    if engine == CUDA:
+        return _device().decode_images(model, payload, lanes, size, progress)
+    return gathered.decode_parallel(model, payload, lanes, size, engine, progress)
+
+
+def decode_sequential(
+    model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
+) -> Pixels:
+    """The images that `encode_sequential` coded; otherwise as `decode_images`."""
+    if engine == CUDA:
+        return _device().decode_images(model, payload, lanes, size, progress, sequential=True)
+    return gathered.decode_sequential(model, payload, lanes, size, engine, progress)
+
+
+def _device() -> ModuleType:
+    """The module `device.py`, after a look at whether there is a CUDA device; ShearlocError if not."""
+    with wavefront.at_hand(CUDA):
+        import torch
+
+        torch.empty(1, device="cuda")
+    from . import device
+
+    return device
