@@ -38,6 +38,9 @@ ADAPTING_UPDATES = 1000
 ADAPTING_SHARE = 0.5
 """Updates for later layers to adapt to a rounded one: how many at most, and how many in all of those in training."""
 
+CARD_PIXELS = 1 << 21
+"""Held-out pixels, at most, that a card's rate is of: whole images differ far more than pixels from everywhere."""
+
 MOST_FINGERPRINTS = 20_000
 """Training images that a card lists. Of larger sets it has the name only: they are known by it, as CIFAR-10 is."""
 
@@ -142,6 +145,7 @@ def describe(
 ) -> dict[str, Any]:
     """The card of a network that has been trained, and rounded if it is to be: what the zoo says of the model."""
     few = len(data.fingerprints) <= MOST_FINGERPRINTS
+    pixels = min(CARD_PIXELS, int(data.held_out.ends[-1]))
     return {
         "name": name,
         "summary": _summary(net, folders, progress),
@@ -154,7 +158,7 @@ def describe(
         "schedule": asdict(schedule),
         "threads": torch.get_num_threads(),
         "updates": progress.updates,
-        "held_out_bits_per_dimension": round(mean_bits(net, data.held_out, 1 << 18), 4),
+        "held_out_bits_per_dimension": round(mean_bits(net, data.held_out, pixels), 4),
     } | ({"training_images": data.fingerprints} if few else {})
 
 
