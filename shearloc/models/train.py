@@ -38,8 +38,8 @@ ADAPTING_UPDATES = 1000
 ADAPTING_SHARE = 0.5
 """Updates for later layers to adapt to a rounded one: how many at most, and how many in all of those in training."""
 
-CARD_PIXELS = 1 << 21
-"""Held-out pixels, at most, that a card's rate is of: whole images differ far more than pixels from everywhere."""
+CARD_PIXELS, CARD_WINDOW_PIXELS = 1 << 18, 1 << 21
+"""Held-out pixels, at most, that a card's rate is of; in windows there are more, because these differ more."""
 
 MOST_FINGERPRINTS = 20_000
 """Training images that a card lists. Of larger sets it has the name only: they are known by it, as CIFAR-10 is."""
@@ -145,7 +145,8 @@ def describe(
 ) -> dict[str, Any]:
     """The card of a network that has been trained, and rounded if it is to be: what the zoo says of the model."""
     few = len(data.fingerprints) <= MOST_FINGERPRINTS
-    pixels = min(CARD_PIXELS, int(data.held_out.ends[-1]))
+    windows = isinstance(net, LocalNet) and net.shape.neighbours
+    pixels = min(CARD_WINDOW_PIXELS if windows else CARD_PIXELS, int(data.held_out.ends[-1]))
     return {
         "name": name,
         "summary": _summary(net, folders, progress),
