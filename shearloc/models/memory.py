@@ -80,7 +80,7 @@ def _prefetch_line(_, address):  # type: ignore[no-untyped-def]
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
         kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
-        function = builder.module.globals.get("llvm.prefetch") or ir.Function(builder.module, kind, "llvm.prefetch")
+        function = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), kind)
         reading, near, data = (ir.Constant(word, n) for n in (0, 2, 1))
         builder.call(function, [builder.inttoptr(args[0], pointer), reading, near, data])
         return context.get_dummy_value()
