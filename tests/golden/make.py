@@ -178,6 +178,7 @@ def pictures() -> dict[str, Callable[[], bytes]]:
         "local-adapted-nelloc": lambda: _adapted("golden-nelloc", rgb),
         "local-embedded": lambda: _picture(Picture(rgb), "golden-rgb", embed=True),
         "local-embedded-metadata": lambda: _picture(Picture(gray, chunks=(text,)), "golden-nelloc-gray", embed=True),
+        "local-embedded-convolution": lambda: _picture(Picture(rgb[:6, :7]), "golden-convolution", embed=True),
         "example": lambda: _picture(Picture(example), "golden-example"),
         # Every kind of picture.
         "gray-alpha": lambda: _picture(Picture(np.dstack([gray, gray[::-1]])), "golden-gray"),
