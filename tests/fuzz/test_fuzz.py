@@ -60,7 +60,17 @@ def test_seeds_are_of_every_kind() -> None:
     headers = [archive.read_header(seed.data)[0] for seed in seeds() if archive.is_archive(seed.data)]
     assert {header.method for header in headers} == set(archive.METHODS)
     names = " ".join(seed.name for seed in seeds())
-    for kind in ("local-rgb", "nelloc", "bernoulli-3", "logistic-3", "colour-3", "blocks", "adapted", "embedded", "convolution"):
+    for kind in (
+        "local-rgb",
+        "nelloc",
+        "bernoulli-3",
+        "logistic-3",
+        "colour-3",
+        "blocks",
+        "adapted",
+        "embedded",
+        "convolution",
+    ):
         assert kind in names
 
 
