@@ -75,7 +75,8 @@ def _decode(
         here = positions(t)
         n = len(here)
         _gather_patches(pixels, here, runs, model.predictor, runner.inputs, predictions)
-        find_at(ring, here, runner.memory.places)
+        if len(model.neighbours):
+            find_at(ring, here, runner.memory.places)
         sums = runner.run(n)
         pop(head, cdf_tables, model.predictor, sums, predictions, values[:, :n], stacks.arrays, n, 0, lanes)
         flat[here] = values[:, :n].T

@@ -34,7 +34,7 @@ def past(model: LocalModel, images: int, height: int, width: int, o: int) -> Pas
     features = columns(model.layers)[-1]
     above, back = (int((-near @ np.array(step)).max(initial=0)) for step in ((1, 0), (o, 1)))
     # A row more than is seen or coded at a time, and a column: other threads may be one step further.
-    rows, period = min(height, above + -(-width // o) + 1), 1 << (back + 1).bit_length()
+    rows, period = min(height, above + -(-width // o) + 1), back + 2
     places = 1 + images * rows * period if features else 1
     levels = np.full((places, features), OUTSIDE_LEVEL, np.int8)
     return Past(levels, near, height, width, rows, period, o)
@@ -48,14 +48,15 @@ def memory(ring: Past, pixels: int) -> Memory:
 @njit(inline="always")
 def _find(ring, image, i, j, places):  # type: ignore[no-untyped-def]
     """Fills places int64 [neighbours + 1]: the neighbours', 0 outside the image, and the pixel's own."""
-    begin, row, t = 1 + image * ring.rows * ring.columns, i % ring.rows, j + i * ring.o
+    begin, row, column = 1 + image * ring.rows * ring.columns, i % ring.rows, (j + i * ring.o) % ring.columns
     for k in range(ring.neighbours.shape[0]):
         dy, dx = ring.neighbours[k]
         inside = i + dy >= 0 and 0 <= j + dx < ring.width
-        above = row + dy if row + dy >= 0 else row + dy + ring.rows
-        place = begin + above * ring.columns + ((t + dx + dy * ring.o) & (ring.columns - 1))
-        places[k] = place if inside else 0
-    places[ring.neighbours.shape[0]] = begin + row * ring.columns + (t & (ring.columns - 1))
+        # Both lie less than once around before the pixel's own.
+        above, before = row + dy, column + dx + dy * ring.o
+        above, before = above if above >= 0 else above + ring.rows, before if before >= 0 else before + ring.columns
+        places[k] = begin + above * ring.columns + before if inside else 0
+    places[ring.neighbours.shape[0]] = begin + row * ring.columns + column
 
 
 @njit(cache=True, nogil=True)
