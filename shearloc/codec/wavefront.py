@@ -224,9 +224,7 @@ def _decode_steps(model, space, where, share, arrived, stacks, pixels):  # type:
     images, height, width = pixels.shape[:3]
     lanes = stacks[0].size
     for t in range(begin, end):
-        first, last = step_rows(t, height, width, o)
-        size = images * (last - first)
-        start, stop = size * first_lane // lanes, size * last_lane // lanes
+        _, _, size, start, stop = _part(t, images, height, width, o, share, lanes)
         if start < stop:
             _expect(model, space, where, height, width, t, start, stop)
             pop(head, cdf_tables, predictor, out, predictions, values, stacks, size, first_lane, last_lane)
@@ -240,14 +238,12 @@ def _encode_steps(model, space, where, share, arrived, lanes, pixels, ends, star
     """Frequencies of one thread's pixels of the steps begin .. end - 1, as `_decode_steps`; `ends`: of the steps' parts
     of `starts` and `freqs`."""
     begin, end, o, ring, origin, _ = where
-    first_lane, last_lane, parts = share
+    _, _, parts = share
     _, head, cdf_tables, _, predictor = model
     _, predictions, values, _, (_, _, out) = space
     images, height, width, channels = pixels.shape
     for t in range(begin, end):
-        first, last = step_rows(t, height, width, o)
-        size = images * (last - first)
-        start, stop = size * first_lane // lanes, size * last_lane // lanes
+        first, last, size, start, stop = _part(t, images, height, width, o, share, lanes)
         if start < stop:
             _expect(model, space, where, height, width, t, start, stop)
             for q in range(start, stop):
@@ -261,6 +257,14 @@ def _encode_steps(model, space, where, share, arrived, lanes, pixels, ends, star
             intervals(head, cdf_tables, predictor, out, values[:, :n], predictions, starts[:, found], freqs[:, found])
         if parts > 1:
             parallel.wait(arrived, parts * (t - begin + 1))
+
+
+@njit(inline="always")
+def _part(t, images, height, width, o, share, lanes):  # type: ignore[no-untyped-def]
+    """A step's first row and one past its last, its pixels, and the first and one past the last of a thread's share."""
+    first, last = step_rows(t, height, width, o)
+    size = images * (last - first)
+    return first, last, size, size * share[0] // lanes, size * share[1] // lanes
 
 
 @njit(inline="always")
