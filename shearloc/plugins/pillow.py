@@ -10,11 +10,12 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import IO, TYPE_CHECKING, Any
 
+from . import PILLOW_FORMAT
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-FORMAT = "SHL"
 SIGNATURES = (b"\x89SHL\r\n\x1a\n", b"\x89SHA\r\n\x1a\n")
 """Of single images and of archives; here once more because what has them imports NumPy."""
 
@@ -32,10 +33,10 @@ def register() -> None:
 def _register() -> None:
     from PIL import Image
 
-    Image.register_open(FORMAT, _open, _accept)
-    Image.register_save(FORMAT, _save)
-    Image.register_extension(FORMAT, ".shl")
-    Image.register_mime(FORMAT, "image/x-shearloc")
+    Image.register_open(PILLOW_FORMAT, _open, _accept)
+    Image.register_save(PILLOW_FORMAT, _save)
+    Image.register_extension(PILLOW_FORMAT, ".shl")
+    Image.register_mime(PILLOW_FORMAT, "image/x-shearloc")
 
 
 def _accept(prefix: bytes) -> bool:

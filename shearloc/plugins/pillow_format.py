@@ -18,7 +18,7 @@ from ..codec import api, archive, container, png
 from ..codec.container import Header
 from ..codec.picture import GRAY, Picture, mode_name
 from ..errors import CorruptError, ShearlocError
-from .pillow import FORMAT
+from . import PILLOW_FORMAT
 
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 """Pillow's modes that are saved."""
@@ -30,7 +30,7 @@ _LONGEST_BEGINNING = 18
 class ShearlocImageFile(ImageFile.ImageFile):
     """One picture. Pillow's modes hold all but 16-bit colour and 16-bit gray with alpha."""
 
-    format = FORMAT
+    format = PILLOW_FORMAT
     format_description = "Shearloc"
 
     def _open(self) -> None:
@@ -74,7 +74,7 @@ class ShearlocImageFile(ImageFile.ImageFile):
 class ShearlocArchiveFile(ImageFile.ImageFile):
     """An archive, whose images are frames."""
 
-    format = FORMAT
+    format = PILLOW_FORMAT
     format_description = "Shearloc archive"
 
     def _open(self) -> None:
@@ -137,7 +137,7 @@ def save(image: Image.Image, file: IO[bytes]) -> None:
     OSError for a mode that is not stored, ShearlocError as `shearloc.encode`.
     """
     if image.mode not in MODES:
-        raise OSError(f"cannot write mode {image.mode} as {FORMAT}; convert it to one of {', '.join(MODES)}")
+        raise OSError(f"cannot write mode {image.mode} as {PILLOW_FORMAT}; convert it to one of {', '.join(MODES)}")
     options = dict(image.encoderinfo)
     coding = {name: options.pop(name) for name in ("effort", "model") if name in options}
     file.write(api.encode_picture(_picture(image, options), **coding))
