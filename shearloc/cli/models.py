@@ -99,16 +99,17 @@ def train(
 
 
 def _prepare_torch() -> None:
-    """All cores, and memory that is kept. ShearlocError where torch is not installed."""
+    """All cores, memory that is kept, random weights that are the same each time. ShearlocError without torch."""
     try:
         import torch
 
-        from ..models.fitting import keep_freed_memory
+        from ..models.fitting import Schedule, keep_freed_memory
     except ImportError as error:
         raise ShearlocError(f'training needs torch ({error}): pip install "shearloc[torch]"') from error
     from ..models.engines import processors
 
     torch.set_num_threads(processors())
+    torch.manual_seed(Schedule.seed)
     keep_freed_memory()
 
 

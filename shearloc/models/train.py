@@ -26,7 +26,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .context import PREDICTORS
-from .fitting import HELD_OUT_PIXELS, Net, Progress, Schedule, adapt, fit, keep_freed_memory, mean_bits, mean_bits_of
+from .fitting import (
+    HELD_OUT_PIXELS,
+    Net,
+    Progress,
+    Schedule,
+    adapt,
+    fit,
+    keep_freed_memory,
+    mean_bits,
+    mean_bits_of,
+    part_done,
+)
 from .images import PixelSet, camera_like, fingerprint, load_data, split
 from .local_float import LocalNet, Shape, grown, nelloc, revive
 from .pixelcnn import CnnShape, PixelCNN
@@ -51,6 +62,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--name", required=True, help="name of the model, for its file and card")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the exported model")
     parser.add_argument("--minutes", type=float, default=Schedule.minutes)
+    parser.add_argument(
+        "--updates", type=int, help="so many instead of --minutes: the same on a fast and a slow machine"
+    )
     parser.add_argument("--finish", type=float, default=Schedule.finish)
     parser.add_argument("--rate", type=float, default=Schedule.learning_rate, help="peak of the learning rate")
     parser.add_argument("--batch", type=int, default=Schedule.batch, help="pixels in an update")
@@ -187,9 +201,10 @@ def main() -> None:
     args = _arguments()
     torch.set_num_threads(args.threads)
     keep_freed_memory()
+    torch.manual_seed(Schedule.seed)  # of the weights a new network starts with
     net = _start(args)
     finish = args.finish if isinstance(net, LocalNet) else 0.0
-    schedule = Schedule(minutes=args.minutes, finish=finish, batch=args.batch, learning_rate=args.rate)
+    schedule = Schedule(args.minutes, finish, args.batch, args.rate, updates=args.updates)
     images = [image for folder in args.folders for image in load_data(folder, net.shape.channels)]
     rng = np.random.default_rng(schedule.seed)
     data = Data.of(images, partial(camera_like, rng=rng) if args.camera_like else None)
@@ -198,11 +213,11 @@ def main() -> None:
         print(f"{revive(net, torch.from_numpy(inputs))} units of {args.base} were dead: they begin anew", flush=True)
     scales = None
     with Bar(*Bar.get_default_columns(), TextColumn("{task.fields[bits]}")) as bar:
-        task = bar.add_task(args.name, total=60 * schedule.minutes, bits="")
+        task = bar.add_task(args.name, total=1.0, bits="")
 
         def report(progress: Progress, bits: float) -> None:
             line = f"{progress.running_bits:.4f} training, {bits:.4f} held-out bits per dimension"
-            bar.update(task, completed=progress.seconds, bits=line)
+            bar.update(task, completed=part_done(schedule, progress), bits=line)
             bar.console.print(f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {line}")
 
         progress = fit(net, data.training, data.held_out, schedule, args.out, report)

@@ -248,6 +248,7 @@ def main() -> None:
     shape = VaeShape(**(asdict(SHAPES[args.dataset]) | changes))
     images, test = load_dataset(args.dataset, args.data)
     training, held_out = images[:-HELD_OUT], images[-HELD_OUT:]
+    torch.manual_seed(Schedule.seed)  # of the weights a new network starts with
     net = _start(args.base, shape, held_out)
     if args.revive:
         print(f"{revive(net, held_out)} latents of a position revived", flush=True)
