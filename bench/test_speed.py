@@ -1,10 +1,10 @@
 """pytest-benchmark: warm encoding and decoding of a 768 x 512 image, RGB and gray, by engine.
 
-    pytest bench --benchmark-json=bench/results/benchmark.json
+    pytest bench/test_speed.py
 
 For watching a change of the code on one machine: the picture is drawn, so nothing but the shipped models is needed.
-It is not the measurement that the README quotes; that is `python -m shearloc.evaluate speed`, which measures the
-numba and numpy engines in processes without torch.
+It is not the measurement that the README quotes; that is `shearloc bench`, which measures the numba and numpy
+engines in processes without torch.
 """
 
 from dataclasses import dataclass

@@ -23,8 +23,8 @@ def encode(
         list[Path],
         typer.Argument(
             metavar="IN",
-            help="PNG, PPM, TIFF, BMP or WebP images. The second of two is OUT if it ends in .shl; else each IN is "
-            "written to the same name with .shl.",
+            help="PNG, PBM, PGM, PPM, TIFF, BMP or WebP images, or a folder or .npy file of equal ones for an archive. "
+            "The second of two is OUT if it ends in .shl; else each IN is written to the same name with .shl.",
         ),
     ],
     out_dir: OutDir = None,
@@ -51,9 +51,7 @@ def encode(
     ] = False,
     verify: Annotated[
         bool,
-        typer.Option(
-            "--verify/--no-verify", help="Decode each new file, with another engine if that is quick, and compare."
-        ),
+        typer.Option("--verify/--no-verify", help="Decode each new file, with another engine, and compare."),
     ] = True,
     skip_existing: Annotated[
         bool,

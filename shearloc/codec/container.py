@@ -17,7 +17,7 @@ MAGIC = b"\x89SHL\r\n\x1a\n"
 VERSION = 1
 
 IMAGE = 0
-"""The content kind of a single picture. 1 is reserved for archives."""
+"""The content kind of a single picture, the only one. Archives have a signature of their own."""
 
 RAW, WEBP, LOCAL, BITS_BACK, DEFLATE, SAME = range(6)
 METHODS = ("raw", "webp", "local", "bits-back", "deflate", "same")

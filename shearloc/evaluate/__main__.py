@@ -181,7 +181,7 @@ def chapter5(
     updates: Annotated[int | None, typer.Option(min=1, help="Of 4,096 pixels, of each local model.")] = None,
     full_updates: Annotated[int | None, typer.Option(min=1, help="Of each full PixelCNN, beyond those.")] = None,
     warm: Annotated[
-        bool, typer.Option("--warm", help="Go on from nelloc-gray and nelloc-r0, not from nothing.")
+        bool, typer.Option("--warm", help="Go on from nelloc-gray and nelloc-r1, not from nothing.")
     ] = False,
     images: Annotated[int | None, typer.Option(min=1, help="Test images of a set for likelihoods.")] = None,
     json_file: JsonFile = None,

@@ -1,6 +1,6 @@
 """Rates and times of archives coded with bits-back: gross, net, and the quantised model's own -ELBO.
 
-    python -m shearloc.evaluate archives mnist-binary --steps 0 --steps 8 --json bench/results/archive-mnist-binary.json
+    python -m shearloc.evaluate archives mnist-binary --steps 0 --steps 8 --json archives.json
 
 It measures an installed autoencoder, or the weights of a training run (`--weights`), on test images it never saw.
 """

@@ -1,6 +1,6 @@
 """The thesis's chapter 4 again: generalization gaps of autoencoders, inference objectives, and K steps in real files.
 
-    python -m shearloc.evaluate chapter4 --budget small --out runs/chapter4 --json bench/results/chapter4.json
+    python -m shearloc.evaluate chapter4 --budget small --dataset cifar10 --out runs/chapter4 --json runs/chapter4.json
     python -m shearloc.evaluate gaps mnist-binary --out runs/gaps
 
 Trains what it needs (torch) into `--out`, and goes on from what is there: called again after an interruption it loses

@@ -1,6 +1,6 @@
 """Training images: folders or arrays into one flat byte array that pixels are sampled from.
 
-It reads pictures for training only; what `shearloc encode` reads is `codec/planes.py`'s business.
+It reads pictures for training and measuring only; what `shearloc encode` reads is `codec/planes.py`'s business.
 """
 
 import gzip

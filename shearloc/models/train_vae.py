@@ -3,8 +3,8 @@
     python -m shearloc.models.train_vae mnist-binary --epochs 100 --asleep-epochs 100 --out runs/vae-mnist-binary
 
 The first phase writes `baseline.pt`, the second (eq. 4.27, the decoder fixed) `half-asleep.pt`; both keep a
-`checkpoint.pt`, go on from it when called again, and write `NAME-EPOCHS.pt` of every tenth part of the epochs on the
-way. The last images of the training set are held out and reported on; the test set is looked at where a phase ends.
+`NAME-checkpoint.pt`, go on from it when called again, and write `NAME-EPOCHS.pt` of every tenth part of the epochs on
+the way. The last images of the training set are held out and reported on; the test set is looked at where a phase ends.
 Needs torch; nothing that decodes imports this file. The export is `export_vae.py`.
 """
 
