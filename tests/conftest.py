@@ -1,13 +1,18 @@
-"""What every test may use: the measuring data, small pictures and models, plain twins; Hypothesis without deadlines."""
+"""What every test may use: the measuring data, small pictures and models, plain twins, the command in this process.
 
+Hypothesis has no deadlines, and torch the same random numbers in every test.
+"""
+
+import gzip
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -23,8 +28,8 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
-# The first example may compile a kernel, and the machine may be busy.
-settings.register_profile("shearloc", deadline=None, max_examples=60)
+# The first example may compile a kernel, and the machine may be busy. What fails can be tried again by its blob.
+settings.register_profile("shearloc", deadline=None, max_examples=60, print_blob=True)
 settings.load_profile("shearloc")
 
 
@@ -34,6 +39,45 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("data"):
             item.add_marker(pytest.mark.skip(reason=f"needs {DATA}"))
+
+
+@pytest.fixture(autouse=True)
+def seeded_torch() -> None:
+    """Where torch is loaded, a test's random numbers are the same whichever tests came before it."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
+
+
+class Done(NamedTuple):
+    code: int
+    out: list[str]
+    err: list[str]
+
+
+SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+"""Warnings that Python does not show."""
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """command("encode", "a.png") runs `shearloc encode a.png` in `tmp_path`, in this process: code, out and err.
+
+    A warning, which a process of its own would show among its lines on stderr, is an error, as any exception is.
+    """
+    from shearloc import cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["shearloc", *map(str, arguments)])
+        with warnings.catch_warnings(record=True) as warned, pytest.raises(SystemExit) as exit_:
+            cli.main()
+        assert not [one for one in warned if not issubclass(one.category, SILENT)]
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Done(int(exit_.value.code or 0), out.splitlines(), err.splitlines())
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +97,17 @@ def picture() -> Callable[..., NDArray[np.uint8]]:
         return pixels[:, :, 0] if channels == 1 else pixels
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_idx() -> Callable[[Path, NDArray[np.uint8]], None]:
+    """write_idx(path, array): the array as a gzipped IDX file, which MNIST's are."""
+
+    def write(path: Path, array: NDArray[np.uint8]) -> None:
+        header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+        path.write_bytes(gzip.compress(header + array.tobytes()))
+
+    return write
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +160,8 @@ def tiny_net() -> "Callable[..., LocalNet]":
     def make(channels: int, horizon: int = 3, reach: int = 1, spread: float = 0.2, level: bool = False) -> LocalNet:
         shape = Shape(channels, horizon, reach, width=16, layers=1, head_width=8, components=3, level=level)
         draw = torch.Generator().manual_seed(channels)
-        net = LocalNet(shape)
+        with torch.random.fork_rng(devices=[]):  # a test's own numbers do not depend on who asked first
+            net = LocalNet(shape)
         with torch.no_grad():
             for parameter in net.parameters():
                 parameter.normal_(0, spread, generator=draw)
@@ -152,9 +208,9 @@ def tiny_nelloc() -> "Callable[..., LocalModel]":
 
     @cache
     def make(channels: int, horizon: int = 3, blocks: int = 1, **shape: Any) -> "LocalModel":
-        torch.manual_seed(channels)
-        net = LocalNet(replace(nelloc(blocks, channels, horizon), **({"width": 16, "components": 3} | shape)))
-        with torch.no_grad():
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(channels)
+            net = LocalNet(replace(nelloc(blocks, channels, horizon), **({"width": 16, "components": 3} | shape)))
             for layer in [net.first, *net.hidden]:
                 layer.weight.mul_(3)
                 layer.bias.mul_(3)

@@ -6,11 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+
+from shearloc.codec import archive
+from shearloc.jobs import batch
 
 Picture = Callable[..., NDArray[np.uint8]]
 
@@ -100,3 +104,53 @@ def test_damage_names_the_images_and_leaves_nothing(folder: Path) -> None:
         refused = run(*command, folder=folder)
         assert refused.returncode == 1 and "images 0 ('a') to 2 ('c d') are damaged" in refused.stderr
     assert not (folder / "back").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "files"),
+    [
+        (["cats/1", "dogs/2"], ["1", "2"]),
+        (["cats/1", "dogs/1"], ["0", "1"]),
+        (["a", "A"], ["0", "1"]),
+        (["..\\..\\x", "/etc/y"], ["x", "y"]),
+        (["", "a"], ["0", "1"]),
+        (["..", "a"], ["0", "1"]),
+        (["a\0b", "a"], ["0", "1"]),
+        (["\x1b[2J", "a"], ["0", "1"]),
+    ],
+)
+def test_no_image_replaces_another(tmp_path: Path, picture: Picture, names: list[str], files: list[str]) -> None:
+    """Names that are none for files, or the same in one folder, give way to numbers."""
+    images = np.stack([picture(6, 7, 1), picture(6, 7, 1)[::-1]])
+    (tmp_path / "a.shl").write_bytes(archive.encode_images(images, names, model="raw"))
+    job = batch.Job(tmp_path / "a.shl", tmp_path / "out")
+    line = batch.decode_archive(job, batch.Decoding(), batch.Existing(False, False), lambda _: None)
+    assert "2 images" in line and sorted(os.listdir(tmp_path / "out")) == [f"{name}.png" for name in files]
+    for name, image in zip(files, images, strict=True):
+        with Image.open(tmp_path / "out" / f"{name}.png") as found:
+            assert np.array_equal(np.array(found), image)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["encode", "in", "--effort", "9"], "--effort is for pictures"),
+        (["encode", "in", "--order", "parallel", "--skip-existing"], "--order and --skip-existing are for pictures"),
+        (["encode", "in/a.png", "--steps", "3"], "--steps is for archives"),
+        (["decode", "all.shl", "--order", "sequential"], "--order is for pictures"),
+        (["decode", "all.shl", "--skip-existing"], "--skip-existing is for pictures"),
+    ],
+)
+def test_options_that_would_do_nothing(
+    folder: Path, command: Callable[..., Any], arguments: list[str], message: str
+) -> None:
+    (folder / "all.shl").write_bytes(archive.encode_images(np.zeros((2, 3, 4), np.uint8), model="raw"))
+    done = command(*arguments)
+    assert done.code == 1 and message in done.err[0] and len(done.err) == 1
+
+
+def test_names_cannot_steer_the_terminal(tmp_path: Path, command: Callable[..., Any]) -> None:
+    data = archive.encode_images(np.zeros((2, 3, 4), np.uint8), ["\x1b[2J", "b"], model="raw")
+    (tmp_path / "a.shl").write_bytes(data)
+    shown = "\n".join(command("info", "a.shl").out)
+    assert "\\x1b[2J b" in shown and "\x1b" not in shown

@@ -1,11 +1,17 @@
-"""The command line in real processes: what it prints, how it exits, and what it leaves behind."""
+"""The command line: what it prints, how it exits, and what it leaves behind.
+
+In real processes, but for the refusals after the first of each kind: those come from the same `main` in this process.
+"""
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +24,7 @@ from shearloc.codec import container, planes
 from shearloc.codec.picture import Picture as Kept
 
 Picture = Callable[..., NDArray[np.uint8]]
+Command = Callable[..., Any]
 
 
 def run(*arguments: object, folder: Path, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -61,7 +68,10 @@ def test_every_kind_of_picture_comes_back(tmp_path: Path, picture: Picture) -> N
     decoded = run("decode", "in.shl", "back.png", folder=tmp_path)
     assert decoded.returncode == 0 and "9 x 8 16-bit RGBA" in decoded.stdout
     assert planes.load(tmp_path / "back.png") == before
-    assert_refused(run("decode", "in.shl", "back.bmp", folder=tmp_path), "back.bmp: .bmp does not keep 16-bit RGBA")
+    refused = run("decode", "in.shl", "back.bmp", folder=tmp_path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("shearloc: back.bmp: .bmp does not keep 16-bit RGBA")
+    assert refused.stderr.count("\n") == 1
 
 
 def test_existing_output_is_kept_unless_forced(tmp_path: Path, small: bytes) -> None:
@@ -75,14 +85,34 @@ def test_existing_output_is_kept_unless_forced(tmp_path: Path, small: bytes) -> 
         assert np.array_equal(np.array(back), shearloc.decode(small))
 
 
-def test_input_is_never_overwritten(tmp_path: Path, picture: Picture) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["decode", "bad.shl", "out.png"], 1, "shearloc: bad.shl: "),
+        (["info", "bad.shl"], 1, "shearloc: bad.shl: "),
+        (["encode", "none.png"], 1, "shearloc: none.png: No such file"),
+        (["paint"], 2, "Usage: shearloc "),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_refusals_of_real_processes(tmp_path: Path, small: bytes, arguments: list[str], code: int, told: str) -> None:
+    """One of each kind; more of them are below, in this process."""
+    (tmp_path / "bad.shl").write_bytes(small[:30])
+    refused = run(*arguments, folder=tmp_path)
+    assert (refused.returncode, refused.stdout) == (code, "")
+    assert refused.stderr.startswith(told) and "Traceback" not in refused.stderr
+    assert code == 2 or refused.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == ["bad.shl"]
+
+
+def test_input_is_never_overwritten(tmp_path: Path, command: Command, picture: Picture) -> None:
     Image.fromarray(picture(4, 4, 1)).save(tmp_path / "a.png")
     (tmp_path / "link.shl").symlink_to(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
     for arguments in (["a.png", "link.shl"], ["link.shl"], ["a.png", "a.png"]):
-        refused = run("encode", *arguments, "--force", folder=tmp_path)
+        refused = command("encode", *arguments, "--force")
         assert_refused(refused, "")
-        assert "same file" in refused.stderr or "would both be written" in refused.stderr
+        assert "same file" in refused.err[0] or "would both be written" in refused.err[0]
     assert (tmp_path / "a.png").read_bytes() == before and (tmp_path / "link.shl").is_symlink()
 
 
@@ -109,20 +139,20 @@ BAD_FILES: dict[str, tuple[Callable[[bytes], bytes], type[shearloc.ShearlocError
 
 
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_bad_files(tmp_path: Path, small: bytes, case: str) -> None:
+def test_bad_files(tmp_path: Path, command: Command, small: bytes, case: str) -> None:
     spoil, error = BAD_FILES[case]
     bad = spoil(small)
     with pytest.raises(error):
         shearloc.decode(bad)
     (tmp_path / "bad.shl").write_bytes(bad)
-    assert_refused(run("decode", "bad.shl", "out.png", folder=tmp_path), "bad.shl: ")
+    assert_refused(command("decode", "bad.shl", "out.png"), "bad.shl: ")
     assert os.listdir(tmp_path) == ["bad.shl"]
 
 
-def test_info_of_bad_files(tmp_path: Path, small: bytes) -> None:
+def test_info_of_bad_files(tmp_path: Path, command: Command, small: bytes) -> None:
     for name, data in (("cut.shl", small[:30]), ("other.shl", b"hello")):
         (tmp_path / name).write_bytes(data)
-        assert_refused(run("info", name, folder=tmp_path), f"{name}: ")
+        assert_refused(command("info", name), f"{name}: ")
 
 
 @pytest.mark.parametrize(
@@ -146,22 +176,23 @@ def test_info_of_bad_files(tmp_path: Path, small: bytes) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_paths_and_images(tmp_path: Path, small: bytes, picture: Picture, arguments: list[str], told: str) -> None:
+def test_bad_paths_and_images(
+    tmp_path: Path, command: Command, small: bytes, picture: Picture, arguments: list[str], told: str
+) -> None:
     Image.fromarray(picture(8, 8, 3)).save(tmp_path / "in.png")
     Image.fromarray(picture(8, 8, 3)).save(tmp_path / "in.jpg")
     (tmp_path / "in.shl").write_bytes(small)
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "folder.png").mkdir()
     before = sorted(os.listdir(tmp_path))
-    assert_refused(run(*arguments, folder=tmp_path), told)
+    assert_refused(command(*arguments), told)
     assert sorted(os.listdir(tmp_path)) == before
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], told: str) -> None:
+def assert_refused(done: Any, told: str) -> None:
     """Exit code 1, nothing on stdout, one line on stderr."""
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"shearloc: {told}")
-    assert done.stderr.count("\n") == 1
+    assert (done.code, done.out, len(done.err)) == (1, [], 1)
+    assert done.err[0].startswith(f"shearloc: {told}")
 
 
 @pytest.mark.parametrize(
@@ -175,8 +206,8 @@ def assert_refused(done: subprocess.CompletedProcess[str], told: str) -> None:
         ["decode", "a", "--engine", "abacus"],
     ],
 )
-def test_wrong_usage_exits_2(tmp_path: Path, arguments: list[str]) -> None:
-    assert run(*arguments, folder=tmp_path).returncode == 2
+def test_wrong_usage_exits_2(command: Command, arguments: list[str]) -> None:
+    assert command(*arguments).code == 2
 
 
 def test_info(tmp_path: Path, small: bytes) -> None:
@@ -192,10 +223,11 @@ def test_models(tmp_path: Path) -> None:
     assert {"photo", "gray"} <= {line.split()[0] for line in listed}
 
 
-def test_version_and_help(tmp_path: Path) -> None:
+def test_version_and_help(tmp_path: Path, command: Command) -> None:
     assert run("--version", folder=tmp_path).stdout == f"shearloc {shearloc.__version__}\n"
     for arguments in ([], ["encode"], ["decode"], ["info"], ["verify"]):
-        assert "Examples:" in run(*arguments, "--help", folder=tmp_path).stdout
+        shown = command(*arguments, "--help")
+        assert (shown.code, shown.err) == (0, []) and "Examples:" in "\n".join(shown.out)
 
 
 def test_help_and_info_stay_light(tmp_path: Path, small: bytes) -> None:
@@ -275,13 +307,21 @@ def test_lines_and_bars_share_a_terminal(tmp_path: Path, picture: Picture) -> No
         Image.fromarray(picture(40, 50, 3)).save(tmp_path / f"{name}.png")
     code = "from shearloc import cli; from shearloc.cli import progress; progress.PROGRESS_AFTER = 0; cli.main()"
     leader, follower = pty.openpty()
-    done = subprocess.run(
+    child = subprocess.Popen(
         [sys.executable, "-c", code, "encode", "a.png", "b.png"],
-        cwd=tmp_path, stdout=subprocess.PIPE, stderr=follower, text=True, timeout=300,
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=follower, text=True,
     )  # fmt: skip
     os.close(follower)
-    drawn = os.read(leader, 1 << 16).decode()
-    os.close(leader)
-    assert done.returncode == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["a.png", "b.png"]
+    parts = []
+    try:
+        with suppress(OSError):  # what Linux gives where the other end is closed
+            while select.select([leader], [], [], 300)[0] and (part := os.read(leader, 1 << 16)):
+                parts.append(part)
+        out, _ = child.communicate(timeout=300)
+    finally:
+        child.kill()
+        os.close(leader)
+    drawn = b"".join(parts).decode()
+    assert child.returncode == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["a.png", "b.png"]
     assert "encode a.png" in drawn and "files" in drawn and "bits per subpixel" not in drawn

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,15 +19,15 @@ import shearloc
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of Unix")
 
 Picture = Callable[..., NDArray[np.uint8]]
-COUNT = 60
-"""Files in the folders, enough that a run takes longer than the delays before it is killed."""
+COUNT = 12
+"""Files in the folders."""
 
 
 def start(
     folder: Path, *arguments: object, before: str = "", prefix: tuple[str, ...] = (), **options: object
 ) -> "Child":
     """The command as a process of its own, after the Python lines `before`."""
-    code = f"import os, signal, resource\n{before}\nfrom shearloc.cli import main\nmain()"
+    code = f"import itertools, os, resource, signal, time\n{before}\nfrom shearloc.cli import main\nmain()"
     return subprocess.Popen(
         [*prefix, sys.executable, "-c", code, *map(str, arguments)],
         cwd=folder,
@@ -40,6 +39,12 @@ def start(
 
 
 Child = subprocess.Popen[str]
+
+
+def at_call(n: int, function: str, action: str) -> str:
+    """Python lines after which the n-th call of a function of `os` does this; `real` is the function itself."""
+    count = f"real, calls = {function}, itertools.count(1)"
+    return f"{count}\n{function} = lambda *given: {action} if next(calls) == {n} else real(*given)"
 
 
 def finish(child: Child) -> tuple[int, str]:
@@ -102,33 +107,30 @@ def assert_old_or_new(found: dict[str, bytes], older: dict[str, bytes], new: dic
     return sum(found[name] == new[name] for name in found)
 
 
+KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+
+
 @both
-def test_killed_at_random_moments(tmp_path: Path, folders: dict[str, Path], prepared: Prepared) -> None:
+def test_killed_among_many_files(tmp_path: Path, folders: dict[str, Path], prepared: Prepared) -> None:
+    """Before a file's rename: those before it are new, the others older; what is left is in nobody's way."""
     arguments, older, new, out = prepared
     inputs = contents(folders[str(arguments[0])])
-    draw = random.Random(4)
-    for _ in range(4):
-        child = start(tmp_path, *arguments)
-        assert child.stdout
-        for _ in range(draw.randrange(1, COUNT // 2)):
-            child.stdout.readline()
-        time.sleep(draw.uniform(0, 0.02))  # a moment within one of the next files
-        child.send_signal(signal.SIGKILL)
-        assert finish(child)[0] == -signal.SIGKILL
-        assert 0 < assert_old_or_new(contents(out), older, new) < COUNT
+    moments = random.Random(4).sample(range(2, COUNT + 1), 4)
+    for tries, n in enumerate(moments, 1):
+        assert finish(start(tmp_path, *arguments, before=at_call(n, "os.replace", KILL)))[0] == -signal.SIGKILL
+        assert assert_old_or_new(contents(out), older, new) == n - 1
+        assert len(leftovers(out)) == tries
         for name, data in older.items():
             (out / name).write_bytes(data)
-    (out / ".shearloc-0123456789abcdef.part").write_bytes(b"left by a process that was killed")
     assert finish(start(tmp_path, *arguments)) == (0, "")
     assert contents(out) == new
     assert contents(folders[str(arguments[0])]) == inputs
 
 
-KILL = "kill = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)\n"
 MOMENTS = {
-    "before anything is on the disk": (KILL + "os.fsync = kill", 0),
-    "before the rename": (KILL + "os.replace = kill", 0),
-    "after the rename": (KILL + "replace = os.replace\nos.replace = lambda *paths: (replace(*paths), kill())", 1),
+    "before anything is on the disk": ("os.fsync", KILL, 0),
+    "before the rename": ("os.replace", KILL, 0),
+    "after the rename": ("os.replace", f"(real(*given), {KILL})", 1),
 }
 
 
@@ -137,21 +139,24 @@ MOMENTS = {
 def test_killed_at_the_worst_moments(tmp_path: Path, prepared: Prepared, moment: str) -> None:
     (command, source, *options), older, new, out = prepared[0], *prepared[1:]
     options = options[-3:]
-    before, replaced = MOMENTS[moment]
-    assert finish(start(tmp_path, command, source, *options, before=before))[0] == -signal.SIGKILL
+    function, action, replaced = MOMENTS[moment]
+    killed = start(tmp_path, command, source, *options, before=at_call(1, function, action))
+    assert finish(killed)[0] == -signal.SIGKILL
     assert assert_old_or_new(contents(out), older, new) == replaced
     assert len(leftovers(out)) == 1 - replaced
 
 
 @both
 def test_interrupted_from_the_keyboard(tmp_path: Path, prepared: Prepared) -> None:
+    """Between the first file's line and the third one's rename, which waits for it."""
     arguments, older, new, out = prepared
-    child = start(tmp_path, *arguments)
+    wait = "[time.sleep(0.01) for _ in itertools.count()]"
+    child = start(tmp_path, *arguments, before=at_call(3, "os.replace", wait))
     assert child.stdout
     child.stdout.readline()
     child.send_signal(signal.SIGINT)
     assert finish(child) == (130, "shearloc: interrupted\n")
-    assert 0 < assert_old_or_new(contents(out), older, new) < COUNT
+    assert assert_old_or_new(contents(out), older, new) in (1, 2)
     assert not leftovers(out)
 
 
@@ -159,7 +164,7 @@ def test_interrupted_from_the_keyboard(tmp_path: Path, prepared: Prepared) -> No
 @pytest.mark.parametrize("moment", ["os.fsync", "os.replace"])
 def test_interrupted_while_writing(tmp_path: Path, prepared: Prepared, moment: str) -> None:
     arguments, older, new, out = prepared
-    before = f"{moment} = lambda *arguments: os.kill(os.getpid(), signal.SIGINT)"
+    before = at_call(1, moment, "os.kill(os.getpid(), signal.SIGINT)")
     assert finish(start(tmp_path, *arguments, before=before)) == (130, "shearloc: interrupted\n")
     assert contents(out) == older and not leftovers(out)
 

@@ -28,7 +28,7 @@ Picture = Callable[..., NDArray[np.uint8]]
 @pytest.fixture
 def scans(tmp_path: Path, picture: Picture) -> Path:
     """A folder with ten images, one of them unreadable, beside a tiny model to start from."""
-    pytest.importorskip("torch", reason="training needs torch")
+    torch = pytest.importorskip("torch", reason="training needs torch")
     from shearloc.models.export import export
     from shearloc.models.local_float import LocalNet, Shape
 
@@ -37,6 +37,7 @@ def scans(tmp_path: Path, picture: Picture) -> Path:
     for k in range(9):
         Image.fromarray(picture(30 + k, 40, 3)).save(folder / f"{k}.png")
     (folder / "9.png").write_text("hello")
+    torch.manual_seed(0)
     export(LocalNet(Shape(width=8, layers=1, head_width=4, components=2)), "tiny").save(tmp_path / "tiny.safetensors")
     return folder
 

@@ -69,9 +69,14 @@ def _root(
     pass
 
 
+def printable(text: str) -> str:
+    """Text that came with a file, for a terminal: what is not printable (and may steer it) as an escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def complain(message: str) -> None:
     """Say in one line on stderr what is wrong."""
-    typer.echo(f"shearloc: {' '.join(message.split())}", err=True)
+    typer.echo(f"shearloc: {printable(' '.join(message.split()))}", err=True)
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

@@ -1,4 +1,7 @@
-"""The command that measures: our models and other codecs over images, or entropy coders (`--coder`)."""
+"""The command that measures: our models and other codecs over images, or entropy coders (`--coder`).
+
+Options and printing only; what is measured, and how, is `evaluate/bench.py`'s business.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

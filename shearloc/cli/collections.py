@@ -1,4 +1,7 @@
-"""The commands for collections of images: pack, unpack, list, reindex."""
+"""The commands for collections of images: pack, unpack, list, reindex.
+
+Options and printing only; the work is `jobs/pack.py`'s.
+"""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +12,7 @@ import typer
 
 from ..errors import ShearlocError
 from ..jobs import batch
-from .app import Engine, Force, MaxSamples, app, complain
+from .app import Engine, Force, MaxSamples, app, complain, printable
 from .progress import progress_bars
 
 if TYPE_CHECKING:
@@ -158,7 +161,8 @@ def list_images(
     for entry in entries:
         stream = entry.stream
         where = (shard_name(stream.shard), stream.offset, stream.length, f"{stream.checksum:08x}", entry.position)
-        typer.echo("\t".join(map(str, (entry.name, *where))) if long else entry.name)
+        name = printable(entry.name)
+        typer.echo("\t".join(map(str, (name, *where))) if long else name)
     if _complain_all(f"{archive}: no image fits '{pattern}'" for pattern in unknown):
         sys.exit(1)
 

@@ -1,4 +1,7 @@
-"""The commands for image files: encode, decode, verify, info."""
+"""The commands for image files and archives: encode, decode, verify, info.
+
+Options and printing only; the work is `jobs/batch.py`'s.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,7 +13,7 @@ import typer
 
 from ..errors import FormatError, ShearlocError
 from ..jobs import batch
-from .app import Engine, Force, MaxSamples, OutDir, app
+from .app import Engine, Force, MaxSamples, OutDir, app, printable
 from .progress import run
 
 
@@ -70,12 +73,15 @@ def encode(
     if files[0].is_dir() or files[0].suffix.lower() == ".npy" or batch.is_autoencoder(model):
         if len(files) > 2 or out_dir is not None:
             raise ShearlocError(f"{files[0]} makes an archive: name it, and one OUT at most")
+        given = {"--effort": effort != 5, "--order": order != "sheared", "--skip-existing": skip_existing}
+        _refuse([option for option, is_given in given.items() if is_given], "pictures, not archives")
         whole = files[0].resolve()
         target = files[1] if len(files) == 2 else whole.with_name(whole.stem + ".shl")
         pack = batch.Encoding(model, effort, engine, order, strip, verify, embed)
         existing = batch.Existing(False, force)
         job = batch.Job(files[0], target)
         return run([job], lambda job, begin: batch.encode_archive(job, pack, steps, existing, begin))
+    _refuse(["--steps"] if steps else [], "archives")
     jobs = _jobs(files, out_dir, ".shl", lambda out: out.suffix.lower() == ".shl")
     how = batch.Encoding(model, effort, engine, order, strip, verify, embed)
     existing = batch.Existing(skip_existing, force)
@@ -117,6 +123,8 @@ def decode(
     A file that cannot be decoded does not stop the others; those that failed are listed at the end, with exit code 1.
     """
     if len(files) <= 2 and out_dir is None and _begins_as_archive(files[0]):
+        given = {"--order": order != "auto", "--skip-existing": skip_existing}
+        _refuse([option for option, is_given in given.items() if is_given], "pictures, not archives")
         unpack, existing = batch.Decoding(engine, max_samples), batch.Existing(False, force)
         job = batch.Job(files[0], files[1] if len(files) == 2 else files[0].with_suffix(""))
         return run([job], lambda job, begin: batch.decode_archive(job, unpack, existing, begin))
@@ -170,6 +178,12 @@ def info(
             typer.echo(f"{name.replace('_', ' '):<18}{_plain(value)}")
 
 
+def _refuse(options: list[str], kind: str) -> None:
+    """ShearlocError for options that would do nothing here: they are for another kind of thing."""
+    if options:
+        raise ShearlocError(f"{' and '.join(options)} {'are' if len(options) > 1 else 'is'} for {kind}")
+
+
 def _begins_as_archive(file: Path) -> bool:
     """Whether there is such a file and it is an archive."""
     if not file.is_file():
@@ -181,7 +195,7 @@ def _begins_as_archive(file: Path) -> bool:
 def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4f}"
-    return " ".join(value) if isinstance(value, tuple) else str(value)
+    return printable(" ".join(value) if isinstance(value, tuple) else str(value))
 
 
 def _plain_part(part: dict[str, object]) -> str:

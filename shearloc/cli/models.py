@@ -1,4 +1,7 @@
-"""The commands about models: which there are, and training one of your own."""
+"""The commands about models: which there are, and training one of your own.
+
+Options and printing only; the training is `models/train.py`'s.
+"""
 
 import json
 import os

@@ -274,6 +274,9 @@ def _picture_of(header: Header, samples: Samples) -> Picture:
             palette = palette.reshape(-1, 3)
         elif header.colour == PALETTE:
             raise UnsupportedImageError("its palette is missing")
-        return Picture(samples, header.depth, palette, found.get(chunks.TRANSPARENCY, b""), metadata)
+        picture = Picture(samples, header.depth, palette, found.get(chunks.TRANSPARENCY, b""), metadata)
+        if picture.colour != header.colour:
+            raise UnsupportedImageError("it has a palette, and gray samples")
+        return picture
     except ValueError as error:
         raise CorruptError(f"the file does not hold a picture: {error}") from error

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -88,6 +90,11 @@ class Header:
         """The numbers of a chunk's images."""
         start = chunk * self.chunk_images
         return range(start, min(start + self.chunk_images, self.count))
+
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """Where each chunk ends, in bytes from where the first begins."""
+        return tuple(accumulate(self.sizes))
 
 
 @dataclass(frozen=True)
@@ -384,7 +391,8 @@ def _decode_local(model: Any, payload: bytes, header: Header, count: int, engine
 def _decode_chunk(header: Header, model: Any, data: bytes, start: int, chunk: int, engine: str) -> Pixels:
     """A chunk's images [n, H, W, C], both checksums held against them; CorruptError names the images."""
     numbers = header.images_of(chunk)
-    begin, end = start + sum(header.sizes[:chunk]), start + sum(header.sizes[: chunk + 1])
+    end = start + header.ends[chunk]
+    begin = end - header.sizes[chunk]
     try:
         if end > len(data):
             raise CorruptError("the archive is cut short")

@@ -155,6 +155,8 @@ def _push_images(message: Message, model: VaeModel, images: Pixels, bins: Bins, 
 
 def _pop_images(message: Message, model: VaeModel, images: Pixels, bits: int, product: Product) -> Bins:
     """The inverse: fills `images` and returns the latents' bins [n, latents]."""
+    if len(images) * model.shape.latents * bits > 64 * message.lanes + 32 * message.size:
+        raise CorruptError("the chain is cut short: its stack has too few bits")
     bins = np.empty((len(images), model.shape.latents), np.int32)
     _pop(message, vae_cdf.pop_uniform, bits, bins.reshape(-1))
     outputs = likelihood(model, _latents(bins, bits), product)

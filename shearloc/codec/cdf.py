@@ -13,12 +13,14 @@ The tables are correctly rounded from `decimal`, which is the same everywhere, u
 The float twin is `models/likelihoods.py`.
 """
 
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from functools import cache
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from .decimals import digits, rounded
 
 PRECISION = 24
 """Bits of a cumulative frequency."""
@@ -55,10 +57,6 @@ ARGUMENT_SHIFT = INVERSE_BITS + 6 - 6 - FRACTION_BITS
 ARGUMENT_LIMIT = SIGMOID_RANGE * SIGMOID_STEPS << FRACTION_BITS
 
 
-def _rounded(values: list[Decimal]) -> NDArray[np.int64]:
-    return np.array([int(value.to_integral_value()) for value in values], np.int64)
-
-
 @cache
 def tables() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The tables: sigmoid int64 [2049, 2], exponential of logits int64 [513], inverse scale int64 [305].
@@ -66,8 +64,7 @@ def tables() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     sigmoid[k] = 2^22 / (1 + e^(16 - k/64)) and its difference to the next (0 at the end);
     exponential[k] = 2^24 e^(-k/32); inverse[k] = 2^20 e^(3.5 - k/32). All rounded to the nearest integer.
     """
-    with localcontext() as context:
-        context.prec = 30
+    with digits(30):
         one = Decimal(1)
         count = 2 * SIGMOID_RANGE * SIGMOID_STEPS
         arguments = [Decimal(k) / SIGMOID_STEPS - SIGMOID_RANGE for k in range(count + 1)]
@@ -75,9 +72,9 @@ def tables() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         exponential = [(1 << 24) * (-Decimal(k) / LOGIT_STEPS).exp() for k in range(LOGIT_RANGE * LOGIT_STEPS + 1)]
         scales = range(SCALE_LOW, SCALE_HIGH + 1)
         inverse = [(1 << INVERSE_BITS) * (-Decimal(k) / SCALE_STEPS).exp() for k in scales]
-    values = _rounded(sigmoid)
-    pairs = np.stack([values, np.diff(values, append=values[-1])], 1)
-    return np.ascontiguousarray(pairs), _rounded(exponential), _rounded(inverse)
+        values = rounded(sigmoid)
+        pairs = np.stack([values, np.diff(values, append=values[-1])], 1)
+        return np.ascontiguousarray(pairs), rounded(exponential), rounded(inverse)
 
 
 @njit(inline="always")

@@ -11,7 +11,7 @@ import threading
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -183,8 +183,14 @@ def read_shard(path: Path, check: bool = True) -> Shard:
 
 def _next_mark(file: BinaryIO, at: int, size: int) -> int:
     """The first place after `at` where a record or the end may begin; `size` where there is none."""
-    rest = _read(file, at + 1, size)
-    return min((at + 1 + k for mark in (RECORD, END) if (k := rest.find(mark)) >= 0), default=size)
+    at += 1
+    while at < size:
+        window = _read(file, at, _WINDOW)
+        if places := [k for mark in (RECORD, END) if (k := window.find(mark)) >= 0]:
+            return at + min(places)
+        # A mark may lie across the end of the window.
+        at += max(1, len(window) - len(RECORD) + 1)
+    return size
 
 
 def _parse_shard_head(path: Path, data: bytes) -> ShardHead:
@@ -201,13 +207,20 @@ def _parse_shard_head(path: Path, data: bytes) -> ShardHead:
 
 def _record_at(file: BinaryIO, start: bytes, at: int, shard: int) -> Record:
     """The record at a place, of which `start` has been read; CorruptError where there is none."""
-    try:
-        return _parse_record(start, at, shard)
-    except CorruptError:
-        if len(start) < _WINDOW:
-            raise
-    # Its names may be longer than what was read.
-    return _parse_record(_read(file, at, _LONGEST_NAMES), at, shard)
+    needed = _record_bytes(start)
+    return _parse_record(start if needed <= len(start) else _read(file, at, needed), at, shard)
+
+
+def _record_bytes(start: bytes) -> int:
+    """Bytes of the record that begins so, without its stream; CorruptError where none does, or none is so long."""
+    file = io.BytesIO(start)
+    if file.read(len(RECORD)) != RECORD:
+        raise CorruptError("no record begins there")
+    take_varint(file), take_varint(file), take(file, 4)
+    names = take_varint(file)
+    if names > _LONGEST_NAMES:
+        raise CorruptError(f"a record claims {names:,} bytes of names")
+    return file.tell() + names + 4
 
 
 def _parse_record(data: bytes, at: int, shard: int) -> Record:
@@ -472,7 +485,7 @@ class Collection:
         """The image of a name, number or entry with its palette and metadata. Raises as `[]`."""
         entry = key if isinstance(key, Entry) else self.entry(key)
         found: Picture = _image_of(self._chunk(entry.stream, entry.name), entry.position, array=False)
-        return found
+        return replace(found, samples=found.samples.copy())  # the chunk is kept for the next image
 
     @property
     def names(self) -> list[str]:
@@ -562,15 +575,18 @@ class Collection:
         return low - 1
 
     def _first_name(self, file: BinaryIO, block: int) -> str:
-        if block in self._blocks:
-            return self._blocks[block][0][0]
+        if known := self._blocks.get(block):  # in one step: another thread may drop it meanwhile
+            return known[0][0]
         offset, first_bytes, _, _ = self._block_place(file, block)
         sealed = _read(file, offset, min(first_bytes, _PROBE))
         if first_bytes > _PROBE:
             sealed += _read(file, offset + _PROBE, first_bytes - _PROBE)
         if len(sealed) != first_bytes or crc32c(sealed[:-4]) != read_u32(sealed, first_bytes - 4):
             raise self._damaged_index()
-        return take_string(io.BytesIO(sealed)).decode()
+        try:
+            return take_string(io.BytesIO(sealed)).decode()
+        except (CorruptError, UnicodeDecodeError):
+            raise self._damaged_index() from None
 
     def _block_place(self, file: BinaryIO, block: int) -> tuple[int, int, int, int]:
         """Offset, bytes of the sealed first name, bytes and checksum of the body."""
@@ -603,8 +619,10 @@ class Collection:
         return found
 
     def _stream(self, file: BinaryIO, number: int) -> Stream:
+        if not 0 <= number < self._streams:
+            raise self._damaged_index()
         entry = _read(file, _INDEX_HEAD + _STREAM * number, _STREAM)
-        if not 0 <= number < self._streams or len(entry) < _STREAM:
+        if len(entry) < _STREAM:
             raise self._damaged_index()
         return Stream(read_u32(entry, 0), _read_u64(entry, 4), _read_u64(entry, 12), read_u32(entry, 20))
 

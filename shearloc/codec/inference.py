@@ -13,7 +13,7 @@ noise). With the divergence's own gradient they make a natural-gradient step:
 It codes nothing; the networks' passes are `models/vae.py`'s. Gradients are in nats per unit, in 2^-14.
 """
 
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from functools import cache
 
 import numpy as np
@@ -32,6 +32,7 @@ from ..models.vae import (
 )
 from ..models.vae_shape import BERNOULLI
 from .cdf import INVERSE_BITS, MEAN_STEPS, SCALE_HIGH, SCALE_LOW, SCALE_STEPS, SIGMOID_BITS, sigmoid_at, tables
+from .decimals import digits, rounded
 from .vae_cdf import UNIT_BITS, channel_mean, latent_tables, probability_of_one, scale_index, sigma_index
 
 GRADIENT_BITS = 14
@@ -98,11 +99,9 @@ def _signs(step: int, latents: int) -> NDArray[np.int64]:
 @cache
 def _width_slopes() -> NDArray[np.int64]:
     """d / (e^d - 1) in 2^-14 for d = 1 / scale, by scale index, correctly rounded; int64 [305]."""
-    with localcontext() as context:
-        context.prec = 30
+    with digits(30):
         widths = [(-Decimal(k) / SCALE_STEPS).exp() for k in range(SCALE_LOW, SCALE_HIGH + 1)]
-        slopes = [(1 << GRADIENT_BITS) * d / (d.exp() - 1) for d in widths]
-        return np.array([int(slope.to_integral_value()) for slope in slopes], np.int64)
+        return rounded((1 << GRADIENT_BITS) * d / (d.exp() - 1) for d in widths)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -7,11 +7,15 @@ do is not known here.
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
+from numpy.typing import NDArray
 
 from ..models.engines import processors
 
@@ -19,11 +23,26 @@ _CAN_YIELD = os.name == "posix"
 _CAN_PAUSE = platform.machine() in {"x86_64", "AMD64"}
 _PATIENCE = 2000
 """Looks before a thread begins to let others run."""
+_FOR_ALL = 1 << 62
+"""A count beyond every goal."""
 
 
 def most_parts() -> int:
     """Threads that may run side by side: 1 where a waiting thread could not let others run."""
     return processors() if _CAN_YIELD else 1
+
+
+@contextmanager
+def all_together(arrived: NDArray[np.int64]) -> Iterator[None]:
+    """For what starts or runs threads that `wait`: if it fails, none waits any more for one that will not come.
+
+    What the others still do is of no use then, but it ends.
+    """
+    try:
+        yield
+    except BaseException:
+        arrived[0] = _FOR_ALL
+        raise
 
 
 def _number_at(builder: Any, address: Any) -> Any:

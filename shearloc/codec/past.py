@@ -11,9 +11,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..errors import ShearlocError
 from ..models.local import LocalModel
 from ..models.memory import OUTSIDE_LEVEL, Memory, columns
 from .orders import step_rows
+
+MOST_BYTES = 1 << 30
+"""The largest ring. Shipped models need a third of it at most, but a small file may bring a model that wants more."""
 
 
 class Past(NamedTuple):
@@ -29,15 +33,22 @@ class Past(NamedTuple):
 
 
 def past(model: LocalModel, images: int, height: int, width: int, o: int) -> Past:
-    """A ring for images of one size that are coded with shear o, together or one after the other."""
+    """A ring for images of one size that are coded with shear o, together or one after the other. ShearlocError."""
     near = model.neighbours
     features = columns(model.layers)[-1]
     above, back = (int((-near @ np.array(step)).max(initial=0)) for step in ((1, 0), (o, 1)))
     # A row more than is seen or coded at a time, and a column: other threads may be one step further.
     rows, period = min(height, above + -(-width // o) + 1), back + 2
     places = 1 + images * rows * period if features else 1
+    check_room(places * features)
     levels = np.full((places, features), OUTSIDE_LEVEL, np.int8)
     return Past(levels, near, height, width, rows, period, o)
+
+
+def check_room(size: int) -> None:
+    """ShearlocError for a ring of so many bytes that is too large."""
+    if size > MOST_BYTES:
+        raise ShearlocError(f"the model would keep {size >> 20} MiB of earlier pixels, more than {MOST_BYTES >> 20}")
 
 
 def memory(ring: Past, pixels: int) -> Memory:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UnsupportedImageError
-from .picture import CHANNELS, DEPTHS, PALETTE, Chunk, Picture, Samples
+from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, PALETTE, Chunk, Picture, Samples
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -131,7 +131,8 @@ def _read(data: bytes) -> Picture:
         if kind == b"IDAT":
             body.append(content)
         elif kind == b"PLTE":
-            palette = _palette(content)
+            # Gray has none; like libpng, a reader ignores it there.
+            palette = None if colour in (GRAY, GRAY_ALPHA) else _palette(content)
         elif kind == b"tRNS":
             transparency = content
         elif kind in ANIMATION:
@@ -172,15 +173,15 @@ def _palette(content: bytes) -> NDArray[np.uint8]:
 def _samples(body: bytes, height: int, width: int, colour: int, depth: int, interlace: int) -> Samples:
     if interlace == 0:
         return decompress(body, height, width, colour, depth)
+    shapes = [(len(range(y, height, dy)), len(range(x, width, dx))) for y, dy, x, dx in _PASSES]
+    sizes = [rows * (1 + row_bytes(columns, colour, depth)) if columns else 0 for rows, columns in shapes]
+    raw, at = _inflate(body, sum(sizes)), 0
     shape = (height, width) if CHANNELS[colour] == 1 else (height, width, CHANNELS[colour])
     samples: Samples = np.zeros(shape, np.uint16 if depth == 16 else np.uint8)
-    passes = [samples[y::dy, x::dx] for y, dy, x, dx in _PASSES]
-    sizes = [part.shape[0] * (1 + row_bytes(part.shape[1], colour, depth)) if part.size else 0 for part in passes]
-    raw, at = _inflate(body, sum(sizes)), 0
-    for part, size in zip(passes, sizes, strict=True):
+    for (y, dy, x, dx), (rows, columns), size in zip(_PASSES, shapes, sizes, strict=True):
         if size:
-            height, width = part.shape[:2]
-            part[...] = unpack_rows(_unfiltered(raw[at : at + size], height, colour, depth), width, colour, depth)
+            packed = _unfiltered(raw[at : at + size], rows, colour, depth)
+            samples[y::dy, x::dx] = unpack_rows(packed, columns, colour, depth)
         at += size
     return samples
 

@@ -13,7 +13,7 @@ over bins. The posterior N(mean, sigma^2) gives them 28-bit frequencies:
 bits. A pixel's last channel is pushed first, so that its first is popped first.
 """
 
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from functools import cache
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ from .cdf import (
     mixture_cdf,
     mixture_search,
 )
+from .decimals import digits, rounded
 from .rans import EMPTY, KERNEL, pop_advance, pop_target
 
 Numbers = NDArray[np.float64]
@@ -87,17 +88,13 @@ class LatentTables(NamedTuple):
 @cache
 def latent_tables() -> LatentTables:
     """The tables, every entry correctly rounded from `decimal` except the edges, which are integer interpolations."""
-    with localcontext() as context:
-        context.prec = 40
+    with digits(40):
         density = 1 / (2 * Decimal("3.14159265358979323846264338327950288419716939937510")).sqrt()
         upper = [_phi(Decimal(k) / PHI_STEPS, density) for k in range(PHI_RANGE * PHI_STEPS + 1)]
         values = [1 - p for p in upper[:0:-1]] + upper
-        phi = np.array([int((p * _SCALE).to_integral_value()) for p in values], np.int64)
+        phi = rounded(p * _SCALE for p in values)
         logs = [Decimal(k) / SIGMA_STEPS for k in range(SIGMA_LOW, SIGMA_HIGH + 1)]
-        inverse, sigma = (
-            np.array([int(((sign * k).exp() * (1 << 16)).to_integral_value()) for k in logs], np.int64)
-            for sign in (-1, 1)
-        )
+        inverse, sigma = (rounded((sign * k).exp() * (1 << 16) for k in logs) for sign in (-1, 1))
     pairs = np.stack([phi, np.diff(phi, append=phi[-1])], 1)
     halves = _edges(phi, 2 * BINS)
     return LatentTables(halves, np.ascontiguousarray(halves[::2]), np.ascontiguousarray(pairs), inverse, sigma)

@@ -9,6 +9,7 @@ What a step's pixels are is `orders.py`'s business, what their symbols are that 
 that of `lanes.py`. Decoding without the shear, pixel by pixel or from gathered patches, is `gathered.py`.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ from . import lanes as stream
 from . import parallel
 from .cdf import tables
 from .orders import shear, step_count, step_rows, step_sizes
-from .past import Past, find_in_step, memory, past
+from .past import Past, check_room, find_in_step, memory, past
 from .symbols import intervals, pop
 
 Pixels = NDArray[np.uint8]
@@ -88,13 +89,15 @@ def _encode_in_batches(
         spaces.put(_Space(model, walk.past, engine, rows))
 
     def work(space: "_Space", n: int, part: slice) -> None:
-        sums, values, predictions = space.runner.run(n), space.values[:, :n], space.predictions[:, :n]
-        found = starts[:, part], freqs[:, part]
-        intervals(model.head, tables(), model.predictor, sums, values, predictions, *found)
-        spaces.put(space)
+        try:
+            sums, values, predictions = space.runner.run(n), space.values[:, :n], space.predictions[:, :n]
+            found = starts[:, part], freqs[:, part]
+            intervals(model.head, tables(), model.predictor, sums, values, predictions, *found)
+        finally:
+            spaces.put(space)
 
     done = t = 0
-    jobs: list[Future[None]] = []
+    jobs: deque[Future[None]] = deque()
     with engines.one_thread_each(engine, workers), ThreadPoolExecutor(workers) as pool:
         while t < walk.steps:
             space, stop = spaces.get(), t + (1 if alone else SPAN)
@@ -108,6 +111,8 @@ def _encode_in_batches(
             else:
                 work(space, n, slice(done, done + n))
             done += n
+            while jobs and jobs[0].done():
+                jobs.popleft().result()
             yield t
     for job in jobs:
         job.result()
@@ -205,10 +210,12 @@ def _on_threads(model: LocalModel, walk: "_Walk", lanes: int, do: Callable[..., 
 
             def chunk(part: int, begin: int = begin, end: int = end) -> None:
                 where = (begin, end, walk.o, walk.ring, walk.origin, walk.past)
-                do(model_arrays, spaces[part], where, (shares[part], shares[part + 1], parts), arrived)
+                with parallel.all_together(arrived):
+                    do(model_arrays, spaces[part], where, (shares[part], shares[part + 1], parts), arrived)
 
-            jobs = [pool.submit(chunk, part) for part in range(1, parts)]
-            chunk(0)
+            with parallel.all_together(arrived):
+                jobs = [pool.submit(chunk, part) for part in range(1, parts)]
+                chunk(0)
             for job in jobs:
                 job.result()
             yield end
@@ -299,6 +306,7 @@ class _Walk:
         columns = 1 << (back + 1).bit_length()
         self.origin = self._above = int(-model.offsets[:, 0].min())
         rows = self._above + min(height, self.tallest + (span + columns) // self.o + 2)
+        check_room(images * rows * 2 * columns * model.channels)
         self.ring = np.zeros((images, rows, 2 * columns, model.channels), np.uint8)
 
     def size(self, t: int) -> int:

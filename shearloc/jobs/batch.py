@@ -197,12 +197,22 @@ def decode_archive(job: Job, how: Decoding, existing: Existing, begin: Begin) ->
         write(job.target, buffer.getvalue())
     else:
         job.target.mkdir(parents=True, exist_ok=True)
-        digits = len(str(len(images) - 1))
-        for k, image in enumerate(images):
-            name = names[k] if names else f"{k:0{digits}}"
-            # A name comes from the file: nothing of it may lead out of the folder.
-            save(job.target / (Path(name.replace("\\", "/")).name + ".png"), picture_of(image))
+        for name, image in zip(_file_names(names, len(images)), images, strict=True):
+            save(job.target / f"{name}.png", picture_of(image))
     return f"{job.source} -> {job.target} {len(images):,} images, {time.perf_counter() - start:.1f} s"
+
+
+def _file_names(names: tuple[str, ...], count: int) -> list[str]:
+    """What to call an archive's images: the last part of each one's name, or numbers where these are no names of files.
+
+    Names come from the file: nothing of them may lead out of a folder, and no image may replace another.
+    """
+    last = [Path(name.replace("\\", "/")).name for name in names]
+    usable = all(name.isprintable() and name not in ("", "..") for name in last)
+    if last and usable and len({name.casefold() for name in last}) == count:
+        return last
+    digits = len(str(count - 1))
+    return [f"{k:0{digits}}" for k in range(count)]
 
 
 def message(error: Exception, job: Job) -> str:

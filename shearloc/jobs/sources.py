@@ -165,9 +165,12 @@ def _find_file(path: Path, name: str, found: Found) -> None:
         if kind == "tar":
             return _find_members(whole, name, stat.st_mtime_ns, found)
         for key, shape, itemsize in _arrays(path, kind):
-            if len(shape) not in (3, 4):
+            if len(shape) not in (3, 4) or not math.prod(shape):
                 found.left_out.append(f"{path}: {key}" if key else str(path))
                 continue
+            # Deflate and gzip make nothing more than 1,032 times as small.
+            if math.prod(shape) * itemsize > 1032 * stat.st_size:
+                raise ShearlocError(f"cut short: its head promises an array of {shape}")
             before = f"{name}{key}/" if key else name
             digits, size = len(str(shape[0] - 1)), math.prod(shape[1:]) * itemsize
             for k in range(shape[0]):
@@ -242,7 +245,7 @@ def _arrays(path: Path, kind: str) -> Iterator[tuple[str, tuple[int, ...], int]]
 
     if kind == "idx":
         with _open(str(path)) as file:
-            shape, _ = _idx_head(path, file)
+            shape, _ = _idx_head(file)
         yield "", shape, 1
         return
     try:
@@ -278,7 +281,7 @@ def _check_type(dtype: "np.dtype[Any]") -> None:
         raise UnsupportedImageError(f"the array is of {dtype}; pack uint8 or uint16")
 
 
-def _idx_head(path: Path, file: IO[bytes]) -> tuple[tuple[int, ...], int]:
+def _idx_head(file: IO[bytes]) -> tuple[tuple[int, ...], int]:
     """Shape of an IDX file's array, and where it begins."""
     head = file.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] != IDX_TYPE or not head[3]:
@@ -299,7 +302,7 @@ def _array(path: str, stamp: int, kind: str, key: str) -> "NDArray[Any]":
         with np.load(path, allow_pickle=False) as arrays:
             return cast("NDArray[Any]", arrays[key])
     with _open(path) as file:
-        shape, start = _idx_head(Path(path), file)
+        shape, start = _idx_head(file)
         if isinstance(file, gzip.GzipFile):
             data = np.frombuffer(file.read(math.prod(shape)), np.uint8)
         else:

@@ -1,7 +1,6 @@
 """What a local model sees of a pixel: causal neighbours as differences to a prediction.
 
-This is the model's input, in integers (DESIGN section 3, "predictor-relative context"). It is not an
-order of coding: that is `codec/orders.py`.
+This is the model's input, in integers. It is not an order of coding: that is `codec/orders.py`.
 
 A context is a list of offsets (dy, dx) to earlier pixels. There are two predictors:
 

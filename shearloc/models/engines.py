@@ -138,7 +138,15 @@ def choose(engine: str, samples: int) -> str:
     at_hand = sys.modules.get("torch") is not None or (
         samples >= LARGE and importlib.util.find_spec("torch") is not None
     )
-    return "torch" if at_hand and _torch_is_exact() else "numpy"
+    return "torch" if at_hand and _torch_works() else "numpy"
+
+
+def _torch_works() -> bool:
+    """Whether torch can be loaded, has the product, and computes it exactly: numpy does without it."""
+    try:
+        return _torch_is_exact()
+    except Exception:  # of a broken installation anything may come
+        return False
 
 
 def workers(engine: str, most: int) -> int:

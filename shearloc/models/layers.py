@@ -1,4 +1,4 @@
-"""Exact layers: int8 in, int8 weights, int32 accumulators, a rounding shift, saturation (DESIGN section 1).
+"""Exact layers: int8 in, int8 weights, int32 accumulators, a rounding shift, saturation.
 
 The engines (`engines.py`) differ in how they form the accumulators; the integers are the same.
 Hidden activations take 256 levels, stored minus 128 so that they fill an int8. A layer that ends a residual block adds

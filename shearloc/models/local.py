@@ -160,8 +160,11 @@ class LocalModel:
             raise ValueError("the offsets do not hold W, N and NW, or point to later pixels")
         if np.abs(self.offsets.astype(np.int64)).max() > MAX_OFFSET:
             raise ValueError(f"an offset is larger than {MAX_OFFSET}")
-        if not {(dy, dx) for dy, dx in self.neighbours.tolist()} <= seen - {(0, 0)}:
+        near = {(dy, dx) for dy, dx in self.neighbours.tolist()}
+        if not near <= seen - {(0, 0)}:
             raise ValueError("a neighbour is not in the context")
+        if len(near) < len(self.neighbours) or len(seen) < len(self.offsets):
+            raise ValueError("an offset or a neighbour is there twice")
         if self.layers[0].convolution or self.layers[-1].convolution:
             raise ValueError("the first layer is a convolution, or the last")
         if (sum(places) > len(places)) != (len(self.neighbours) > 0):

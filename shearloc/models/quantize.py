@@ -21,9 +21,6 @@ ACTIVATION_MAX = (ACTIVATION_LEVELS - 1) * ACTIVATION_STEP
 WEIGHT_MAX = 127
 """Largest magnitude of an int8 weight."""
 
-MULTIPLIER_BITS = 7
-"""A channel's weight scale is multiplier * 2^-shift with multiplier in [64, 127]."""
-
 ACCUMULATOR_BOUND = 1 << 24
 """No accumulator may leave [-2^24, 2^24]: float32 sums of integers are then exact in any order."""
 

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import objectives
+from .fitting import keep_freed_memory
 from .small_images import DATASETS, load_dataset
-from .train import keep_freed_memory
 from .vae_float import Block, Vae, divergence_bits
 from .vae_shape import SHAPES, VaeShape, latent_side
 

@@ -1,4 +1,4 @@
-"""The exact variational autoencoder: fixed point inside float64, the same integers on every machine (DESIGN section 1).
+"""The exact variational autoencoder: fixed point inside float64, the same integers on every machine.
 
 It maps pixels to posterior parameters and latents to likelihood parameters, and gradients back from the latter to the
 latents. It codes nothing and needs no torch. All numbers are integers held in float64:

@@ -6,6 +6,7 @@ import numpy as np
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes, ndarray_copy
 
+from ..codec.container import MAX_SAMPLES
 from ..errors import UnsupportedImageError
 from . import chunks
 
@@ -32,6 +33,8 @@ class Shearloc(Codec):
             raise UnsupportedImageError(
                 "shearloc stores little-endian chunks in C order: make the array so (order='C', dtype '<u2' or 'u1')"
             )
+        if chunk.size > MAX_SAMPLES:
+            raise UnsupportedImageError(f"a chunk of {chunk.size} samples: decoding allows {MAX_SAMPLES}")
         return chunks.encode(chunk, self.model, self.effort, self.channels)
 
     def decode(self, buf: Any, out: Any = None) -> Any:

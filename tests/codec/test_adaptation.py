@@ -47,8 +47,12 @@ def test_an_adjustment_moves_its_output_by_that_much() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_effort_7_is_smaller_and_comes_back(picture: Picture, channels: int) -> None:
+def test_effort_7_is_smaller_and_comes_back(picture: Picture, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Already where an update sees an eighth of the pixels that it otherwise sees."""
     pytest.importorskip("torch")
+    from shearloc.models import adapt
+
+    monkeypatch.setattr(adapt, "BATCH", 1024)
     image = picture(120, 150, channels)
     plain, adapted = shearloc.encode(image), shearloc.encode(image, effort=7)
     assert len(adapted) < len(plain)

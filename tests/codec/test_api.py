@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import shearloc
 from shearloc.codec import api, container, crc32c, planes, png
 from shearloc.codec import parts as parts_
-from shearloc.codec.container import LOCAL, RAW, WEBP, Header, Part
+from shearloc.codec.container import RAW, WEBP, Header, Part
 from shearloc.codec.fields import varint
 from shearloc.codec.picture import GRAY, PALETTE, RGB, Picture, from_array
 
@@ -94,9 +94,21 @@ def test_noise_is_stored_raw(channels: int) -> None:
 
 
 def test_files(tmp_path: Path, picture: Pixels) -> None:
-    image = picture(12, 10, 3)
-    shearloc.write(tmp_path / "a.shl", image, model="photo", effort=7)
-    assert np.array_equal(shearloc.read(tmp_path / "a.shl"), image)
+    """Every option is handed on; a refused one leaves no file."""
+    image, path = picture(12, 10, 3), tmp_path / "a.shl"
+    for options in ({"effort": 0}, {"model": "none"}, {"engine": "abacus"}):
+        with pytest.raises(ValueError, match="effort|none|engine"):
+            shearloc.write(path, image, **options)
+    assert not list(tmp_path.iterdir())
+    for options in ({}, {"model": "photo"}, {"model": "photo", "effort": 2, "engine": "numpy", "embed": True}):
+        shearloc.write(path, image, **options)
+        assert path.read_bytes() == shearloc.encode(image, **options)
+        assert np.array_equal(shearloc.read(path), image)
+    assert shearloc.info(path.read_bytes()).embedded_weights
+    with pytest.raises(ValueError, match="engine"):
+        shearloc.read(path, engine="abacus")
+    with pytest.raises(shearloc.UnsupportedImageError, match="max_samples"):
+        shearloc.read(path, max_samples=image.size - 1)
     with pytest.raises(FileNotFoundError):
         shearloc.read(tmp_path / "none.shl")
 
@@ -107,6 +119,7 @@ def test_progress_is_told(coded: tuple[NDArray[np.uint8], bytes]) -> None:
         told: list[tuple[int, int]] = []
         run(lambda done, total, told=told: told.append((done, total)))
         assert told and all(0 <= done <= total for done, total in told)
+        assert told == sorted(told) and told[-1][0] == told[-1][1]
 
 
 @pytest.mark.parametrize(
@@ -419,10 +432,11 @@ def test_metadata_and_strip(picture: Pixels) -> None:
 def test_progress_of_several_parts_is_one(picture: Pixels) -> None:
     told: list[float] = []
     file = api.encode_picture(from_array(picture(40, 40, 4)), progress=lambda done, total: told.append(done / total))
-    assert told == sorted(told) and told[-1] <= 1
+    assert [part.method for part in shearloc.info(file).parts] == ["local", "local"]
+    assert told == sorted(told) and told[-1] == 1
     told.clear()
     api.decode_picture(file, progress=lambda done, total: told.append(done / total))
-    assert told == sorted(told) and told[-1] <= 1
+    assert told == sorted(told) and told[-1] == 1 and 0.75 in told
 
 
 def test_real_pictures_come_back(tmp_path: Path) -> None:
@@ -463,4 +477,3 @@ def test_constants_agree_with_the_command_line() -> None:
     from shearloc.cli import app
 
     assert get_args(get_args(app.Engine)[0]) == api.ENGINES
-    assert LOCAL in range(len(container.METHODS))

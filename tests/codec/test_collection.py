@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -40,9 +40,21 @@ def test_differences_come_back(values: list[int]) -> None:
 
 
 @given(st.binary(max_size=60), st.integers(0, 9))
-def test_any_bytes_are_names_or_refused(packed: bytes, count: int) -> None:
+def test_bytes_that_are_no_zlib_stream_are_refused(packed: bytes, count: int) -> None:
     with pytest.raises(CorruptError):
         collection._unpack_names(packed, count)
+
+
+@given(st.binary(max_size=60), st.integers(0, 9))
+@example(b"\0\1a", 1)
+@example(b"\0\1\1\1ab", 2)
+def test_any_deflated_bytes_are_names_or_refused(content: bytes, count: int) -> None:
+    try:
+        names = collection._unpack_names(zlib.compress(content), count)
+    except CorruptError:
+        return
+    assert len(names) == count
+    assert collection._unpack_names(collection._pack_names(names), count) == names
 
 
 def test_a_bomb_of_names_is_refused() -> None:
@@ -324,7 +336,11 @@ def test_pickled_forked_and_from_threads(many: tuple[Path, NDArray[np.uint8]]) -
     if hasattr(os, "fork"):
         child = os.fork()
         if not child:
-            os._exit(0 if np.array_equal(first[77], images[77]) else 1)
+            code = 1
+            try:
+                code = 0 if np.array_equal(first[77], images[77]) else 1
+            finally:
+                os._exit(code)  # whatever was raised: the child must not go on as a second pytest
         assert os.waitpid(child, 0)[1] == 0
 
 
@@ -333,3 +349,63 @@ def test_no_collection_is_told(tmp_path: Path) -> None:
         shearloc.Collection(tmp_path)
     with pytest.raises(FileNotFoundError):
         shearloc.Collection(tmp_path / "missing")
+
+
+def test_a_mark_is_found_across_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against `bytes.find`, with marks that lie across the ends of what is read at a time."""
+    monkeypatch.setattr(collection, "_WINDOW", 16)
+    draw = random.Random(0)
+    for _ in range(200):
+        data = bytearray(draw.choices(collection.RECORD + b"\0", k=draw.randrange(1, 70)))
+        for mark in draw.choices([collection.RECORD, collection.END], k=draw.randrange(3)):
+            place = draw.randrange(len(data) + 1)
+            data[place:place] = mark
+        at = draw.randrange(len(data))
+        found = [k for mark in (collection.RECORD, collection.END) if (k := data.find(mark, at + 1)) >= 0]
+        assert collection._next_mark(io.BytesIO(data), at, len(data)) == min(found, default=len(data))
+
+
+def test_a_false_mark_costs_no_more_than_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that only begin like records are not read again and again to the end of the file."""
+    data = collection.RECORD * 3000
+    file = Counting(io.BytesIO(data))
+    Counting.total = 0
+    for at in range(0, 400, len(collection.RECORD)):
+        with pytest.raises(CorruptError):
+            collection._record_at(file, data[at : at + collection._WINDOW], at, 0)  # type: ignore[arg-type]
+    assert Counting.total <= 100 * collection._WINDOW
+
+
+def test_an_index_of_bad_names_or_streams_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = write_index(tmp_path, [Record(Stream(0, 37, 9, 1), ("a", "b"))])
+    with open(images._index, "rb") as file:
+        for number in (-2, 1):
+            with pytest.raises(CorruptError, match="index is damaged"):
+                images._stream(file, number)
+        monkeypatch.setattr(collection, "crc32c", lambda data: 0)
+        monkeypatch.setattr(collection, "read_u32", lambda data, at: 0)
+        monkeypatch.setattr(images, "_block_place", lambda file, block: (0, 7, 0, 0))
+        for first in (b"\2\xff\xfe\0\0\0\0", b"\x09ab\0\0\0\0"):
+            monkeypatch.setattr(collection, "_read", lambda file, at, size, first=first: first)
+            with pytest.raises(CorruptError, match="index is damaged"):
+                images._first_name(file, 0)
+
+
+def test_a_picture_is_the_callers_own(many: tuple[Path, NDArray[np.uint8]]) -> None:
+    folder, images = many
+    some = Collection(folder)
+    some.picture(7).samples[...] = 0
+    assert np.array_equal(some[7], images[7]) and np.array_equal(some.picture(7).samples, images[7])
+
+
+def test_a_block_may_go_while_its_first_name_is_read(tmp_path: Path) -> None:
+    """Another thread drops it between the question and the answer."""
+    images = write_index(tmp_path, [Record(Stream(0, 37, 9, 1), ("a", "b"))])
+
+    class Forgetful(dict[int, object]):
+        def __contains__(self, key: object) -> bool:
+            return True
+
+    images._blocks = Forgetful()  # type: ignore[assignment]
+    with collection._open(images._index) as file:
+        assert images._first_name(file, 0) == "a"

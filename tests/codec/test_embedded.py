@@ -5,13 +5,14 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import shearloc
-from shearloc.codec import archive, chunks, container
+from shearloc.codec import archive, chunks, container, parts
 from shearloc.errors import CorruptError, FormatError, ShearlocError, UnknownModelError
 from shearloc.models import local, vae, zoo
 from shearloc.models.local import LocalModel
@@ -53,23 +54,35 @@ def test_without_it_nothing_changes(own: Path, picture: Pixels) -> None:
     assert bare == shearloc.encode(picture(9, 12, 3), model=str(own))
 
 
-def test_every_model_that_is_used(own: Path, tiny_model: Locals, picture: Pixels, tmp_path: Path) -> None:
-    """Alpha finds its own way, here by another model; `photo` and `gray` are not looked for when it is decoded."""
-    image = np.dstack([picture(90, 70, 3), picture(70, 90, 1).T])
+def test_every_model_that_is_used(own: Path, picture: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alpha finds its own way, here made to be another model's; neither is looked for when the file is decoded."""
+    image = np.dstack([picture(9, 12, 3), picture(12, 9, 1).T])
+
+    def by_gray(planes: NDArray[np.uint8], *rest: Any) -> parts.Coded:
+        return parts._by_model(planes, "gray", rest[-1])
+
+    monkeypatch.setattr(parts, "_smallest", by_gray)
     data = shearloc.encode(image, model=str(own), embed=True)
+    assert [part.model for part in shearloc.info(data).parts] == ["my own", "gray"]
     header, _ = container.unpack(data)
-    assert len(chunks.weights_in(header.chunks)) == sum(part.method == container.LOCAL for part in header.parts)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zoo, "WEIGHTS", tmp_path / "none")
-        assert np.array_equal(shearloc.decode(data), image)
+    assert chunks.weights_in(header.chunks) == [own.read_bytes(), zoo.weights("gray", "local")]
+    twice = shearloc.encode(image[:, :, 2:], model="gray", embed=True)
+    assert [part.model for part in shearloc.info(twice).parts] == ["gray", "gray"]
+    assert chunks.weights_in(container.unpack(twice)[0].chunks) == [zoo.weights("gray", "local")]
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path / "none")
+    assert np.array_equal(shearloc.decode(data), image)
+    assert np.array_equal(shearloc.decode(twice), image[:, :, 2:])
 
 
-def test_weights_count_as_bytes(picture: Pixels) -> None:
-    """With "auto" a small image is not worth a model."""
+def test_weights_count_as_bytes(own: Path, picture: Pixels) -> None:
+    """A small image is not worth a model with "auto", nor is a small alpha with any."""
     image = picture(60, 60, 3)
     assert shearloc.info(shearloc.encode(image)).method == "local"
     about = shearloc.info(shearloc.encode(image, embed=True))
     assert (about.method, about.embedded_weights) == ("webp", None)
+    about = shearloc.info(shearloc.encode(np.dstack([image, picture(60, 60, 1).T]), model=str(own), embed=True))
+    assert [part.method for part in about.parts] == ["local", "webp"]
+    assert about.embedded_weights == own.stat().st_size
 
 
 def test_metadata_beside_weights(own: Path, picture: Pixels) -> None:

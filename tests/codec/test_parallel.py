@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numba import njit
 
-from shearloc.codec.parallel import most_parts, wait
+from shearloc.codec import parallel
+from shearloc.codec.parallel import wait
 
 
 @njit(nogil=True)
@@ -33,5 +34,9 @@ def test_all_meet_at_every_step(parts: int) -> None:
     assert arrived[0] == 2 * parts * steps
 
 
-def test_parts_fit_the_machine() -> None:
-    assert most_parts() >= 1
+@pytest.mark.parametrize(("can_yield", "expected"), [(True, 7), (False, 1)])
+def test_parts_fit_the_machine(monkeypatch: pytest.MonkeyPatch, can_yield: bool, expected: int) -> None:
+    """A waiting thread that cannot let others run would keep them from it."""
+    monkeypatch.setattr(parallel, "processors", lambda: 7)
+    monkeypatch.setattr(parallel, "_CAN_YIELD", can_yield)
+    assert parallel.most_parts() == expected

@@ -12,44 +12,10 @@ from numpy.typing import NDArray
 from shearloc.codec.range_coder import Decoder, Encoder, encode, to_bytes
 from shearloc.errors import CorruptError
 
+from .drawn import PINNED_CDF, PINNED_SYMBOLS
+
 SEEDS = st.integers(0, 2**32 - 1)
 COUNTS = st.integers(0, 300)
-
-PINNED_CDF = [0, 5, 12, 13, 16]
-PINNED_SYMBOLS = [
-    3,
-    1,
-    4,
-    1,
-    5,
-    9,
-    2,
-    6,
-    5,
-    3,
-    5,
-    8,
-    9,
-    7,
-    9,
-    3,
-    2,
-    3,
-    8,
-    4,
-    6,
-    2,
-    6,
-    4,
-    3,
-    3,
-    8,
-    3,
-    2,
-    7,
-    9,
-    5,
-] * 2
 
 
 @st.composite

@@ -4,12 +4,18 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from typer.testing import CliRunner
 
+from shearloc.errors import ShearlocError
+from shearloc.evaluate import archives
+from shearloc.evaluate.__main__ import app
 from shearloc.evaluate.archives import measure, negative_elbo_bits
 from shearloc.models.vae import VaeModel
 
@@ -36,11 +42,37 @@ def test_the_elbo_does_not_depend_on_the_sample(
     assert one != two and one == pytest.approx(two, rel=0.08)
 
 
+def test_the_archives_command(tmp_path: Path, write_idx: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a few small digits by the model that is shipped; what is not exact is written down, and refused."""
+    draw = np.random.default_rng(0)
+    digits = np.zeros((7, 28, 28), np.uint8)
+    digits[:, 6:22, 11:16] = draw.integers(150, 256, (7, 16, 5))
+    (tmp_path / "mnist").mkdir()
+    for file in ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz"):
+        write_idx(tmp_path / "mnist" / file, digits)
+    command = ["archives", "mnist", "--data", str(tmp_path), "--count", "6", "--rounds", "1", "--steps", "0"]
+    command += ["--json", str(tmp_path / "a.json")]
+    done = CliRunner().invoke(app, [*command, "--steps", "1"])
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert (found["dataset"], found["model"], found["weights"], found["images"]) == ("mnist", "vae-mnist", "zoo", 6)
+    assert [(row["steps"], row["images"], row["exact"]) for row in found["rows"]] == [(0, 6, True), (1, 6, True)]
+    assert "mnist, 6 test images" in done.output
+    assert all(f"{row['net']:.4f}" in done.output for row in found["rows"])
+
+    def lossy(*arguments: Any) -> archives.ArchiveRow:
+        return replace(measure(*arguments), exact=False)
+
+    monkeypatch.setattr(archives, "measure", lossy)
+    refused = CliRunner().invoke(app, command)
+    assert isinstance(refused.exception, ShearlocError) and "not every archive" in str(refused.exception)
+    assert [row["exact"] for row in json.loads((tmp_path / "a.json").read_text())["rows"]] == [False]
+
+
 @pytest.mark.slow
 @pytest.mark.data
 def test_chapter_4_quick(tmp_path: Path, data_folder: Path) -> None:
     pytest.importorskip("torch")
-    pytest.importorskip("matplotlib")
     command = [sys.executable, "-m", "shearloc.evaluate", "chapter4", "--quick", "--dataset", "mnist-binary"]
     arguments = ["--data", str(data_folder), "--out", str(tmp_path / "runs"), "--json", str(tmp_path / "r.json")]
     done = subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)

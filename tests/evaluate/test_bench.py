@@ -21,6 +21,7 @@ from shearloc.evaluate.bench import Other, Ours, Result, Row
 from shearloc.models import zoo
 
 Picture = Callable[..., NDArray[np.uint8]]
+Command = Callable[..., Any]
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -44,7 +45,6 @@ def measured(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, Any], str]:
     """What the command prints, its JSON and its plot, of two models' files and PNG's in two rounds."""
-    pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
     out = tmp_path_factory.mktemp("out")
     models = (
         "--model",
@@ -127,9 +127,15 @@ def test_plot_names_everyone(measured: Any) -> None:
         (("a.png", "--plot", "EMPTY/a.gif"), "a .png or an .svg"),
     ],
 )
-def test_refusals_are_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    done = run(*(argument.replace("EMPTY", str(tmp_path)) for argument in arguments))
-    assert done.returncode == 1 and done.stderr.count("\n") == 1 and message in done.stderr
+def test_refusals_are_one_line(tmp_path: Path, command: Command, arguments: tuple[str, ...], message: str) -> None:
+    done = command("bench", *(argument.replace("EMPTY", str(tmp_path)) for argument in arguments))
+    assert (done.code, done.out, len(done.err)) == (1, [], 1) and message in done.err[0]
+
+
+def test_a_refusal_of_a_process_of_its_own() -> None:
+    done = run("a.png", "--peer", "jpeg 1990")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1 and "no codec 'jpeg 1990' is installed" in done.stderr
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -199,7 +205,6 @@ def test_a_peers_own_error_is_a_line() -> None:
 
 
 def test_lossy_is_marked_in_the_plot(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib")
     plots.rate_against_speed([make_row(a=(10, 5, False, 1.0)), Row("nothing", False)], tmp_path / "a.svg")
     svg = (tmp_path / "a.svg").read_text()
     assert "a 5 (not lossless)" in svg and "nothing" not in svg

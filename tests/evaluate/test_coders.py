@@ -1,6 +1,10 @@
 """The comparison of entropy coders: same symbols and tables for all, rates near the tables' own."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +38,29 @@ def test_what_loses_symbols_is_seen(case: coders.Case) -> None:
     liar = coders.Coder(lambda case: np.zeros(1, np.uint32), lambda words, case: np.zeros(3000, np.int32))
     (row,) = coders.measure([case], {"liar": liar}, 1, lambda: None)
     assert not row.exact
+
+
+def test_the_command(tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """`shearloc bench --coder`: a table of each case, with all who can code it; wrong symbols are refused after it."""
+    cases = [coders.make_case(1000, 1), coders.make_case(1000, 1000)]
+    monkeypatch.setattr(coders, "cases", lambda: cases)
+    monkeypatch.setattr(coders, "ROUNDS", 2)
+    done = command("bench", "--coder", "--json", "a.json")
+    missing = ", ".join(coders.missing_coders())
+    assert (done.code, done.err) == (0, [f"shearloc: not installed, so not measured: {missing}"] if missing else [])
+    found = json.loads((tmp_path / "a.json").read_text())
+    able = [(case.name, name) for case in cases for name, coder in coders.coders().items() if coder.codes(case)]
+    assert [(row["case"], row["coder"]) for row in found["rows"]] == able and found["rounds"] == 2
+    told = [line for line in done.out if line.startswith(tuple(name for _, name in able))]
+    assert len(told) == len(able)
+    for row, line in zip(found["rows"], told, strict=True):
+        assert line.startswith(row["coder"]) and line.endswith(f"{row['bits_per_symbol']:.5f}")
+    for case in cases:
+        assert any(line.startswith(f"{case.name}, {coders.entropy(case):.5f} bits each") for line in done.out)
+    monkeypatch.setattr(coders, "_range_decode", lambda words, case: np.zeros_like(case.symbols))
+    wrong = command("bench", "--coder")
+    assert wrong.code == 1 and wrong.err[-1] == "shearloc: a coder did not give the symbols back"
+    assert wrong.out[0] == done.out[0]
 
 
 def test_adapter_for_craystack(case: coders.Case, monkeypatch: pytest.MonkeyPatch) -> None:

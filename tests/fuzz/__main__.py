@@ -42,7 +42,9 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.fuzz", description=DESCRIPTION)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long (default: %(default)s)")
+    extent = parser.add_mutually_exclusive_group()
+    extent.add_argument("--seconds", type=float, default=60.0, help="how long (default: %(default)s)")
+    extent.add_argument("--cases", type=int, metavar="N", help="so many cases instead")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers; same seed, same cases")
     parser.add_argument("--first", type=int, default=0, help="number of the first case, to repeat a finding")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
@@ -56,10 +58,11 @@ def _options() -> argparse.Namespace:
 
 
 def _cases(files: list[Seed], first: int, options: argparse.Namespace) -> Iterator[tuple[int, Case]]:
-    """Every `jobs`-th case, numbered, until the time is over; it counts from the first one on."""
+    """Every `jobs`-th case, numbered: so many, or until the time is over, which counts from the first one on."""
     deadline = time.monotonic() + options.seconds
+    end = None if options.cases is None else options.first + options.cases
     number = options.first + first
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline if end is None else number < end:
         yield number, case(files, Random(f"{options.seed} {number}"))
         number += options.jobs
 

@@ -1,14 +1,18 @@
 """Makes golden files that do not exist yet: `python -m tests.golden.make` in the repository's root.
 
+With `--check` it lists them and writes nothing.
+
 What exists is neither overwritten nor removed: files of a released version stay for ever. To pin something new, add it
 to `local_models`, `vae_models`, `pictures` or `archives` below under a new name and run this once.
 The models are random but sound, small, and biased to predict about as well as the median edge detector alone.
 """
 
+import argparse
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -337,28 +341,36 @@ def digest(head: bytes, samples: NDArray[Any]) -> str:
     return hashlib.sha256(head + samples.astype(samples.dtype.newbyteorder("<")).tobytes()).hexdigest()
 
 
-def main() -> None:
-    """Write what is missing, and say so."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write what is missing, and say so. With `--check` only say so: nothing is written, and 1 is returned."""
+    parser = argparse.ArgumentParser(prog="python -m tests.golden.make", description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="list what is missing and write nothing; exit code 1 then")
+    check = parser.parse_args(arguments).check
+    models = {MODELS / f"{name}.safetensors": model for name, model in (local_models() | vae_models()).items()}
+    models = {path: model for path, model in models.items() if not path.exists()}
+    index = json.loads(INDEX.read_text()) if INDEX.exists() else {}
+    files = {HERE / f"{name}.shl": make for name, make in (pictures() | archives()).items()}
+    files = {path: make for path, make in files.items() if not path.exists() and path.name not in index}
+    if check:
+        for path in (*models, *files):
+            print(path.relative_to(HERE))
+        return int(bool(models or files))
     MODELS.mkdir(exist_ok=True)
-    for name, model in (local_models() | vae_models()).items():
-        path = MODELS / f"{name}.safetensors"
-        if not path.exists():
-            model.save(path)
-            print(path.relative_to(HERE), path.stat().st_size)
+    for path, model in models.items():
+        model.save(path)
+        print(path.relative_to(HERE), path.stat().st_size)
     os.environ["SHEARLOC_MODELS"] = str(MODELS)
     # So that nothing depends on a model that will be trained again.
     parts.DEFAULT_MODELS.update({1: "golden-gray", 3: "golden-rgb"})
-    index = json.loads(INDEX.read_text()) if INDEX.exists() else {}
-    for name, make in (pictures() | archives()).items():
-        path = HERE / f"{name}.shl"
-        if path.exists() or path.name in index:
-            continue
+    for path, make in files.items():
         data = make()
         path.write_bytes(data)
         index[path.name] = {"file": hashlib.sha256(data).hexdigest(), "holds": contents(data, engine="numpy")}
         print(path.name, len(data))
-    INDEX.write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
+    if files:
+        INDEX.write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

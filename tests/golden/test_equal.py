@@ -2,7 +2,6 @@
 
 import importlib.util
 from collections.abc import Iterator
-from itertools import product
 
 import numpy as np
 import pytest
@@ -17,7 +16,12 @@ from shearloc.models import engines
 from . import make
 
 ENGINES = ["numpy", "numba", *(["torch"] if importlib.util.find_spec("torch") else [])]
-THREADS, BATCHES = (1, 2), (5, 8192)
+ENCODERS = {"numpy": [(1, 5), (1, 8192)], "numba": [(1, 8192), (2, 8192)], "torch": [(1, 5), (2, 5), (1, 8192)]}
+"""Threads and pixels of a batch with which a local model encodes in different ways. The engine numba has no batches;
+numpy's products have threads of their own, which nothing here sets; torch's batches go to threads if there are several.
+"""
+THREADS = {"numpy": [1], "numba": [1, 2], "torch": [1]}
+"""Numbers of threads with which a local model's sheared files are decoded in different ways."""
 MODELS = {
     1: ("golden-gray", "golden-nelloc-gray"),
     3: ("golden-rgb", "golden-nelloc", "golden-level", "golden-fine", "golden-convolution"),
@@ -40,13 +44,26 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
             torch.set_num_threads(before)
 
 
-def ways(patch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Every engine with every number of threads and size of batch."""
-    for engine, threads, batch in product(ENGINES, THREADS, BATCHES):
-        for module in (engines, parallel):
-            patch.setattr(module, "processors", lambda threads=threads: threads)
-        patch.setattr(wavefront, "BATCH", batch)
-        yield engine
+def use(patch: pytest.MonkeyPatch, threads: int, batch: int = 8192) -> None:
+    for module in (engines, parallel):
+        patch.setattr(module, "processors", lambda: threads)
+    patch.setattr(wavefront, "BATCH", batch)
+
+
+def encoders(patch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The engine of every way in which a local model encodes, which is set up."""
+    for engine in ENGINES:
+        for threads, batch in ENCODERS[engine]:
+            use(patch, threads, batch)
+            yield engine
+
+
+def decoders(patch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The same for decoding what is sheared."""
+    for engine in ENGINES:
+        for threads in THREADS[engine]:
+            use(patch, threads)
+            yield engine
 
 
 @st.composite
@@ -62,28 +79,43 @@ def images(draw: st.DrawFn) -> NDArray[np.uint8]:
 @settings(max_examples=200)
 @given(image=images(), which=st.integers(0, 4), lane_count=st.integers(1, 3))
 def test_pictures(patch: pytest.MonkeyPatch, image: NDArray[np.uint8], which: int, lane_count: int) -> None:
+    """Parallel files are sheared ones; sequential ones come of the same frequencies, and no thread helps to decode."""
     kinds = MODELS[3 if image.ndim == 3 else 1]
     model = kinds[which % len(kinds)]
     patch.setattr(lanes, "lane_count", lambda rows, samples: min(rows, lane_count))
-    files: dict[str, set[bytes]] = {"sheared": set(), "parallel": set(), "sequential": set()}
-    for engine in ways(patch):
-        for order, found in files.items():
-            found.add(shearloc.encode(image, model=model, engine=engine, order=order))
-    assert files["sheared"] == files["parallel"] and all(len(found) == 1 for found in files.values())
-    for engine in ways(patch):
-        for written, order in [("sheared", "sheared"), ("sheared", "parallel"), ("sequential", "sequential")]:
-            (data,) = files[written]
-            assert np.array_equal(shearloc.decode(data, engine=engine, order=order), image)
+    found = {shearloc.encode(image, model=model, engine=engine) for engine in encoders(patch)}
+    found.add(shearloc.encode(image, model=model, engine="numpy", order="parallel"))
+    (sheared,) = found
+    (sequential,) = {shearloc.encode(image, model=model, engine=engine, order="sequential") for engine in ENGINES}
+    for engine in decoders(patch):
+        assert np.array_equal(shearloc.decode(sheared, engine=engine), image)
+    for engine in ENGINES:
+        assert np.array_equal(shearloc.decode(sheared, engine=engine, order="parallel"), image)
+        assert np.array_equal(shearloc.decode(sequential, engine=engine), image)
 
 
 @settings(max_examples=5)
-@given(st.integers(0, 10**6), st.integers(1, 9), st.sampled_from([0, 2]))
-@pytest.mark.parametrize("model", ["golden-gray", "golden-bernoulli", "golden-blocks", "golden-logistic"])
-def test_archives(patch: pytest.MonkeyPatch, model: str, seed: int, count: int, steps: int) -> None:
-    side = 6 if model == "golden-logistic" else 8
-    binary = model in ("golden-bernoulli", "golden-blocks")
-    pixels = np.random.default_rng(seed).integers(0, 2 if binary else 256, (count, side, side, 1), np.uint8)
-    files = {archive._encode_with(pixels, None, model, steps, engine) for engine in ways(patch)}
-    (data,) = files
-    for engine in ways(patch):
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 9))
+def test_archives_of_a_local_model(patch: pytest.MonkeyPatch, seed: int, count: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 1), np.uint8)
+    (data,) = {archive._encode_with(pixels, None, "golden-gray", engine=engine) for engine in encoders(patch)}
+    for engine in decoders(patch):
         assert np.array_equal(archive.decode_images(data, engine=engine)[0], pixels[..., 0])
+
+
+@settings(max_examples=5)
+@given(seed=st.integers(0, 10**6), count=st.integers(1, 9), steps=st.sampled_from([0, 2]))
+@pytest.mark.parametrize("model", ["golden-bernoulli", "golden-blocks", "golden-logistic"])
+def test_archives_of_an_autoencoder(patch: pytest.MonkeyPatch, model: str, seed: int, count: int, steps: int) -> None:
+    """Threads take a chunk each, here of few images."""
+    side, levels = (6, 256) if model == "golden-logistic" else (8, 2)
+    pixels = np.random.default_rng(seed).integers(0, levels, (count, side, side, 1), np.uint8)
+    found = set()
+    for threads in (1, 2):
+        use(patch, threads)
+        found |= {archive._encode_with(pixels, None, model, steps, one, chunk_samples=256) for one in ENGINES}
+    (data,) = found
+    for threads in (1, 2):
+        use(patch, threads)
+        for engine in ENGINES:
+            assert np.array_equal(archive.decode_images(data, engine=engine)[0], pixels[..., 0])

@@ -1,21 +1,26 @@
 """Golden files decode, with every engine and number of threads, to what they held when they were made."""
 
 import hashlib
+import io
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from shearloc.codec import api, archive, container, parallel
+from shearloc.codec import archive, chunks, container, parallel, parts
+from shearloc.codec.fields import take_varint
 from shearloc.codec.picture import DEPTHS
-from shearloc.models import engines
+from shearloc.models import engines, local
 
 from . import make
 
 INDEX = json.loads(make.INDEX.read_text())
 NAMES = sorted(INDEX)
+ENGINES = ("numpy", "numba", "torch")
 
 
 @pytest.fixture(autouse=True)
@@ -23,16 +28,48 @@ def golden_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHEARLOC_MODELS", str(make.MODELS))
 
 
-@pytest.fixture(params=[1, 2])
-def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """As many processors, as far as the codec knows."""
-    for module in (engines, parallel):
-        monkeypatch.setattr(module, "processors", lambda: request.param)
-    return int(request.param)
-
-
 def data(name: str) -> bytes:
     return (make.HERE / name).read_bytes()
+
+
+PICTURES = {name: container.unpack_header(data(name))[0] for name in NAMES if not archive.is_archive(data(name))}
+ARCHIVES = {name: archive.read_header(data(name))[0] for name in NAMES if name not in PICTURES}
+
+
+def ways(name: str) -> Iterator[tuple[str, int]]:
+    """Engine and number of processors of every decoding of a file that runs other code than those before it.
+
+    Engines differ where there is a model. Processors share the lanes of a sheared payload with the engine numba, and
+    the chunks of an archive that is not by a local model.
+    """
+    if name in PICTURES:
+        by_model = [part for part in PICTURES[name].parts if part.method == container.LOCAL]
+        lanes, shared_chunks = max((part.lanes for part in by_model if part.order == container.SHEARED), default=0), 0
+    else:
+        header, start = archive.read_header(data(name))
+        by_model = header.method != container.RAW
+        if header.method == container.LOCAL:  # the first chunk's lanes come after a checksum
+            lanes, shared_chunks = take_varint(io.BytesIO(data(name)[start + 4 :])), 0
+        else:
+            lanes, shared_chunks = 0, len(header.sizes)
+    for engine in ENGINES if by_model else ENGINES[:1]:
+        yield engine, 1
+        if shared_chunks > 1 or (engine == "numba" and lanes > 1):
+            yield engine, 2
+
+
+WAYS = [(name, *way) for name in NAMES for way in ways(name)]
+GATHERED = [
+    name
+    for name, header in PICTURES.items()
+    if {part.order for part in header.parts if part.method == container.LOCAL} == {container.SHEARED}
+]
+EMBEDDED = [
+    name
+    for name, weights in [(name, header.chunks) for name, header in PICTURES.items()]
+    + [(name, header.weights) for name, header in ARCHIVES.items()]
+    if chunks.weights_in(weights)
+]
 
 
 def test_all_are_there_and_untouched() -> None:
@@ -43,22 +80,22 @@ def test_all_are_there_and_untouched() -> None:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("engine", ["numpy", "numba", "torch"])
-@pytest.mark.parametrize("name", NAMES)
-def test_decodes(name: str, engine: str, threads: int) -> None:
+@pytest.mark.parametrize(("name", "engine", "threads"), WAYS)
+def test_decodes(name: str, engine: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if engine == "torch":
         pytest.importorskip("torch")
+    for module in (engines, parallel):
+        monkeypatch.setattr(module, "processors", lambda: threads)
     assert make.contents(data(name), engine=engine) == INDEX[name]["holds"]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not archive.is_archive(data(name))])
+@pytest.mark.parametrize("name", GATHERED)
 def test_decodes_in_parallel_order(name: str) -> None:
     """Gathered patches: the other decoder of sheared files."""
-    if api.info(data(name)).parts[0].order == "sheared":
-        assert make.contents(data(name), engine="numpy", order="parallel") == INDEX[name]["holds"]
+    assert make.contents(data(name), engine="numpy", order="parallel") == INDEX[name]["holds"]
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "embedded" in name])
+@pytest.mark.parametrize("name", EMBEDDED)
 def test_embedded_weights_are_enough(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SHEARLOC_MODELS", str(tmp_path))
     assert make.contents(data(name), engine="numpy") == INDEX[name]["holds"]
@@ -66,24 +103,54 @@ def test_embedded_weights_are_enough(name: str, monkeypatch: pytest.MonkeyPatch,
 
 def test_they_are_of_every_kind() -> None:
     """Methods, orders, steps, models and colour types: what the format has is pinned."""
-    pictures = [container.unpack_header(data(name))[0] for name in NAMES if not archive.is_archive(data(name))]
-    found = [part for header in pictures for part in header.parts]
+    found = [part for header in PICTURES.values() for part in header.parts]
     assert {part.method for part in found} == set(container.KNOWN_METHODS)
     assert {part.order for part in found if part.model} == {container.SEQUENTIAL, container.SHEARED}
     assert any(part.side_information for part in found) and any(part.lanes > 1 for part in found)
-    kinds = {(header.colour, header.depth) for header in pictures}
+    assert max(len(chunks.weights_in(header.chunks)) for header in PICTURES.values()) > 1
+    kinds = {(header.colour, header.depth) for header in PICTURES.values()}
     assert kinds == {(c, d) for c, depths in DEPTHS.items() for d in depths}
-    headers = [archive.read_header(data(name))[0] for name in NAMES if archive.is_archive(data(name))]
+    headers = ARCHIVES.values()
     assert {header.method for header in headers} == set(archive.METHODS)
     assert {0, 3} <= {header.steps for header in headers} and any(header.weights for header in headers)
     used = {part.model for part in found} | {header.model for header in headers}
     assert used - {""} == {path.stem for path in make.MODELS.glob("*.safetensors")}
+    threaded = {name for name, _, threads in WAYS if threads > 1}
+    assert threaded & PICTURES.keys()
+    assert {ARCHIVES[name].method for name in threaded & ARCHIVES.keys()} == {container.LOCAL, archive.VAE}
 
 
-def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    """Run again, the script changes nothing."""
-    before = {path: path.stat().st_mtime_ns for path in make.HERE.rglob("*") if path.suffix in (".shl", ".safetensors")}
-    index = make.INDEX.read_bytes()
-    done = subprocess.run([sys.executable, "-m", "tests.golden.make"], cwd=make.HERE.parents[1], capture_output=True)
+def test_nothing_is_missing() -> None:
+    """As the script itself sees it."""
+    command = [sys.executable, "-m", "tests.golden.make", "--check"]
+    done = subprocess.run(command, cwd=make.HERE.parents[1], capture_output=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, b""), done.stderr
-    assert {path: path.stat().st_mtime_ns for path in before} == before and make.INDEX.read_bytes() == index
+
+
+def test_what_is_missing_is_made_and_nothing_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a copy of the folder; a raw file has the same bytes again, a model the same integers."""
+    copy = Path(shutil.copytree(make.HERE, tmp_path / "golden", ignore=shutil.ignore_patterns("*.py", "__pycache__")))
+    for name, path in (("HERE", copy), ("MODELS", copy / "models"), ("INDEX", copy / "golden.json")):
+        monkeypatch.setattr(make, name, path)
+    monkeypatch.setattr(parts, "DEFAULT_MODELS", dict(parts.DEFAULT_MODELS))
+    model, raw = missing = [copy / "models" / "golden-least.safetensors", copy / "raw.shl"]
+    kept = local.load(model, "least").fingerprint, raw.read_bytes(), make.INDEX.read_bytes()
+    for path in missing:
+        path.unlink()
+    make.INDEX.write_text(json.dumps({name: entry for name, entry in INDEX.items() if name != "raw.shl"}))
+
+    def state() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in copy.rglob("*") if path.is_file()}
+
+    before = state()
+    assert make.main(["--check"]) == 1
+    assert capsys.readouterr().out.split() == ["models/golden-least.safetensors", "raw.shl"]
+    assert state() == before
+    assert make.main([]) == 0
+    assert (local.load(model, "least").fingerprint, raw.read_bytes(), make.INDEX.read_bytes()) == kept
+    before |= {path: path.stat().st_mtime_ns for path in (*missing, make.INDEX)}
+    assert state() == before
+    assert make.main([]) == make.main(["--check"]) == 0
+    assert state() == before

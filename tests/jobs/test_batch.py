@@ -2,10 +2,9 @@
 
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,38 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 import shearloc
-from shearloc import cli
 from shearloc.codec import api
 from shearloc.codec import picture as pictures
 from shearloc.jobs import batch
 from shearloc.models import engines
 
 Picture = Callable[..., NDArray[np.uint8]]
-
-
-class Done(NamedTuple):
-    code: int
-    out: list[str]
-    err: list[str]
-
-
-Command = Callable[..., Done]
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """command("encode", "a.png") runs `shearloc encode a.png` in `tmp_path`."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["shearloc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return Done(int(exit_.value.code or 0), out.splitlines(), err.splitlines())
-
-    return run
+Command = Callable[..., Any]
 
 
 @pytest.fixture

@@ -158,3 +158,12 @@ def test_sources_cut_short(tmp_path: Path) -> None:
     for item in found.items:
         with pytest.raises(ShearlocError, match=r"cut short|cannot be read"):
             sources.read(item)
+
+
+@pytest.mark.parametrize("shape", [(1 << 31, 28, 28), (1 << 31, 0, 5)])
+def test_a_head_that_promises_more_than_there_can_be(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Nobody makes a list of two thousand million images of it."""
+    head = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+    (tmp_path / "a.idx").write_bytes(head)
+    found = sources.find([tmp_path / "a.idx"])
+    assert not found.items and len(found.problems + found.left_out) == 1

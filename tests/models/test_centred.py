@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from shearloc.models.fitting import centred
-from shearloc.models.images import PixelSet
-from shearloc.models.local_float import LocalNet, linears, nelloc
-from shearloc.models.pixelcnn import CnnShape, PixelCNN
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+
+from shearloc.models.fitting import centred  # noqa: E402
+from shearloc.models.images import PixelSet  # noqa: E402
+from shearloc.models.local_float import LocalNet, linears, nelloc  # noqa: E402
+from shearloc.models.pixelcnn import CnnShape, PixelCNN  # noqa: E402
 
 
 def test_a_step_is_that_of_the_layer_with_the_mean_taken_away() -> None:

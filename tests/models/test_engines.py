@@ -227,8 +227,8 @@ print(runpy.run_path({str(__file__)!r})["threaded_hash"]("numpy"))
     for threads in ("1", "2"):
         names = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
         run = [sys.executable, "-c", code]
-        done = subprocess.check_output(run, env=os.environ | dict.fromkeys(names, threads), cwd=ROOT, text=True)
-        hashes.add(done.strip())
+        environment = os.environ | dict.fromkeys(names, threads)
+        hashes.add(subprocess.check_output(run, env=environment, cwd=ROOT, text=True, timeout=300).strip())
     assert len(hashes) == 1
 
 
@@ -269,3 +269,14 @@ def test_torch_by_name_or_import_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError):
         engines.runner("torch", layers, 1)
+
+
+@pytest.mark.parametrize("error", [ImportError, NotImplementedError, AttributeError, OSError])
+def test_auto_does_without_a_torch_that_fails(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    def broken() -> bool:
+        raise error("broken")
+
+    monkeypatch.setattr(engines, "has_vnni", lambda: False)
+    monkeypatch.setattr(engines, "_torch_is_exact", broken)
+    monkeypatch.setattr(engines, "sys", SimpleNamespace(modules={"torch": object()}))
+    assert engines.choose("auto", 1) == "numpy"

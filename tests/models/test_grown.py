@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
-import torch
+import pytest
 
-from shearloc.models.images import PixelSet
-from shearloc.models.local_float import LocalNet, grown, linears, nelloc, revive
+torch = pytest.importorskip("torch")
+
+from shearloc.models.images import PixelSet  # noqa: E402
+from shearloc.models.local_float import LocalNet, grown, linears, nelloc, revive  # noqa: E402
 
 
 def _small(blocks: int, shared: bool) -> LocalNet:

@@ -139,6 +139,7 @@ def test_convolutions_round_trip(tiny_nelloc: Models, tmp_path: Path) -> None:
         ({"neighbours": np.array([[0, -1], [-1, 3]], np.int32)}, "context"),
         ({"neighbours": np.array([[0, -1], [0, 0]], np.int32)}, "context"),
         ({"neighbours": np.array([[0, -1], [0, 1]], np.int32)}, "context"),
+        ({"neighbours": np.array([[0, -1], [0, -1]], np.int32)}, "twice"),
         ({"neighbours": np.empty((0, 2), np.int32)}, "fit|convolutions"),
         ({"neighbours": np.zeros((2, 3), np.int32)}, "fit"),
         ({"neighbours": np.array([[0, -1], [-1, 0]])}, "fit"),
@@ -355,6 +356,15 @@ def test_offsets_to_later_pixels_are_refused(saved: Path, offset: tuple[int, int
     save_file(arrays, saved, GOOD)
     with pytest.raises(ShearlocError, match="offsets"):
         load(saved, "t")
+
+
+def test_an_offset_that_is_there_twice_is_refused(tiny_model: Models) -> None:
+    model = tiny_model(1)
+    offsets = model.offsets.copy()
+    others = [k for k, offset in enumerate(offsets.tolist()) if tuple(offset) not in {(0, -1), (-1, 0), (-1, -1)}]
+    offsets[others[0]] = offsets[others[1]]
+    with pytest.raises(ValueError, match="twice"):
+        replace(model, offsets=offsets).prove()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Objectives: the limits in which they are one another, and bounds in the right order."""
 
+import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch")
 
-from shearloc.models import objectives, train_vae  # noqa: E402
+from shearloc.models import objectives, small_images, train_vae  # noqa: E402
 from shearloc.models.likelihoods import logistic_mixture_bits_plain  # noqa: E402
 from shearloc.models.vae import VaeModel  # noqa: E402
 from shearloc.models.vae_float import Fold, Vae, divergence_bits, load_float  # noqa: E402
@@ -190,3 +192,46 @@ def test_training_learns_resumes_and_exports(tmp_path: Path) -> None:
         again.decoder[0].weight[0, 0] = 9
     with pytest.raises(ValueError, match="decoder0 is beyond 8"):
         export(again, "tiny")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_commands_that_train_and_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_idx: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two phases, of which the second leaves the decoder alone; then the exact model of its weights, and the card."""
+    from shearloc.models import export_vae, vae
+
+    shape = KINDS["logistic"]
+    monkeypatch.setitem(train_vae.SHAPES, "mnist", shape)
+    monkeypatch.setattr(train_vae, "HELD_OUT", 10)
+    monkeypatch.setattr(train_vae, "keep_freed_memory", lambda: None)  # it would last as long as this process
+    draw = np.random.default_rng(0)
+    (tmp_path / "mnist").mkdir()
+    for file, count in (("train-images-idx3-ubyte.gz", 50), ("t10k-images-idx3-ubyte.gz", 12)):
+        write_idx(tmp_path / "mnist" / file, draw.integers(0, 99, (count, 6, 6), np.uint8))
+    run = tmp_path / "run"
+    options = {"epochs": 3, "asleep-epochs": 2, "batch": 20, "rate": 0.01, "asleep-rate": 0.01, "alpha": 0.25}
+    words = [f"--{name}={value}" for name, value in (options | {"data": tmp_path, "out": run}).items()]
+    monkeypatch.setattr(sys, "argv", ["train_vae", "mnist", *words])
+    train_vae.main()
+    told = capsys.readouterr().out
+    results = json.loads((run / "results.json").read_text())
+    assert results["arguments"]["alpha"] == "0.25" and VaeShape(**results["shape"]) == shape
+    nets = {}
+    for name, epochs in (("baseline", 3), ("half-asleep", 2)):
+        nets[name] = load_float(run / f"{name}.pt", shape)
+        assert results[name]["schedule"]["epochs"] == epochs and f"{name}: epoch {epochs:.1f}: " in told
+        test = train_vae.negative_elbo_of(nets[name], small_images.load_dataset("mnist", tmp_path)[1])
+        assert results[name]["test_bits_per_dimension"] == pytest.approx(test)
+    before, after = (net.state_dict() for net in nets.values())
+    changed = {key.split(".")[0] for key, value in after.items() if not torch.equal(value, before[key])}
+    assert changed == {"encoder"}
+
+    weights = run / "half-asleep.pt"
+    monkeypatch.setattr(sys, "argv", ["export_vae", "mnist", str(weights), "--out", str(tmp_path)])
+    export_vae.main()
+    model = vae.load(tmp_path / "vae-mnist.safetensors", "vae-mnist")
+    assert model.fingerprint == export_vae.export(nets["half-asleep"], "vae-mnist").fingerprint
+    card = json.loads((tmp_path / "vae-mnist.json").read_text())
+    assert (card["name"], card["kind"], card["data"]) == ("vae-mnist", "vae", ["mnist"])
+    assert VaeShape(**card["shape"]) == shape and card["training"] == results | {"weights": "half-asleep.pt"}

@@ -97,6 +97,6 @@ tests["test_requantized_as_layers_are"].hypothesis.inner_test(1, 13, 17, 2)
 """
     plain = os.environ | {"NUMBA_CPU_NAME": "generic"}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=plain, cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], env=plain, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr

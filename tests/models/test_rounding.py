@@ -33,17 +33,20 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(params=SHAPES, ids=["rgb", "gray", "convolutions"])
+@pytest.fixture(scope="module", params=SHAPES, ids=["rgb", "gray", "convolutions"])
 def rounded(
     request: pytest.FixtureRequest, picture: Callable[..., NDArray[np.uint8]]
 ) -> tuple[LocalNet, LocalNet, dict, torch.Tensor]:
-    """The network as it was, rounded, its scales, and the inputs it was rounded on."""
-    shape = request.param
+    """The network as it was, rounded, its scales, and the inputs it was rounded on; none of them is to be changed."""
+    shape, threads = request.param, torch.get_num_threads()
+    torch.set_num_threads(1)  # as `one_thread`, which is each test's own
     net = network(shape)
     pixels = PixelSet.of([picture(64, 64, shape.channels).reshape(64, 64, shape.channels)])
     inputs = torch.from_numpy(net.draw(pixels, np.random.default_rng(1), 4000)[0])
     before = deepcopy(net)
-    return before, net, round_weights(net, inputs), inputs
+    scales = round_weights(net, inputs)
+    torch.set_num_threads(threads)
+    return before, net, scales, inputs
 
 
 def test_weights_are_on_the_grid(rounded: tuple) -> None:
@@ -55,7 +58,7 @@ def test_weights_are_on_the_grid(rounded: tuple) -> None:
 
 
 def test_first_layer_s_error_is_smaller_than_to_the_nearest(rounded: tuple) -> None:
-    before, net, scales, inputs = rounded
+    before, net, _, inputs = rounded
     x = inputs.flatten(0, -2) * before.shape.input_step
     scale = weight_scale(before.first.weight)[:, None]
     with torch.no_grad():

@@ -1,33 +1,40 @@
-"""Sets of small images: IDX files, grids, and binary images."""
+"""Sets of small images: each data set as two arrays, and binary images."""
 
-import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from shearloc.errors import ShearlocError
-from shearloc.models.small_images import binarise, load_dataset, read_grids, read_idx
+from shearloc.models.images import IDX_FILES
+from shearloc.models.small_images import DATASETS, binarise, load_dataset
 
 
-def test_idx(tmp_path: Path) -> None:
-    images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    header = b"\x00\x00\x08\x03" + np.array([2, 3, 4], ">u4").tobytes()
-    (tmp_path / "a.gz").write_bytes(gzip.compress(header + images.tobytes()))
-    assert (read_idx(tmp_path / "a.gz") == images[..., None]).all()
-    (tmp_path / "b.gz").write_bytes(gzip.compress(b"\x00\x00\x08\x01" + bytes(12)))
-    with pytest.raises(ShearlocError, match="IDX"):
-        read_idx(tmp_path / "b.gz")
+@pytest.mark.parametrize("name", DATASETS)
+def test_what_is_not_there_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ShearlocError, match="no folder"):
+        load_dataset(name, tmp_path)
+    (tmp_path / name.removesuffix("-binary")).mkdir()
+    with pytest.raises(ShearlocError, match="training and test images"):
+        load_dataset(name, tmp_path)
 
 
-def test_grids_go_row_by_row(tmp_path: Path) -> None:
-    tiles = np.random.default_rng(0).integers(0, 256, (6, 4, 4, 3), dtype=np.uint8)
-    grid = tiles.reshape(2, 3, 4, 4, 3).transpose(0, 2, 1, 3, 4).reshape(8, 12, 3)
-    Image.fromarray(grid).save(tmp_path / "g.webp", lossless=True)
-    assert (read_grids([tmp_path / "g.webp"], 4) == tiles).all()
-    with pytest.raises(ShearlocError, match="CIFAR-10"):
-        load_dataset("cifar10", tmp_path)
+def test_grids_are_cut_and_digits_read(tmp_path: Path, write_idx: Callable[[Path, NDArray[np.uint8]], None]) -> None:
+    rng = np.random.default_rng(0)
+    grids, digits = rng.integers(0, 256, (2, 32, 64, 3), np.uint8), rng.integers(0, 256, (5, 3, 4), np.uint8)
+    for folder in ("cifar10", "mnist"):
+        (tmp_path / folder).mkdir()
+    for part, grid, file, count in zip(("train", "test"), grids, IDX_FILES.values(), (5, 2), strict=True):
+        Image.fromarray(grid).save(tmp_path / "cifar10" / f"{part}_0.webp", lossless=True)
+        write_idx(tmp_path / "mnist" / file, digits[:count])
+    for found, grid in zip(load_dataset("cifar10", tmp_path), grids, strict=True):
+        assert found.shape == (2, 32, 32, 3) and (np.concatenate(found, axis=1) == grid).all()
+    training, test = load_dataset("mnist", tmp_path)
+    assert (training == digits[..., None]).all() and (test == digits[:2, ..., None]).all()
+    assert (load_dataset("mnist-binary", tmp_path)[0] == binarise(training)).all()
 
 
 def test_binary_images_are_drawn_once() -> None:

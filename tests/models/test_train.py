@@ -40,6 +40,7 @@ from shearloc.models.images import (
 from shearloc.models.local import load
 
 Picture = Callable[..., NDArray[np.uint8]]
+WriteIdx = Callable[[Path, NDArray[np.uint8]], None]
 ROOT = Path(__file__).parents[2]
 
 
@@ -227,24 +228,24 @@ def test_learning_rate_warms_up_and_falls() -> None:
 
 @pytest.mark.slow
 def test_the_command(picture: Picture, tmp_path: Path) -> None:
-    """A real process, a few seconds of training: what it writes is a model with its card."""
+    """A real process, a few updates: what it writes is a model with its card."""
     pytest.importorskip("torch")
     folder = tmp_path / "images"
     folder.mkdir()
     for k in range(9):
         Image.fromarray(picture(40 + k, 48, 3)).save(folder / f"{k}.png")
-    options = {"name": "t", "out": str(tmp_path / "run"), "minutes": "0.05", "threads": "1"}
+    options = {"name": "t", "out": str(tmp_path / "run"), "updates": "40", "batch": "1024", "threads": "1"}
     shape = {"width": "16", "layers": "1", "head-width": "8"}
     command = [sys.executable, "-m", "shearloc.models.train", str(folder)]
     command += [word for name, value in (options | shape).items() for word in (f"--{name}", value)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     model = load(tmp_path / "run" / "t.safetensors", "t")
     card = json.loads((tmp_path / "run" / "t.json").read_text())
     assert (model.channels, model.layers[0].weight.shape) == (3, (66, 16))
     assert (card["name"], card["data"], card["shape"]["width"]) == ("t", ["images"], 16)
     assert card["training_pixels"] == sum((40 + k) * 48 for k in range(9) if k != 7)
-    assert card["updates"] > 0
+    assert card["updates"] == card["schedule"]["updates"] == 40
     assert card["training_images"] == [fingerprint(picture(40 + k, 48, 3)) for k in range(9) if k != 7]
     assert 0 < card["held_out_bits_per_dimension"] < 8
     assert (tmp_path / "run" / "checkpoint.pt").exists()
@@ -279,12 +280,7 @@ def test_grids_are_cut_into_their_tiles(tmp_path: Path) -> None:
     assert load_data(tmp_path, 1)[0].shape == (32, 32, 1)
 
 
-def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
-    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    path.write_bytes(gzip.compress(header + array.tobytes()))
-
-
-def test_idx_files(tmp_path: Path) -> None:
+def test_idx_files(tmp_path: Path, write_idx: WriteIdx) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
     write_idx(tmp_path / "train-images-idx3-ubyte.gz", images)
     write_idx(tmp_path / "t10k-images-idx3-ubyte.gz", images[:2])
@@ -294,7 +290,7 @@ def test_idx_files(tmp_path: Path) -> None:
         load_data(tmp_path, 3)
 
 
-def test_broken_idx_files_are_refused(tmp_path: Path) -> None:
+def test_broken_idx_files_are_refused(tmp_path: Path, write_idx: WriteIdx) -> None:
     path = tmp_path / "train-images-idx3-ubyte.gz"
     write_idx(path, np.zeros((5, 4, 3), np.uint8))
     whole = path.read_bytes()
@@ -402,11 +398,13 @@ def test_windows_lie_in_their_images(picture: Picture) -> None:
     assert drawn[in_the_first, 1].max() == 30 and drawn[in_the_first, 2].max() == 45
 
 
-def test_a_network_with_neighbours_learns_from_images_of_any_size(picture: Picture) -> None:
+@pytest.mark.usefixtures("one_thread")
+def test_a_network_with_neighbours_learns_from_images_of_any_size(picture: Picture, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from shearloc.models.fitting import mean_bits, mean_bits_of
+    from shearloc.models.fitting import Schedule, fit, mean_bits, mean_bits_of
     from shearloc.models.local_float import LocalNet, Shape, image_bits
 
+    torch.manual_seed(0)
     net = LocalNet(Shape(width=16, layers=0, blocks=1, neighbours=4, narrow=8, components=2))
     pixels = PixelSet.of([picture(90, 70, 3), picture(66, 100, 3)])
     batch = net.draw(pixels, np.random.default_rng(0), 8192)
@@ -418,6 +416,10 @@ def test_a_network_with_neighbours_learns_from_images_of_any_size(picture: Pictu
     small = picture(30, 20, 3)
     assert mean_bits_of(net, [small]) == pytest.approx(image_bits(net, small) / small.size)
     assert mean_bits(net, PixelSet.of([small]), 600) == pytest.approx(mean_bits_of(net, [small]))
+    before = mean_bits(net, pixels, 10_000)
+    schedule = Schedule(finish=0.0, batch=4096, learning_rate=1e-2, updates=3)
+    assert fit(net, pixels, pixels, schedule, tmp_path).updates == 3
+    assert mean_bits(net, pixels, 10_000) < before
 
 
 def test_neighbours_must_lie_in_the_context() -> None:
@@ -456,7 +458,7 @@ def test_a_flat_image_stays_flat_but_for_grain() -> None:
     ],
     ids=lambda o: o[0],
 )
-def test_the_command_on_a_data_set(tmp_path: Path, options: list[str]) -> None:
+def test_the_command_on_a_data_set(tmp_path: Path, write_idx: WriteIdx, options: list[str]) -> None:
     """The thesis's networks on gray images: a card with the test images' rate, and the weights."""
     pytest.importorskip("torch")
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), dtype=np.uint8) // 64 * 64
@@ -465,7 +467,7 @@ def test_the_command_on_a_data_set(tmp_path: Path, options: list[str]) -> None:
     command = [sys.executable, "-m", "shearloc.models.train", str(tmp_path), "--name", "t", "--channels", "1"]
     command += [*options, "--width", "16", "--batch", "1024", "--rate", "5e-3", "--updates", "300", "--threads", "1"]
     command += ["--out", str(tmp_path / "run")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     card = json.loads((tmp_path / "run" / "t.json").read_text())
     assert card["test_images"] == 3 and 0 < card["test_bits_per_dimension"] < 8
@@ -476,7 +478,7 @@ def test_the_command_on_a_data_set(tmp_path: Path, options: list[str]) -> None:
 @pytest.mark.slow
 def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
     """The command, with a model file as its base: the result has the base's shape and knows it."""
-    pytest.importorskip("torch")
+    torch = pytest.importorskip("torch")
     from shearloc.models.export import export
     from shearloc.models.local_float import LocalNet, Shape
 
@@ -485,13 +487,15 @@ def test_training_goes_on_from_a_base(tmp_path: Path) -> None:
     folder.mkdir()
     for k in range(3):
         Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(folder / f"{k}.png")
+    torch.manual_seed(0)
     base = export(LocalNet(Shape(width=8, layers=1, head_width=4, components=2)), "base")
     base.save(tmp_path / "base.safetensors")
-    command = [sys.executable, "-m", "shearloc.models.train", str(folder), "--name", "more", "--minutes", "0.02"]
+    command = [sys.executable, "-m", "shearloc.models.train", str(folder), "--name", "more", "--updates", "20"]
     command += ["--base", str(tmp_path / "base.safetensors"), "--camera-like", "--out", str(tmp_path / "out")]
-    command += ["--finish", "0"]
-    subprocess.run(command, check=True, timeout=300)
+    command += ["--finish", "0", "--batch", "1024", "--threads", "1"]
+    subprocess.run(command, check=True, timeout=600)
     card = json.loads((tmp_path / "out" / "more.json").read_text())
+    assert (card["updates"], card["base"]) == (20, "base.safetensors")
     assert card["shape"]["width"] == 8 and card["camera_like_copies"] is True
     assert load(tmp_path / "out" / "more.safetensors", "more").components == 2
     assert (tmp_path / "out" / "float.pt").exists()
@@ -555,7 +559,7 @@ def test_files_that_cannot_be_read(picture: Picture, tmp_path: Path) -> None:
         load_folder(tmp_path, 3)
 
 
-def test_gray_or_colour(picture: Picture, tmp_path: Path) -> None:
+def test_gray_or_colour(picture: Picture, tmp_path: Path, write_idx: WriteIdx) -> None:
     gray, colour, digits = (tmp_path / name for name in ("gray", "colour", "digits"))
     for folder in (gray, colour, digits):
         folder.mkdir()

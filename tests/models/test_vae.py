@@ -1,5 +1,6 @@
 """The exact autoencoder: the same integers from every engine, the float network's values, and torch's gradients."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -155,9 +156,21 @@ def test_neighbours_and_their_adjoint() -> None:
     assert vae._neighbours(x)[0, 0, 0, :12].tolist() == [0] * 12
 
 
-def test_unknown_engine_is_refused() -> None:
+def test_cuda_that_is_not_there_is_refused() -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
-    with pytest.raises(ShearlocError, match="not available"):
+    with pytest.raises(ShearlocError, match="'cuda' is not available"):
         product_of("cuda")
+
+
+@pytest.mark.parametrize("engine", ["torch", "cuda"])
+def test_without_torch_its_engines_are_refused(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ShearlocError, match=f"'{engine}' is not available"):
+        product_of(engine)
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(ValueError, match="abacus"):
+        product_of("abacus")

@@ -45,8 +45,8 @@ def seen(data: bytes) -> tuple[Any, ...]:
     """All that Pillow makes of a file: what it raises, or every property of the image."""
     try:
         with opened(data) as image:
-            lazy = image.mode, image.size, image.info, image.getpalette()
-            return (*lazy, image.tobytes(), dict(image.getexif()), image.info)
+            lazy = image.mode, image.size, dict(image.info), image.getpalette()
+            return (*lazy, image.tobytes(), dict(image.getexif()), dict(image.info))
     except Exception as error:
         return (type(error),)
 
@@ -93,7 +93,10 @@ def test_a_picture_is_to_pillow_what_its_png_is(any_picture: "st.SearchStrategy[
             with pytest.raises(OSError, match=r"16-bit .* shearloc\.read"):
                 opened(api.encode_picture(kept, effort=1))
         else:
-            assert seen(api.encode_picture(kept, effort=1)) == seen(file.getvalue())
+            found = seen(api.encode_picture(kept, effort=1))
+            assert found == seen(file.getvalue())
+            # Only metadata are ever broken.
+            assert len(found) > 1 or len(seen(api.encode_picture(kept.stripped(), effort=1))) > 1
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -101,7 +104,8 @@ def test_every_mode_is_saved_as_png_saves_it(tmp_path: Path, picture: Array, mod
     image = in_mode(picture, mode)
     options = {"exif": EXIF, "dpi": (300, 300), "icc_profile": b"a profile", "pnginfo": PngImagePlugin.PngInfo()}
     options["pnginfo"].add_text("Title", "by hand")
-    assert seen(saved(image, effort=1, **options)) == seen(saved(image, "PNG", **options))
+    found = seen(saved(image, effort=1, **options))
+    assert len(found) > 1 and found == seen(saved(image, "PNG", **options))
     image.save(tmp_path / "a.shl", effort=1)
     with Image.open(tmp_path / "a.shl") as back:
         assert (back.format, back.mode, back.size) == ("SHL", image.mode, image.size)

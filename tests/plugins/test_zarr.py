@@ -297,3 +297,10 @@ def test_a_chunk_takes_one_processor(monkeypatch: pytest.MonkeyPatch, picture: A
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
     chunks.decode(shearloc.encode(picture(8, 8, 1), effort=1))
     assert (seen, engines.processors()) == ([1], 8)
+
+
+def test_numcodecs_writes_nothing_that_it_would_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shearloc.plugins.numcodecs.MAX_SAMPLES", 11)
+    assert Shearloc().decode(Shearloc().encode(np.zeros((1, 11), np.uint8))).size == 11
+    with pytest.raises(UnsupportedImageError, match="12 samples"):
+        Shearloc().encode(np.zeros((3, 4), np.uint8))
