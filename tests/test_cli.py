@@ -23,18 +23,10 @@ from shearloc.cli import progress
 from shearloc.codec import container, planes
 from shearloc.codec.picture import Picture as Kept
 
+from .processes import run
+
 Picture = Callable[..., NDArray[np.uint8]]
 Command = Callable[..., Any]
-
-
-def run(*arguments: object, folder: Path, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *options, "-m", "shearloc", *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
 
 
 @pytest.fixture(scope="module")

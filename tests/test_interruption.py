@@ -16,6 +16,8 @@ from PIL import Image
 
 import shearloc
 
+from .processes import Child, contents, start
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and limits of Unix")
 
 Picture = Callable[..., NDArray[np.uint8]]
@@ -23,27 +25,9 @@ COUNT = 12
 """Files in the folders."""
 
 
-def start(
-    folder: Path, *arguments: object, before: str = "", prefix: tuple[str, ...] = (), **options: object
-) -> "Child":
-    """The command as a process of its own, after the Python lines `before`."""
-    code = f"import itertools, os, resource, signal, time\n{before}\nfrom shearloc.cli import main\nmain()"
-    return subprocess.Popen(
-        [*prefix, sys.executable, "-c", code, *map(str, arguments)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
-    )
-
-
-Child = subprocess.Popen[str]
-
-
 def at_call(n: int, function: str, action: str) -> str:
     """Python lines after which the n-th call of a function of `os` does this; `real` is the function itself."""
-    count = f"real, calls = {function}, itertools.count(1)"
+    count = f"import itertools, os, signal, time\nreal, calls = {function}, itertools.count(1)"
     return f"{count}\n{function} = lambda *given: {action} if next(calls) == {n} else real(*given)"
 
 
@@ -51,11 +35,6 @@ def finish(child: Child) -> tuple[int, str]:
     """Exit code and stderr."""
     _, err = child.communicate(timeout=300)
     return child.returncode, err
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file in a folder, without what killed processes leave."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.match(".shearloc-*.part")}
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -69,7 +48,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, picture: Picture) -> dict[
     (root / "encode").mkdir()
     for i in range(COUNT):
         Image.fromarray(picture(16 + i % 5, 24, 3)).save(root / "encode" / f"{i:02}.png")
-    code, err = finish(start(root, "encode", *sorted((root / "encode").iterdir()), "--out-dir", "decode"))
+    code, err = finish(start("encode", *sorted((root / "encode").iterdir()), "--out-dir", "decode", folder=root))
     assert (code, err) == (0, "")
     return {name: root / name for name in ("encode", "decode")}
 
@@ -78,7 +57,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory, picture: Picture) -> dict[
 def outputs(folders: dict[str, Path]) -> dict[str, dict[str, bytes]]:
     """What an undisturbed run of a command writes, by name."""
     root = folders["decode"].parent
-    assert finish(start(root, "decode", *sorted(folders["decode"].iterdir()), "--out-dir", "expected"))[0] == 0
+    assert finish(start("decode", *sorted(folders["decode"].iterdir()), "--out-dir", "expected", folder=root))[0] == 0
     return {"encode": contents(folders["decode"]), "decode": contents(root / "expected")}
 
 
@@ -117,12 +96,13 @@ def test_killed_among_many_files(tmp_path: Path, folders: dict[str, Path], prepa
     inputs = contents(folders[str(arguments[0])])
     moments = random.Random(4).sample(range(2, COUNT + 1), 4)
     for tries, n in enumerate(moments, 1):
-        assert finish(start(tmp_path, *arguments, before=at_call(n, "os.replace", KILL)))[0] == -signal.SIGKILL
+        killed = start(*arguments, folder=tmp_path, before=at_call(n, "os.replace", KILL))
+        assert finish(killed)[0] == -signal.SIGKILL
         assert assert_old_or_new(contents(out), older, new) == n - 1
         assert len(leftovers(out)) == tries
         for name, data in older.items():
             (out / name).write_bytes(data)
-    assert finish(start(tmp_path, *arguments)) == (0, "")
+    assert finish(start(*arguments, folder=tmp_path)) == (0, "")
     assert contents(out) == new
     assert contents(folders[str(arguments[0])]) == inputs
 
@@ -140,7 +120,7 @@ def test_killed_at_the_worst_moments(tmp_path: Path, prepared: Prepared, moment:
     (command, source, *options), older, new, out = prepared[0], *prepared[1:]
     options = options[-3:]
     function, action, replaced = MOMENTS[moment]
-    killed = start(tmp_path, command, source, *options, before=at_call(1, function, action))
+    killed = start(command, source, *options, folder=tmp_path, before=at_call(1, function, action))
     assert finish(killed)[0] == -signal.SIGKILL
     assert assert_old_or_new(contents(out), older, new) == replaced
     assert len(leftovers(out)) == 1 - replaced
@@ -151,7 +131,7 @@ def test_interrupted_from_the_keyboard(tmp_path: Path, prepared: Prepared) -> No
     """Between the first file's line and the third one's rename, which waits for it."""
     arguments, older, new, out = prepared
     wait = "[time.sleep(0.01) for _ in itertools.count()]"
-    child = start(tmp_path, *arguments, before=at_call(3, "os.replace", wait))
+    child = start(*arguments, folder=tmp_path, before=at_call(3, "os.replace", wait))
     assert child.stdout
     child.stdout.readline()
     child.send_signal(signal.SIGINT)
@@ -165,7 +145,7 @@ def test_interrupted_from_the_keyboard(tmp_path: Path, prepared: Prepared) -> No
 def test_interrupted_while_writing(tmp_path: Path, prepared: Prepared, moment: str) -> None:
     arguments, older, new, out = prepared
     before = at_call(1, moment, "os.kill(os.getpid(), signal.SIGINT)")
-    assert finish(start(tmp_path, *arguments, before=before)) == (130, "shearloc: interrupted\n")
+    assert finish(start(*arguments, folder=tmp_path, before=before)) == (130, "shearloc: interrupted\n")
     assert contents(out) == older and not leftovers(out)
 
 
@@ -176,7 +156,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     noise = np.random.default_rng(1).integers(0, 256, (128, 128, 3), np.uint8)
     Image.fromarray(noise).save(folder / "large.png")
     Image.fromarray(noise[:8, :8]).save(folder / "small.png")
-    assert finish(start(folder, "encode", "large.png", "small.png")) == (0, "")
+    assert finish(start("encode", "large.png", "small.png", folder=folder)) == (0, "")
     return folder
 
 
@@ -200,7 +180,7 @@ def test_full_disk(large: Path, tiny_disk: Path, command: str, suffix: str) -> N
 @pytest.mark.parametrize(("command", "suffix"), [("encode", ".shl"), ("decode", ".png")])
 def test_file_size_limit(large: Path, tmp_path: Path, command: str, suffix: str) -> None:
     """As a full disk, where nobody may mount one."""
-    limit = "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+    limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
     check_no_room(large, tmp_path, command, suffix, "File too large", limit)
 
 
@@ -211,7 +191,7 @@ def check_no_room(large: Path, out: Path, command: str, suffix: str, told: str, 
     inputs = contents(large)
     source_suffix = {"encode": ".png", "decode": ".shl"}[command]
     sources = [large / f"{name}{source_suffix}" for name in ("large", "small")]
-    code, err = finish(start(large, command, *sources, "--out-dir", out, "--force", before=before))
+    code, err = finish(start(command, *sources, "--out-dir", out, "--force", folder=large, before=before))
     lines = err.splitlines()
     assert code == 1 and len(lines) == 2
     assert lines[0] == f"shearloc: {target}: {told}"
@@ -238,7 +218,8 @@ def test_read_only_folder(large: Path, tmp_path: Path, command: str, source: str
     before = contents(out)
     out.chmod(0o555)
     try:
-        code, err = finish(start(tmp_path, command, large / source, "--out-dir", "out", "--force", prefix=powerless()))
+        arguments = (command, large / source, "--out-dir", "out", "--force")
+        code, err = finish(start(*arguments, folder=tmp_path, prefix=powerless()))
     finally:
         out.chmod(0o755)
     assert (code, err) == (1, "shearloc: out: no permission to write to this folder\n")
@@ -246,7 +227,7 @@ def test_read_only_folder(large: Path, tmp_path: Path, command: str, source: str
 
 
 def test_a_device_is_not_replaced(large: Path) -> None:
-    code, err = finish(start(large, "decode", "small.shl", "/dev/full", "--force"))
+    code, err = finish(start("decode", "small.shl", "/dev/full", "--force", folder=large))
     assert code == 1 and err.startswith("shearloc: /dev/full: ") and err.count("\n") == 1
     assert not Path("/dev/full").is_file()
 

@@ -327,12 +327,14 @@ def _from_neighbours(gradient: Numbers) -> Numbers:
 def product_of(engine: str) -> Product:
     """The product of an engine: numpy (also "auto"), torch, cuda or numba (plain loops, the reference).
 
-    ShearlocError where it is not there.
+    ShearlocError where it is not there, ValueError for a name that is none.
     """
     if engine in ("auto", "numpy"):
         return np.matmul
     if engine == "numba":
         return _plain_product
+    if engine not in ("torch", "cuda"):
+        raise ValueError(f"no engine is called {engine!r}")
     try:
         return _torch_product("cuda" if engine == "cuda" else "cpu")
     except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA

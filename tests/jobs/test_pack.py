@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -20,6 +19,8 @@ from shearloc.jobs import pack, spread
 from shearloc.jobs.batch import Encoding
 from shearloc.jobs.sources import find
 
+from ..processes import contents, start
+
 Picture = Callable[..., NDArray[np.uint8]]
 QUICK = Encoding("raw", verify=False)
 RAW = ("--model", "raw", "--no-verify")
@@ -27,31 +28,11 @@ SMALL_SHARDS = "import shearloc.jobs.pack\nshearloc.jobs.pack.SHARD_BYTES = (96_
 """Python lines before the command: shards of four images of 150 x 160, which are two chunks."""
 
 
-def start(*arguments: object, folder: Path, before: str = "", **options: Any) -> "subprocess.Popen[str]":
-    """The command as a process of its own, after the Python lines `before`."""
-    code = f"{before}\nfrom shearloc.cli import main\nif __name__ == '__main__':\n    main()"
-    command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
-        **options,
-    )
-
-
 def run(*arguments: object, folder: Path, before: str = "") -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command."""
     child = start(*arguments, folder=folder, before=before)
     out, err = child.communicate(timeout=300)
     return child.returncode, out, err
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """The files in a folder, without what killed processes leave."""
-    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.match(".shearloc-*.part")}
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from shearloc.models.images import PixelSet  # noqa: E402
 from shearloc.models.local_float import LocalNet, linears, nelloc  # noqa: E402
 from shearloc.models.pixelcnn import CnnShape, PixelCNN  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def test_a_step_is_that_of_the_layer_with_the_mean_taken_away() -> None:
     torch.manual_seed(1)

@@ -10,6 +10,8 @@ torch = pytest.importorskip("torch")
 from shearloc.models.images import PixelSet  # noqa: E402
 from shearloc.models.local_float import LocalNet, grown, linears, nelloc, revive  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def _small(blocks: int, shared: bool) -> LocalNet:
     return LocalNet(replace(nelloc(blocks), width=32, components=2, shared_logits=shared))

@@ -19,6 +19,8 @@ from shearloc.models.vae import VaeModel  # noqa: E402
 from shearloc.models.vae_float import Fold, Vae, divergence_bits, load_float  # noqa: E402
 from shearloc.models.vae_shape import VaeShape  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 KINDS = {
     "bernoulli": VaeShape(6, 1, "bernoulli", latents=3, width=10),
     "logistic": VaeShape(6, 1, "logistic", latents=3, width=10),
@@ -194,7 +196,6 @@ def test_training_learns_resumes_and_exports(tmp_path: Path) -> None:
         export(again, "tiny")
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_the_commands_that_train_and_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_idx: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
