@@ -45,16 +45,33 @@ def test_bytes_that_are_no_zlib_stream_are_refused(packed: bytes, count: int) ->
         collection._unpack_names(packed, count)
 
 
-@given(st.binary(max_size=60), st.integers(0, 9))
-@example(b"\0\1a", 1)
-@example(b"\0\1\1\1ab", 2)
-def test_any_deflated_bytes_are_names_or_refused(content: bytes, count: int) -> None:
+@given(st.lists(st.integers(0, 3), max_size=9).map(bytes), st.binary(max_size=30), st.integers(0, 4))
+@example(b"\0\1\1\1", b"ab", 2)
+def test_any_deflated_bytes_are_names_or_refused(lengths: bytes, text: bytes, count: int) -> None:
+    """Lengths, most of them such as names have, and what follows them."""
     try:
-        names = collection._unpack_names(zlib.compress(content), count)
+        names = collection._unpack_names(zlib.compress(lengths + text), count)
     except CorruptError:
         return
     assert len(names) == count
     assert collection._unpack_names(collection._pack_names(names), count) == names
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\0\1\xff", "UTF-8"),
+        (b"\1\1a", "shares more"),
+        (b"\0\1ab", "other bytes"),
+        (b"\0\2a", "short"),
+        (b"\0", "short"),
+    ],
+    ids=str,
+)
+def test_what_is_not_one_name_is_refused(content: bytes, told: str) -> None:
+    assert collection._unpack_names(zlib.compress(b"\0\1a"), 1) == ["a"]
+    with pytest.raises(CorruptError, match=told):
+        collection._unpack_names(zlib.compress(content), 1)
 
 
 def test_a_bomb_of_names_is_refused() -> None:
