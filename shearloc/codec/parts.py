@@ -115,6 +115,7 @@ def decode(header: Header, payloads: Sequence[bytes], engine: str, order: str, p
     first = 0
     models = _embedded(header)
     for part, payload in zip(header.parts, payloads, strict=True):
+        tell = _shared(progress, first, part.planes, header.planes)
         if part.method in (RAW, DEFLATE):
             found = _decode_plain(header, part, payload)
             if part.planes == header.planes:
@@ -123,7 +124,6 @@ def decode(header: Header, payloads: Sequence[bytes], engine: str, order: str, p
         elif part.method == WEBP:
             planes = _decode_webp(header, part, payload)
         elif part.method == LOCAL:
-            tell = _shared(progress, first, part.planes, header.planes)
             planes = _decode_local(header, part, payload, models, engine, order, tell)
         else:
             assert samples is not None
@@ -134,6 +134,8 @@ def decode(header: Header, payloads: Sequence[bytes], engine: str, order: str, p
             samples = np.zeros((*shape[:2], channels), np.uint16 if header.depth == 16 else np.uint8)
         put_planes(samples, first, planes)
         first += part.planes
+        if tell and part.method != LOCAL:
+            tell(1, 1)
     assert samples is not None
     return samples.reshape(shape)
 

@@ -439,6 +439,16 @@ def test_progress_of_several_parts_is_one(picture: Pixels) -> None:
     assert told == sorted(told) and told[-1] == 1 and 0.75 in told
 
 
+def test_progress_of_decoding_ends_with_the_total_where_the_last_part_has_no_model(picture: Pixels) -> None:
+    told: list[float] = []
+    pixels = picture(40, 40, 4)
+    pixels[:, :, 3] = np.random.default_rng(1).integers(0, 256, (40, 40))
+    file = api.encode_picture(from_array(pixels))
+    assert [part.method for part in shearloc.info(file).parts] == ["local", "raw"]
+    api.decode_picture(file, progress=lambda done, total: told.append(done / total))
+    assert told == sorted(told) and told[-1] == 1
+
+
 def test_real_pictures_come_back(tmp_path: Path) -> None:
     """scikit-image's own samples: gray, RGB, RGBA, palettes, one bit, and text chunks; through the files they are."""
     skimage = pytest.importorskip("skimage", reason="needs scikit-image for its sample pictures")
