@@ -235,7 +235,7 @@ def batches(
 ) -> None:
     """Rate and speed of a data set's test images as one archive, by model."""
     about = _begin(json_file)
-    images = np.stack(load_data(data / dataset, 3 if dataset == "cifar10" else 1, "test")[:count])
+    images = np.stack(load_data(data / dataset, 3 if dataset == "cifar10" else 1, "test", count=count))
     models = model or ["auto"]
     with progress("batches", len(models)) as advance:
         rows = []

@@ -131,7 +131,7 @@ def rivals() -> dict[str, Codec]:
 def coding_table(table: str, data: Path, models: list[str], extent: Extent, peers: dict[str, Codec]) -> Table:
     """One of the other tables; 5.7b is of the first of the models."""
     if table == "5.6":
-        small = np.stack(load_data(data / "cifar10", 3, "test")[: extent.small])
+        small = np.stack(load_data(data / "cifar10", 3, "test", count=extent.small))
         return coding.rates(small, coding.photographs(data / "kodak", extent.photographs), models, peers)
     folder = data / "photos"
     if table == "5.7a":

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ class Study:
             return dict(found["rates"])
         rates = {}
         for test in kind.tests:
-            rates[test] = mean_bits_of(net, test_images(self.data / test, kind.channels)[: self.budget.test])
+            rates[test] = mean_bits_of(net, test_images(self.data / test, kind.channels, self.budget.test))
         kept.write_text(json.dumps({"of": asked, "rates": rates}))
         self.notice(f"{folder.name}: " + ", ".join(f"{test} {bits:.4f}" for test, bits in rates.items()))
         return rates
@@ -147,16 +148,17 @@ class Study:
 @cache
 def training_pixels(folder: Path, channels: int, count: int | None) -> PixelSet:
     """The first so many training images of a data set."""
-    return PixelSet.of(load_data(folder, channels)[:count])
+    return PixelSet.of(load_data(folder, channels, count=count))
 
 
 @cache
-def test_images(folder: Path, channels: int) -> list[Pixels]:
-    """The test images of a data set; of a folder of photographs, their middle squares reduced to 32 x 32.
+def test_images(folder: Path, channels: int, count: int | None) -> list[Pixels]:
+    """The first so many test images of a data set; of a folder of photographs, their middle squares reduced to 32 x 32.
 
     The thesis has CelebA, which it reduces likewise (appendix D.1.2).
     """
-    return load_data(folder, channels, "test") or [reduced(image) for image in load_folder(folder, channels)]
+    whole = islice(load_folder(folder, channels), count)
+    return load_data(folder, channels, "test", count=count) or [reduced(image) for image in whole]
 
 
 def reduced(image: Pixels) -> Pixels:

@@ -6,8 +6,9 @@ It reads pictures for training and measuring only; what `shearloc encode` reads 
 import gzip
 import hashlib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -36,19 +37,17 @@ Complain = Callable[[str], None]
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
-def load_folder(folder: Path, channels: int, complain: Complain | None = None) -> list[NDArray[np.uint8]]:
+def load_folder(folder: Path, channels: int, complain: Complain | None = None) -> Iterator[NDArray[np.uint8]]:
     """All images of a folder, by name, as uint8 [H, W, channels] (gray is Pillow's "L"). JPEGs come reduced."""
-    arrays = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES:
             continue
         try:
-            arrays += _load_file(path, channels)
+            yield from _load_file(path, channels)
         except (OSError, ShearlocError) as error:
             if complain is None:
                 raise
             complain(f"{path}: left out ({error})")
-    return arrays
 
 
 def _load_file(path: Path, channels: int) -> list[NDArray[np.uint8]]:
@@ -68,9 +67,9 @@ def _load_file(path: Path, channels: int) -> list[NDArray[np.uint8]]:
 
 
 def load_data(
-    folder: Path, channels: int, part: str = "train", complain: Complain | None = None
+    folder: Path, channels: int, part: str = "train", complain: Complain | None = None, count: int | None = None
 ) -> list[NDArray[np.uint8]]:
-    """The "train" or "test" images of a data set, each uint8 [H, W, channels].
+    """The "train" or "test" images of a data set, each uint8 [H, W, channels]; with `count` the first so many.
 
     Known by their content: IDX files as MNIST has them (gray only), and grids of 32 x 32 tiles named `train_*` and
     `test_*`. Any other folder is training images (`load_folder`) without a test part. ShearlocError where a folder has
@@ -80,14 +79,14 @@ def load_data(
     if idx.exists():
         if channels != 1:
             raise ShearlocError(f"{folder} holds gray images: train with --channels 1")
-        return list(read_idx(idx)[..., None])
+        return list(read_idx(idx)[:count, ..., None])
     grids = _grids(folder)
     if grids:
         chosen = [path for path in grids if path.name.startswith(part)]
-        return [tile for path in chosen for tile in tiles(_read(path, channels), TILE)]
+        return list(islice((tile for path in chosen for tile in tiles(_read(path, channels), TILE)), count))
     if not folder.is_dir():
         raise ShearlocError(f"there is no folder {folder}")
-    return load_folder(folder, channels, complain) if part == "train" else []
+    return list(islice(load_folder(folder, channels, complain), count)) if part == "train" else []
 
 
 def _grids(folder: Path) -> list[Path]:

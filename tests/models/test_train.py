@@ -257,7 +257,7 @@ def test_lossless_images_come_whole_and_jpegs_reduced(picture: Picture, tmp_path
     for name in ("b.png", "c.ppm", "a.jpg"):
         Image.fromarray(image).save(tmp_path / name)
     (tmp_path / "notes.txt").write_text("not an image")
-    loaded = load_folder(tmp_path, 3)
+    loaded = list(load_folder(tmp_path, 3))
     sizes = [(int(62 / factor), int(93 / factor), 3) for factor, _ in JPEG_REDUCTIONS]
     assert [array.shape for array in loaded] == [*sizes, image.shape, image.shape]
     assert sizes == [(31, 46, 3), (20, 30, 3)]
@@ -305,6 +305,8 @@ def test_broken_idx_files_are_refused(tmp_path: Path, write_idx: WriteIdx) -> No
 def test_other_folders_have_no_test_part(picture: Picture, tmp_path: Path) -> None:
     Image.fromarray(picture(20, 20, 3)).save(tmp_path / "a.png")
     assert len(load_data(tmp_path, 3)) == 1 and load_data(tmp_path, 3, "test") == []
+    (tmp_path / "b.png").write_bytes(b"not read, and so no error")
+    assert len(load_data(tmp_path, 3, count=1)) == 1
     with pytest.raises(ShearlocError, match="no folder"):
         load_data(tmp_path / "none", 3)
 
@@ -321,6 +323,7 @@ def test_other_folders_have_no_test_part(picture: Picture, tmp_path: Path) -> No
 def test_the_data_sets(data_folder: Path, name: str, channels: int, part: str, shape: tuple[int, ...]) -> None:
     images = load_data(data_folder / name, channels, part)
     assert (len(images), *images[0].shape) == shape
+    assert np.array_equal(load_data(data_folder / name, channels, part, count=3), images[:3])
 
 
 def test_tiles_must_fill_the_grid() -> None:
@@ -340,7 +343,7 @@ def test_gray(picture: Picture, tmp_path: Path) -> None:
     first, second = load_folder(tmp_path, 1)
     assert np.array_equal(first[:, :, 0], np.asarray(Image.fromarray(colour).convert("L")))
     assert np.array_equal(second[:, :, 0], gray)
-    assert np.array_equal(load_folder(tmp_path, 3)[1], np.repeat(gray[:, :, None], 3, 2))
+    assert np.array_equal(list(load_folder(tmp_path, 3))[1], np.repeat(gray[:, :, None], 3, 2))
 
 
 def test_split_holds_out_every_20th() -> None:
@@ -553,10 +556,10 @@ def test_files_that_cannot_be_read(picture: Picture, tmp_path: Path) -> None:
     Image.fromarray(picture(5, 6, 1).astype(np.uint16) * 99).save(tmp_path / "deep.png")
     (tmp_path / "text.png").write_text("hello")
     told: list[str] = []
-    assert len(load_folder(tmp_path, 3, told.append)) == 1
+    assert len(list(load_folder(tmp_path, 3, told.append))) == 1
     assert [line.split(": left out (")[0] for line in told] == [str(tmp_path / "deep.png"), str(tmp_path / "text.png")]
     with pytest.raises(ShearlocError, match="more than 8 bits"):
-        load_folder(tmp_path, 3)
+        list(load_folder(tmp_path, 3))
 
 
 def test_gray_or_colour(picture: Picture, tmp_path: Path, write_idx: WriteIdx) -> None:
