@@ -22,6 +22,7 @@ from .images import PixelSet
 from .local import LocalModel
 from .local_float import LocalNet, image_bits
 from .pixelcnn import PixelCNN
+from .rounding import ROUNDING_PIXELS, round_first
 
 ADAPTING_RATE = 1e-4
 """Peak rate of `adapt`."""
@@ -31,6 +32,9 @@ LAST_RATE = 0.1
 
 AVERAGED = 0.1
 """The weights that training ends with are an average over about so large a part of its updates, the latest."""
+
+FIRST_ROUNDED = 0.7
+"""Where weights are rounded after training: of the schedule, when the first layer's are, which cost most."""
 
 HELD_OUT_PIXELS = 1 << 16
 """Pixels of the held-out images that a report's rate is of."""
@@ -162,6 +166,8 @@ def fit(
             torch.save(average.state_dict(), folder / "float.pt")
             net.load_state_dict(average.state_dict())
             net.quantized = average.quantized = True
+        if isinstance(net, LocalNet) and not schedule.finish:
+            _settle_first(net, average, part_done(schedule, progress) >= FIRST_ROUNDED, training, rng)
         groups = [group for stepper in steppers for group in stepper.param_groups]
         for group, peak in zip(groups, peaks, strict=True):
             group["lr"] = peak * rate_factor(schedule, progress)
@@ -187,6 +193,15 @@ def fit(
     if patience and not stopped:
         net.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     return progress
+
+
+def _settle_first(net: LocalNet, average: Net, due: bool, training: PixelSet, rng: np.random.Generator) -> None:
+    """Once it is `due`, rounds the average's first layer and goes on from there; freezes the net's, once rounded."""
+    if due and not net.first_scale.any():
+        assert isinstance(average, LocalNet)
+        round_first(average, torch.from_numpy(net.draw(training, rng, ROUNDING_PIXELS)[0]))
+        net.load_state_dict(average.state_dict())
+    net.first.weight.requires_grad_(not net.first_scale.any())
 
 
 def _average(average: Net, net: Net, updates: int) -> None:

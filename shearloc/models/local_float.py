@@ -2,11 +2,12 @@
 
 It has the shape of the integer network it will become (`local.py`): every activation is clamped to the
 range of the grid from the start, and `quantized=True` rounds weights and activations to the grid with
-straight-through gradients (quantisation-aware training). Files are never coded with it.
+straight-through gradients (quantisation-aware training); `rounded_activations` does the activations alone. Files are
+never coded with it.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -144,13 +145,18 @@ class LocalNet(nn.Module):
     by which its difference to its prediction shifts the means. With shared logits, `out` holds them once, for the
     first channel, and `last` repeats them.
 
-    `means` has every layer's mean input in the last batch that gradients were wanted of (`fitting.centred`).
+    `means` has every layer's mean input in the last batch that gradients were wanted of (`fitting.centred`). `watch`
+    is called with each layer and its inputs (`rounding.py`). `first_scale` has the scales of the first layer's weights,
+    float [width], once they are rounded for good, and zeros before.
     """
+
+    watch: Callable[[nn.Linear, Tensor], None] | None = None
+    first_scale: Tensor
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        self.quantized = False
+        self.quantized = self.rounded_activations = False
         self.means: dict[nn.Linear, Tensor] = {}
         width, self.heads = shape.width, range(1, shape.channels if shape.head_width else 1)
         self.predictor = PREDICTORS[shape.predictor]
@@ -158,6 +164,7 @@ class LocalNet(nn.Module):
         self.counts = channel_counts(shape.channels, shape.components)
         self.counts += [shape.head_width for _ in self.heads]
         self.first = nn.Linear(len(self.offsets) * shape.channels, width)
+        self.register_buffer("first_scale", torch.zeros(width))
         self.hidden = nn.ModuleList(nn.Linear(kind.inputs, kind.outputs) for kind in shape.hidden)
         self.kernel = [*((dy, dx) for dy, dx in nearest(shape.neighbours).tolist()), (0, 0)]
         self.rows = output_rows(shape.channels, shape.components, shape.shared_logits)
@@ -208,12 +215,19 @@ class LocalNet(nn.Module):
         weight, bias = self.last() if layer is self.out else (layer.weight, layer.bias)
         if self.quantized:
             weight = _round_through(weight, weight_scale(weight)[:, None])
-        return nn.functional.linear(inputs, weight, bias)
+        if self.watch:
+            self.watch(layer, inputs)
+        if layer.weight.requires_grad:
+            return nn.functional.linear(inputs, weight, bias)
+        # Weights that are rounded for good would be rounded again, to bfloat16.
+        with torch.autocast("cpu", enabled=False):
+            return nn.functional.linear(inputs.float(), weight, bias)
 
     def _activate(self, value: Tensor) -> Tensor:
         # hardtanh is clamp with a backward pass ten times as fast in bfloat16.
         value = nn.functional.hardtanh(value, 0, ACTIVATION_MAX)
-        return _round_through(value, ACTIVATION_STEP) if self.quantized else value
+        rounded = self.quantized or self.rounded_activations
+        return _round_through(value, ACTIVATION_STEP) if rounded else value
 
     def outputs(self, inputs: Tensor, differences: Tensor) -> Tensor:
         """All channels' parameters one after the other, float [n, sum of (3 + c) K].
@@ -312,7 +326,7 @@ def with_horizon(net: LocalNet, horizon: int) -> LocalNet:
         if (column := columns.get(tuple(offset))) is not None:
             part = slice(k * channels, (k + 1) * channels)
             first[:, part] = weights["first.weight"][:, column : column + channels]
-    new.load_state_dict(weights | {"first.weight": first})
+    new.load_state_dict(weights | {"first.weight": first, "first_scale": new.first_scale})
     return new
 
 

@@ -11,44 +11,73 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from .local_float import Hidden, LocalNet, linears, neighbourhood, weight_scale
-from .quantize import ACTIVATION_MAX, ACTIVATION_STEP, WEIGHT_MAX
+from .local_float import LocalNet, linears, weight_scale
+from .quantize import WEIGHT_MAX
+
+ROUNDING_PIXELS = 200_000
+"""A sample for `round_weights`: so many pixels."""
+
+BATCH_PIXELS = 16384
 
 DAMPING = 1e-3
 """Of the mean variance, added to each input's: inputs that hardly vary in the sample may in an image."""
 
 
 def round_weights(
-    net: LocalNet, inputs: Tensor, adapt: Callable[[int], None] = lambda rounded: None
+    net: LocalNet, sample: Tensor, adapt: Callable[[int, int], None] = lambda done, total: None
 ) -> dict[nn.Linear, Tensor]:
-    """Rounds all weights of `net.first`, `net.hidden` and `net.out` in place, and shifts the biases by the mean error.
+    """Rounds the weights of `net.first`, `net.out` and `net.hidden` in place, and shifts the biases by the mean error.
 
-    `inputs`: what the network sees of many pixels, as `LocalNet.draw` has them. `adapt` is called after each
-    layer but the last, with the number of layers rounded so far, to train what still takes a gradient: the layers after
-    it. Returns each layer's scales, float [out], for `export`: its weights are multiples of them, at most 127 times.
+    `sample`: what the network sees of many pixels, as the first of what `LocalNet.draw` has. The first layer, which
+    `round_first` may have rounded already, the last and the one before it lose most, so they come first. `adapt` is
+    called after each layer but the last one to be rounded, with the number of layers done and that of all, to train
+    what still takes a gradient: other weights, and the biases. Activations are rounded meanwhile. Returns each layer's
+    scales, float [out], for `export`: its weights are multiples of them, at most 127 times.
     """
     scales = {}
-    levels: list[Tensor] = []
-    x = inputs * net.shape.input_step
-    plain = Hidden(0, 0)
-    for layer, kind in zip((net.first, *linears(net.hidden), net.out), (plain, *net.shape.hidden, plain), strict=True):
-        with torch.no_grad():
-            x = neighbourhood(x, net.kernel) if kind.convolution else x
+    layers = [net.first, net.out, *reversed(linears(net.hidden))]
+    net.rounded_activations = True
+    for done, layer in enumerate(layers, 1):
+        if layer is net.first:
+            round_first(net, sample)
+            scales[layer] = net.first_scale
+        else:
             scales[layer] = weight_scale(layer.weight)
-            _round_layer(layer, x.flatten(0, -2), scales[layer])
-            x = nn.functional.linear(x, layer.weight, layer.bias).clamp(0, ACTIVATION_MAX)
-            x = torch.round(x / ACTIVATION_STEP) * ACTIVATION_STEP
-            if kind.skip:
-                x = (x + levels[-kind.skip]).clamp(0, ACTIVATION_MAX)
-            levels.append(x)
-        layer.requires_grad_(False)
-        if layer is not net.out:
-            adapt(len(scales))
+            _round_layer(layer, _inputs(net, layer, sample), scales[layer])
+        layer.weight.requires_grad_(False)
+        if done < len(layers):
+            adapt(done, len(layers))
     net.requires_grad_(True)
+    net.rounded_activations = False
     return scales
 
 
+def round_first(net: LocalNet, sample: Tensor) -> None:
+    """Rounds the weights of the first layer, as `round_weights`, and freezes them; `net.first_scale` has the scales.
+
+    Those that are rounded already stay.
+    """
+    if not net.first_scale.any():
+        net.first_scale.copy_(weight_scale(net.first.weight))
+        _round_layer(net.first, _inputs(net, net.first, sample), net.first_scale)
+    net.first.weight.requires_grad_(False)
+
+
+def _inputs(net: LocalNet, layer: nn.Linear, sample: Tensor) -> Tensor:
+    """What a layer sees of the sample, float [n, in]."""
+    found = []
+    net.watch = lambda which, inputs: found.append(inputs.flatten(0, -2)) if which is layer else None
+    pixels = sample[0, ..., 0].numel()
+    with torch.no_grad():
+        for part in sample.split(max(1, BATCH_PIXELS // pixels)):
+            net.outputs(part, part.new_zeros(len(part) * pixels, net.shape.channels))
+    net.watch = None
+    return torch.cat(found)
+
+
+@torch.no_grad()
 def _round_layer(layer: nn.Linear, x: Tensor, scale: Tensor) -> None:
+    """Rounds a layer's weight to multiples of `scale`, float [out], for inputs like `x`, float [n, in]."""
     weight, mean = layer.weight.double(), x.double().mean(0)
     covariance = torch.cov(x.double().T)
     # The least is for layers whose inputs are all dead.

@@ -41,9 +41,7 @@ from .fitting import (
 from .images import PixelSet, camera_like, fingerprint, load_data, split
 from .local_float import LocalNet, Shape, grown, nelloc, revive
 from .pixelcnn import CnnShape, PixelCNN
-
-ROUNDING_PIXELS = 200_000
-"""Pixels on whose contexts the weights are rounded where there is no quantisation-aware finish."""
+from .rounding import ROUNDING_PIXELS, round_weights
 
 ADAPTING_UPDATES = 1000
 ADAPTING_SHARE = 0.5
@@ -137,19 +135,16 @@ def rounded_by_data(
 
     `report` is called with (done, total), in layers. Minutes where training took hours.
     """
-    from .rounding import round_weights
-
     torch.save(net.state_dict(), folder / "float.pt")
     rng = np.random.default_rng(schedule.seed)
-    layers = len(net.hidden) + 1
-    updates = min(ADAPTING_UPDATES, int(ADAPTING_SHARE * progress.updates) // layers)
+    updates = min(ADAPTING_UPDATES, int(ADAPTING_SHARE * progress.updates) // (len(net.hidden) + 1))
     sample = torch.from_numpy(net.draw(data.training, rng, ROUNDING_PIXELS)[0])
 
-    def adapted(rounded: int) -> None:
+    def adapted(done: int, total: int) -> None:
         # More updates are better than large ones: half a batch.
         adapt(net, data.training, schedule.batch // 2, updates, rng)
         if report:
-            report(rounded, layers)
+            report(done, total - 1)
 
     return round_weights(net, sample, adapted)
 

@@ -12,7 +12,8 @@ torch = pytest.importorskip("torch")
 from shearloc.models.export import export, restore  # noqa: E402
 from shearloc.models.images import PixelSet  # noqa: E402
 from shearloc.models.local_float import LocalNet, Shape, linears, weight_scale  # noqa: E402
-from shearloc.models.rounding import round_weights  # noqa: E402
+from shearloc.models.quantize import ACTIVATION_STEP  # noqa: E402
+from shearloc.models.rounding import round_first, round_weights  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -78,18 +79,40 @@ def test_export_keeps_every_weight(rounded: tuple) -> None:
         assert torch.allclose(ours.weight, theirs.weight, rtol=1e-6, atol=1e-7)
 
 
-def test_later_layers_may_adapt(rounded: tuple) -> None:
+def test_layers_that_are_left_may_adapt_to_rounded_activations(rounded: tuple) -> None:
+    """The first layer is rounded before the others, which come from the last one on; biases may adapt throughout."""
     before, _, _, inputs = rounded
     net, turns = deepcopy(before), []
+    layers = [net.first, net.out, *reversed(linears(net.hidden))]
 
-    def adapt(done: int) -> None:
-        assert done == len(turns) + 1
-        turns.append([layer.weight.requires_grad for layer in (net.first, *linears(net.hidden), net.out)])
+    def adapt(done: int, total: int) -> None:
+        assert (done, total) == (len(turns) + 1, len(layers)) and net.rounded_activations
+        assert all(layer.bias.requires_grad for layer in layers)
+        turns.append([layer.weight.requires_grad for layer in layers])
 
     round_weights(net, inputs, adapt)
-    count = len(net.hidden) + 2
-    assert turns == [[False] * (k + 1) + [True] * (count - k - 1) for k in range(count - 1)]
-    assert all(parameter.requires_grad for parameter in net.parameters())
+    assert turns == [[False] * k + [True] * (len(layers) - k) for k in range(1, len(layers))]
+    assert all(parameter.requires_grad for parameter in net.parameters()) and not net.rounded_activations
+
+
+def test_a_first_layer_that_is_rounded_stays(rounded: tuple) -> None:
+    """Whatever comes after it; and its scale is the one that it was rounded with."""
+    net, inputs = deepcopy(rounded[0]), rounded[3]
+    round_first(net, inputs)
+    first, scale = net.first.weight.clone(), net.first_scale.clone()
+    assert not net.first.weight.requires_grad and net.first.bias.requires_grad
+    scales = round_weights(net, inputs + 1)
+    assert torch.equal(net.first.weight, first) and torch.equal(scales[net.first], scale)
+
+
+def test_activations_alone_may_be_rounded(rounded: tuple) -> None:
+    net, inputs = deepcopy(rounded[0]), rounded[3]
+    for net.rounded_activations in (False, True):
+        seen: list[torch.Tensor] = []
+        net.watch = lambda layer, x: seen.append(x)  # noqa: B023
+        net.outputs(inputs, torch.zeros(inputs[..., 0].numel(), net.shape.channels))
+        on_grid = [bool((x / ACTIVATION_STEP % 1 == 0).all()) for x in seen[1:]]
+        assert on_grid == [net.rounded_activations] * (len(net.hidden) + 1)
 
 
 def test_a_layer_whose_inputs_are_all_dead(rounded: tuple) -> None:
