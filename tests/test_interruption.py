@@ -128,15 +128,16 @@ def test_killed_at_the_worst_moments(tmp_path: Path, prepared: Prepared, moment:
 
 @both
 def test_interrupted_from_the_keyboard(tmp_path: Path, prepared: Prepared) -> None:
-    """Between the first file's line and the third one's rename, which waits for it."""
+    """At the third file's rename, which says so and waits for it."""
     arguments, older, new, out = prepared
-    wait = "[time.sleep(0.01) for _ in itertools.count()]"
+    wait = "(print('waiting', flush=True), [time.sleep(0.01) for _ in itertools.count()])"
     child = start(*arguments, folder=tmp_path, before=at_call(3, "os.replace", wait))
     assert child.stdout
-    child.stdout.readline()
+    assert [child.stdout.readline() for _ in range(3)][2] == "waiting\n"
+    assert len(leftovers(out)) == 1
     child.send_signal(signal.SIGINT)
     assert finish(child) == (130, "shearloc: interrupted\n")
-    assert assert_old_or_new(contents(out), older, new) in (1, 2)
+    assert assert_old_or_new(contents(out), older, new) == 2
     assert not leftovers(out)
 
 
