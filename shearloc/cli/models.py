@@ -92,7 +92,16 @@ def train(
         every = 60 * minutes / REPORTS
         with _reports(out.name, 60 * minutes) as report:
             progress = fit(
-                net, data.training, data.held_out, schedule, folder, report, every=every, patience=PATIENCE, stop=stop
+                net,
+                data.training,
+                data.held_out,
+                schedule,
+                folder,
+                report,
+                every=every,
+                to_round=True,
+                patience=PATIENCE,
+                stop=stop,
             )
         if stop():
             sys.exit(INTERRUPTED)

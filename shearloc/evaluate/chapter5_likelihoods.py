@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from PIL import Image
 from ..models import zoo
 from ..models.export import restore
 from ..models.fitting import Net, Schedule, fit, mean_bits_of
-from ..models.images import TILE, PixelSet, load_data, load_folder
+from ..models.images import TILE, PixelSet, load_data
 from ..models.local_float import LocalNet, grown, nelloc, with_horizon
 from ..models.pixelcnn import PixelCNN, from_local
 
@@ -157,8 +156,8 @@ def test_images(folder: Path, channels: int, count: int | None) -> list[Pixels]:
 
     The thesis has CelebA, which it reduces likewise (appendix D.1.2).
     """
-    whole = islice(load_folder(folder, channels), count)
-    return load_data(folder, channels, "test", count=count) or [reduced(image) for image in whole]
+    test = load_data(folder, channels, "test", count=count)
+    return test or [reduced(image) for image in load_data(folder, channels, count=count)]
 
 
 def reduced(image: Pixels) -> Pixels:

@@ -139,6 +139,7 @@ def fit(
     *,
     every: float = 120.0,
     patience: int | None = None,
+    to_round: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
     """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one.
@@ -146,7 +147,8 @@ def fit(
     What `net` has in the end, and what reports are of, is an average of the latest weights (`AVERAGED`). A checkpoint
     is written, and `report` called, `every` so many seconds; also when `stop()` says between two updates that it is
     enough for now. With `patience`, training ends when the held-out bits have not fallen for so many reports, and `net`
-    has the weights, of `folder/best.pt`, that had the lowest.
+    has the weights, of `folder/best.pt`, that had the lowest. `to_round`: the weights are to be rounded by data
+    afterwards, so those of a local net's first layer are at FIRST_ROUNDED, and the others go on around them.
     """
     torch.manual_seed(schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,7 +168,7 @@ def fit(
             torch.save(average.state_dict(), folder / "float.pt")
             net.load_state_dict(average.state_dict())
             net.quantized = average.quantized = True
-        if isinstance(net, LocalNet) and not schedule.finish:
+        if to_round and isinstance(net, LocalNet):
             _settle_first(net, average, part_done(schedule, progress) >= FIRST_ROUNDED, training, rng)
         groups = [group for stepper in steppers for group in stepper.param_groups]
         for group, peak in zip(groups, peaks, strict=True):

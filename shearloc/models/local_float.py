@@ -221,7 +221,7 @@ class LocalNet(nn.Module):
             return nn.functional.linear(inputs, weight, bias)
         # Weights that are rounded for good would be rounded again, to bfloat16.
         with torch.autocast("cpu", enabled=False):
-            return nn.functional.linear(inputs.float(), weight, bias)
+            return nn.functional.linear(inputs.to(weight.dtype), weight, bias)
 
     def _activate(self, value: Tensor) -> Tensor:
         # hardtanh is clamp with a backward pass ten times as fast in bfloat16.

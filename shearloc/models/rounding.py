@@ -18,35 +18,29 @@ ROUNDING_PIXELS = 200_000
 """A sample for `round_weights`: so many pixels."""
 
 BATCH_PIXELS = 16384
+"""Pixels that the network sees at a time."""
 
 DAMPING = 1e-3
 """Of the mean variance, added to each input's: inputs that hardly vary in the sample may in an image."""
 
 
 def round_weights(
-    net: LocalNet, sample: Tensor, adapt: Callable[[int, int], None] = lambda done, total: None
+    net: LocalNet, sample: Tensor, adapt: Callable[[int], None] = lambda rounded: None
 ) -> dict[nn.Linear, Tensor]:
     """Rounds the weights of `net.first`, `net.out` and `net.hidden` in place, and shifts the biases by the mean error.
 
     `sample`: what the network sees of many pixels, as the first of what `LocalNet.draw` has. The first layer, which
     `round_first` may have rounded already, the last and the one before it lose most, so they come first. `adapt` is
-    called after each layer but the last one to be rounded, with the number of layers done and that of all, to train
-    what still takes a gradient: other weights, and the biases. Activations are rounded meanwhile. Returns each layer's
+    called after each layer but the last one to be rounded, with the number of layers rounded so far, to train what
+    still takes a gradient: other weights, and the biases. Activations are rounded meanwhile. Returns each layer's
     scales, float [out], for `export`: its weights are multiples of them, at most 127 times.
     """
-    scales = {}
-    layers = [net.first, net.out, *reversed(linears(net.hidden))]
     net.rounded_activations = True
-    for done, layer in enumerate(layers, 1):
-        if layer is net.first:
-            round_first(net, sample)
-            scales[layer] = net.first_scale
-        else:
-            scales[layer] = weight_scale(layer.weight)
-            _round_layer(layer, _inputs(net, layer, sample), scales[layer])
-        layer.weight.requires_grad_(False)
-        if done < len(layers):
-            adapt(done, len(layers))
+    round_first(net, sample)
+    scales = {net.first: net.first_scale}
+    for layer in (net.out, *reversed(linears(net.hidden))):
+        adapt(len(scales))
+        scales[layer] = _round_layer(net, layer, sample)
     net.requires_grad_(True)
     net.rounded_activations = False
     return scales
@@ -58,8 +52,7 @@ def round_first(net: LocalNet, sample: Tensor) -> None:
     Those that are rounded already stay.
     """
     if not net.first_scale.any():
-        net.first_scale.copy_(weight_scale(net.first.weight))
-        _round_layer(net.first, _inputs(net, net.first, sample), net.first_scale)
+        net.first_scale.copy_(_round_layer(net, net.first, sample))
     net.first.weight.requires_grad_(False)
 
 
@@ -68,16 +61,16 @@ def _inputs(net: LocalNet, layer: nn.Linear, sample: Tensor) -> Tensor:
     found = []
     net.watch = lambda which, inputs: found.append(inputs.flatten(0, -2)) if which is layer else None
     pixels = sample[0, ..., 0].numel()
-    with torch.no_grad():
-        for part in sample.split(max(1, BATCH_PIXELS // pixels)):
-            net.outputs(part, part.new_zeros(len(part) * pixels, net.shape.channels))
+    for part in sample.split(max(1, BATCH_PIXELS // pixels)):
+        net.outputs(part, part.new_zeros(len(part) * pixels, net.shape.channels))
     net.watch = None
     return torch.cat(found)
 
 
 @torch.no_grad()
-def _round_layer(layer: nn.Linear, x: Tensor, scale: Tensor) -> None:
-    """Rounds a layer's weight to multiples of `scale`, float [out], for inputs like `x`, float [n, in]."""
+def _round_layer(net: LocalNet, layer: nn.Linear, sample: Tensor) -> Tensor:
+    """Rounds a layer's weight, for such inputs as it has of the sample, and freezes it. Its scales, float [out]."""
+    x, scale = _inputs(net, layer, sample), weight_scale(layer.weight)
     weight, mean = layer.weight.double(), x.double().mean(0)
     covariance = torch.cov(x.double().T)
     # The least is for layers whose inputs are all dead.
@@ -96,3 +89,5 @@ def _round_layer(layer: nn.Linear, x: Tensor, scale: Tensor) -> None:
     back = rounded[:, order.argsort()]
     layer.bias.add_(((weight - back) @ mean).float())
     layer.weight.copy_(back)
+    layer.weight.requires_grad_(False)
+    return scale

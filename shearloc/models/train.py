@@ -137,14 +137,15 @@ def rounded_by_data(
     """
     torch.save(net.state_dict(), folder / "float.pt")
     rng = np.random.default_rng(schedule.seed)
-    updates = min(ADAPTING_UPDATES, int(ADAPTING_SHARE * progress.updates) // (len(net.hidden) + 1))
+    layers = len(net.hidden) + 1
+    updates = min(ADAPTING_UPDATES, int(ADAPTING_SHARE * progress.updates) // layers)
     sample = torch.from_numpy(net.draw(data.training, rng, ROUNDING_PIXELS)[0])
 
-    def adapted(done: int, total: int) -> None:
+    def adapted(rounded: int) -> None:
         # More updates are better than large ones: half a batch.
         adapt(net, data.training, schedule.batch // 2, updates, rng)
         if report:
-            report(done, total - 1)
+            report(rounded, layers)
 
     return round_weights(net, sample, adapted)
 
@@ -215,7 +216,7 @@ def main() -> None:
             bar.update(task, completed=part_done(schedule, progress), bits=line)
             bar.console.print(f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {line}")
 
-        progress = fit(net, data.training, data.held_out, schedule, args.out, report)
+        progress = fit(net, data.training, data.held_out, schedule, args.out, report, to_round=not schedule.finish)
         if not schedule.finish and isinstance(net, LocalNet):
             rounding = bar.add_task("rounding", bits="")
 

@@ -85,8 +85,8 @@ def test_layers_that_are_left_may_adapt_to_rounded_activations(rounded: tuple) -
     net, turns = deepcopy(before), []
     layers = [net.first, net.out, *reversed(linears(net.hidden))]
 
-    def adapt(done: int, total: int) -> None:
-        assert (done, total) == (len(turns) + 1, len(layers)) and net.rounded_activations
+    def adapt(done: int) -> None:
+        assert done == len(turns) + 1 and net.rounded_activations
         assert all(layer.bias.requires_grad for layer in layers)
         turns.append([layer.weight.requires_grad for layer in layers])
 

@@ -119,15 +119,12 @@ def test_a_stopped_run_goes_on_where_it_was_saved(pixels: PixelSet, tmp_path: Pa
     assert same_weights(again, resumed) and again.quantized
 
 
-def test_training_ends_with_an_average_of_its_latest_weights(
-    pixels: PixelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_training_ends_with_an_average_of_its_latest_weights(pixels: PixelSet, tmp_path: Path) -> None:
     """Of so few that it is the last ones at first; then each update moves it by 1 / (a tenth of the updates)."""
     import torch
 
     from shearloc.models import fitting
 
-    monkeypatch.setattr(fitting, "FIRST_ROUNDED", 2.0)  # never: from there on it would begin anew
     net = small_net()
     seen: list[dict[str, torch.Tensor]] = []
 
@@ -231,14 +228,14 @@ def test_the_first_layer_is_rounded_before_the_others_are_done(pixels: PixelSet,
         return type(net).draw(net, *arguments)
 
     net.draw = draw  # type: ignore[method-assign]
-    fit(net, pixels, pixels, schedule, tmp_path)
+    fit(net, pixels, pixels, schedule, tmp_path, to_round=True)
     moved = [not torch.equal(old[0], new[0]) for old, new in pairwise(seen)]
     # The fifteenth batch is the sample that the layer is rounded by.
     assert moved == [True] * 14 + [True] + [False] * 5 and not seen[14][1].any()
     units = net.first.weight / net.first_scale[:, None]
     assert torch.allclose(units, units.round(), atol=1e-3)
     resumed = small_net(seed=1)
-    progress = fit(resumed, pixels, pixels, replace(schedule, updates=40), tmp_path)
+    progress = fit(resumed, pixels, pixels, replace(schedule, updates=40), tmp_path, to_round=True)
     assert progress.updates == 40 and not same_weights(net, resumed)
     assert torch.equal(resumed.first.weight, net.first.weight) and not torch.equal(resumed.first.bias, net.first.bias)
     sample = torch.from_numpy(resumed.draw(pixels, np.random.default_rng(1), 500)[0])
