@@ -1,11 +1,10 @@
-"""Fits a float network to pixels: steps, the learning rate over time, checkpoints, and what is kept of them.
+"""Fits a float network to pixels: steps, the learning rate over time, and what is kept of them.
 
 What it fits, to which images and what becomes of it is `train.py`'s business. Needs torch.
 """
 
 import ctypes
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from . import checkpoints
 from .images import PixelSet
 from .local import LocalModel
 from .local_float import LocalNet, image_bits
@@ -65,6 +65,8 @@ class Progress:
     best_bits: float = math.inf
     stale: int = 0
     """The lowest held-out bits so far, and the looks at them since; only where there is a patience."""
+    quantized: bool = False
+    """Whether the quantisation-aware finish has begun."""
 
 
 Report = Callable[[Progress, float], None]
@@ -152,27 +154,25 @@ def fit(
     """
     torch.manual_seed(schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    steppers = optimizers(net, schedule.learning_rate)
+    checkpoint, average, steppers = folder / "checkpoint.pt", deepcopy(net), optimizers(net, schedule.learning_rate)
+    nets = {"net": net, "average": average}
     peaks = [group["lr"] for stepper in steppers for group in stepper.param_groups]
-    average = deepcopy(net)
-    progress = _resume(folder / "checkpoint.pt", net, average, steppers)
+    progress = Progress(**checkpoints.load(checkpoint, nets, steppers))
+    net.quantized = average.quantized = progress.quantized
     rng = np.random.default_rng([schedule.seed, progress.updates])
     saved, stopped = progress.seconds, False
     # However slow an update is, it must not skip the finish.
-    while part_done(schedule, progress) < 1 or (schedule.finish and not net.quantized):
+    while part_done(schedule, progress) < 1 or (schedule.finish and not progress.quantized):
         stopped = stop()
         if stopped or (patience and progress.stale >= patience):
             break
         began = time.perf_counter()
-        if schedule.finish and not net.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
-            torch.save(average.state_dict(), folder / "float.pt")
-            net.load_state_dict(average.state_dict())
-            net.quantized = average.quantized = True
+        if schedule.finish and not progress.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
+            progress.quantized = True
+            _begin_finish(net, average, folder)
         if to_round and isinstance(net, LocalNet):
             _settle_first(net, average, part_done(schedule, progress) >= FIRST_ROUNDED, training, rng)
-        groups = [group for stepper in steppers for group in stepper.param_groups]
-        for group, peak in zip(groups, peaks, strict=True):
-            group["lr"] = peak * rate_factor(schedule, progress)
+        _set_rates(steppers, peaks, rate_factor(schedule, progress))
         bits = _update(net, steppers, net.draw(training, rng, schedule.batch))
         progress.updates += 1
         _average(average, net, progress.updates)
@@ -181,20 +181,32 @@ def fit(
         progress.seconds += min(time.perf_counter() - began, 2.0)
         if progress.seconds - saved > every:
             saved = progress.seconds
-            wanted = report or patience
-            held_out_bits = mean_bits(average, held_out, HELD_OUT_PIXELS) if wanted else math.inf
+            held_out_bits = mean_bits(average, held_out, HELD_OUT_PIXELS) if report or patience else math.inf
             if patience:
                 _keep_best(average, held_out_bits, progress, folder)
-            _save(folder / "checkpoint.pt", net, average, steppers, progress)
+            checkpoints.save(checkpoint, nets, steppers, asdict(progress))
             if report:
                 report(progress, held_out_bits)
     if patience and not stopped and progress.stale < patience:
         _keep_best(average, mean_bits(average, held_out, HELD_OUT_PIXELS), progress, folder)
-    _save(folder / "checkpoint.pt", net, average, steppers, progress)
+    checkpoints.save(checkpoint, nets, steppers, asdict(progress))
     net.load_state_dict(average.state_dict())
     if patience and not stopped:
         net.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     return progress
+
+
+def _begin_finish(net: Net, average: Net, folder: Path) -> None:
+    """Keeps the average in `folder/float.pt`, and goes on from it with everything rounded."""
+    torch.save(average.state_dict(), folder / "float.pt")
+    net.load_state_dict(average.state_dict())
+    net.quantized = average.quantized = True
+
+
+def _set_rates(steppers: list[torch.optim.Optimizer], peaks: list[float], factor: float) -> None:
+    groups = [group for stepper in steppers for group in stepper.param_groups]
+    for group, peak in zip(groups, peaks, strict=True):
+        group["lr"] = peak * factor
 
 
 def _settle_first(net: LocalNet, average: Net, due: bool, training: PixelSet, rng: np.random.Generator) -> None:
@@ -264,30 +276,6 @@ def adapt(net: LocalNet, training: PixelSet, batch: int, updates: int, rng: np.r
     for update in range(updates):
         stepper.param_groups[0]["lr"] = ADAPTING_RATE * _cosine(update / updates)
         _update(net, [stepper], net.draw(training, rng, batch), exact=True)
-
-
-def _save(path: Path, net: Net, average: Net, steppers: list[torch.optim.Optimizer], progress: Progress) -> None:
-    state = {
-        "net": net.state_dict(),
-        "average": average.state_dict(),
-        "quantized": net.quantized,
-        "steppers": [stepper.state_dict() for stepper in steppers],
-        "progress": asdict(progress),
-    }
-    torch.save(state, path.with_suffix(".tmp"))
-    os.replace(path.with_suffix(".tmp"), path)
-
-
-def _resume(path: Path, net: Net, average: Net, steppers: list[torch.optim.Optimizer]) -> Progress:
-    if not path.exists():
-        return Progress()
-    state = torch.load(path, weights_only=True)
-    net.load_state_dict(state["net"])
-    average.load_state_dict(state["average"])
-    net.quantized = average.quantized = state["quantized"]
-    for stepper, saved in zip(steppers, state["steppers"], strict=True):
-        stepper.load_state_dict(saved)
-    return Progress(**state["progress"])
 
 
 def keep_freed_memory() -> None:

@@ -187,11 +187,34 @@ def _summary(net: Net, folders: list[Path], progress: Progress) -> str:
     return f"{kind}, {count:,} parameters, trained {progress.seconds / 60:.0f} minutes on {data}"
 
 
-def main() -> None:
-    """The command `python -m shearloc.models.train`."""
+def _fitted(
+    net: Net, data: Data, schedule: Schedule, args: argparse.Namespace
+) -> tuple[Progress, dict[torch.nn.Linear, Tensor] | None]:
+    """Trains the network in place, and rounds it if it had no finish (the scales are for `export`), with a bar each."""
     from rich.progress import Progress as Bar
     from rich.progress import TextColumn
 
+    with Bar(*Bar.get_default_columns(), TextColumn("{task.fields[bits]}")) as bar:
+        task = bar.add_task(args.name, total=1.0, bits="")
+
+        def report(progress: Progress, bits: float) -> None:
+            line = f"{progress.running_bits:.4f} training, {bits:.4f} held-out bits per dimension"
+            bar.update(task, completed=part_done(schedule, progress), bits=line)
+            bar.console.print(f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {line}")
+
+        progress = fit(net, data.training, data.held_out, schedule, args.out, report, to_round=not schedule.finish)
+        if schedule.finish or not isinstance(net, LocalNet):
+            return progress, None
+        rounding = bar.add_task("rounding", bits="")
+
+        def report_layer(done: int, total: int) -> None:
+            bar.update(rounding, completed=done, total=total)
+
+        return progress, rounded_by_data(net, data, schedule, progress, args.out, report_layer)
+
+
+def main() -> None:
+    """The command `python -m shearloc.models.train`."""
     from .export import export
 
     args = _arguments()
@@ -207,23 +230,7 @@ def main() -> None:
     if args.base and isinstance(net, LocalNet):
         inputs = net.draw(data.training, rng, HELD_OUT_PIXELS)[0]
         print(f"{revive(net, torch.from_numpy(inputs))} units of {args.base} were dead: they begin anew", flush=True)
-    scales = None
-    with Bar(*Bar.get_default_columns(), TextColumn("{task.fields[bits]}")) as bar:
-        task = bar.add_task(args.name, total=1.0, bits="")
-
-        def report(progress: Progress, bits: float) -> None:
-            line = f"{progress.running_bits:.4f} training, {bits:.4f} held-out bits per dimension"
-            bar.update(task, completed=part_done(schedule, progress), bits=line)
-            bar.console.print(f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {line}")
-
-        progress = fit(net, data.training, data.held_out, schedule, args.out, report, to_round=not schedule.finish)
-        if not schedule.finish and isinstance(net, LocalNet):
-            rounding = bar.add_task("rounding", bits="")
-
-            def report_layer(done: int, total: int) -> None:
-                bar.update(rounding, completed=done, total=total)
-
-            scales = rounded_by_data(net, data, schedule, progress, args.out, report_layer)
+    progress, scales = _fitted(net, data, schedule, args)
     card = describe(net, args.name, args.folders, args.base, data, schedule, progress)
     card["camera_like_copies"] = args.camera_like
     if test := [image for folder in args.folders for image in load_data(folder, net.shape.channels, "test")]:

@@ -11,7 +11,6 @@ Needs torch; nothing that decodes imports this file. The export is `export_vae.p
 import argparse
 import json
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import objectives
+from . import checkpoints, objectives
 from .fitting import keep_freed_memory
 from .small_images import DATASETS, load_dataset
 from .vae_float import Block, Vae, divergence_bits
@@ -142,29 +141,21 @@ def fit(
     steppers = optimizers(parameters, net, schedule.learning_rate)
     peaks = [stepper.param_groups[0]["lr"] for stepper in steppers]
     checkpoint = folder / f"{name}-checkpoint.pt"
-    update, seconds = _resume(checkpoint, net, steppers)
+    progress = checkpoints.load(checkpoint, {"net": net}, steppers)
+    update, seconds = progress.get("update", 0), progress.get("seconds", 0.0)
     per_epoch = -(-len(pixels) // schedule.batch)
     total = round(schedule.epochs * per_epoch)
     images = torch.from_numpy(pixels)
     bits, saved = math.nan, time.perf_counter()
     while update < total:
         began = time.perf_counter()
-        epoch, k = divmod(update, per_epoch)
-        order = np.random.default_rng([schedule.seed, epoch]).permutation(len(pixels))
-        batch = images[torch.from_numpy(order[k * schedule.batch : (k + 1) * schedule.batch])]
+        batch = _batch(images, schedule, *divmod(update, per_epoch))
         factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * update / total)) if schedule.cosine else 1.0
         for stepper, peak in zip(steppers, peaks, strict=True):
             stepper.param_groups[0]["lr"] = peak * factor
         warmth = update / per_epoch / schedule.warm_up if schedule.warm_up else 1.0
         weighted = partial(objective, weight=FIRST_WEIGHT + (1 - FIRST_WEIGHT) * warmth) if warmth < 1 else objective
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            loss = weighted(net, batch).mean()
-        net.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 5000.0)
-        for stepper in steppers:
-            stepper.step()
-        value = float(loss.detach()) / net.shape.samples
+        value = _update(net, parameters, steppers, weighted, batch)
         bits = value if math.isnan(bits) else bits + 0.01 * (value - bits)
         update += 1
         seconds += time.perf_counter() - began
@@ -175,28 +166,35 @@ def fit(
                 report(update / per_epoch, bits)
         if time.perf_counter() - saved > 60:
             saved = time.perf_counter()
-            _save(checkpoint, net, steppers, update, seconds)
-    _save(checkpoint, net, steppers, update, seconds)
+            checkpoints.save(checkpoint, {"net": net}, steppers, {"update": update, "seconds": seconds})
+    checkpoints.save(checkpoint, {"net": net}, steppers, {"update": update, "seconds": seconds})
     torch.save(net.state_dict(), folder / f"{name}.pt")
     net.requires_grad_(True)
     return seconds
 
 
-def _save(path: Path, net: Vae, steppers: list[torch.optim.Optimizer], update: int, seconds: float) -> None:
-    states = [stepper.state_dict() for stepper in steppers]
-    state = {"net": net.state_dict(), "steppers": states, "update": update, "seconds": seconds}
-    torch.save(state, path.with_suffix(".tmp"))
-    os.replace(path.with_suffix(".tmp"), path)
+def _batch(images: Tensor, schedule: Schedule, epoch: int, k: int) -> Tensor:
+    """The k-th images of an epoch, which has all of them once in an order of its own."""
+    order = np.random.default_rng([schedule.seed, epoch]).permutation(len(images))
+    return images[torch.from_numpy(order[k * schedule.batch : (k + 1) * schedule.batch])]
 
 
-def _resume(path: Path, net: Vae, steppers: list[torch.optim.Optimizer]) -> tuple[int, float]:
-    if not path.exists():
-        return 0, 0.0
-    state = torch.load(path, weights_only=True)
-    net.load_state_dict(state["net"])
-    for stepper, saved in zip(steppers, state["steppers"], strict=True):
-        stepper.load_state_dict(saved)
-    return state["update"], state["seconds"]
+def _update(
+    net: Vae,
+    parameters: list[torch.nn.Parameter],
+    steppers: list[torch.optim.Optimizer],
+    objective: Objective,
+    batch: Tensor,
+) -> float:
+    """One step of each optimizer, with products in bfloat16. The batch's mean bits per dimension."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = objective(net, batch).mean()
+    net.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(parameters, 5000.0)
+    for stepper in steppers:
+        stepper.step()
+    return float(loss.detach()) / net.shape.samples
 
 
 def _start(base: str | None, shape: VaeShape, pixels: NDArray[np.uint8]) -> Vae:

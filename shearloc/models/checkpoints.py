@@ -1,0 +1,35 @@
+"""A training run on disk: its networks, its optimizers and where it is. A file is written whole or not at all.
+
+What a run is, and when it is saved, is the business of `fitting.py` and `train_vae.py`. Needs torch.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+Optimizers = list[torch.optim.Optimizer]
+
+
+def save(path: Path, nets: Mapping[str, nn.Module], steppers: Optimizers, progress: dict[str, Any]) -> None:
+    """Writes the networks' weights by their names, the optimizers' states and `progress`, plain numbers."""
+    state: dict[str, Any] = {name: net.state_dict() for name, net in nets.items()}
+    state |= {"steppers": [stepper.state_dict() for stepper in steppers], "progress": progress}
+    torch.save(state, path.with_suffix(".tmp"))
+    os.replace(path.with_suffix(".tmp"), path)
+
+
+def load(path: Path, nets: Mapping[str, nn.Module], steppers: Optimizers) -> dict[str, Any]:
+    """Brings networks and optimizers to where a run was, and returns its `progress`: {}, and no change, without one."""
+    if not path.exists():
+        return {}
+    state = torch.load(path, weights_only=True)
+    for name, net in nets.items():
+        net.load_state_dict(state[name])
+    for stepper, saved in zip(steppers, state["steppers"], strict=True):
+        stepper.load_state_dict(saved)
+    progress: dict[str, Any] = state["progress"]
+    return progress
