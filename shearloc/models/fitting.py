@@ -119,12 +119,13 @@ def mean_bits(net: Net, pixels: PixelSet, count: int) -> float:
 def mean_bits_of(model: Net | LocalModel, images: list[NDArray[np.uint8]]) -> float:
     """Bits per dimension of all pixels of uint8 [H, W, C] images, in float32.
 
-    Of an integer model it is the float network with its weights; code lengths are within 0.1%.
+    Of an integer model it is the float network with its weights and rounded activations; code lengths are within 0.1%.
     """
     if isinstance(model, LocalModel):
         from .export import restore
 
         model = restore(model)
+        model.rounded_activations = True
     if isinstance(model, LocalNet) and model.shape.neighbours:
         return sum(image_bits(model, image) for image in images) / sum(image.size for image in images)
     pixels = PixelSet.of(images)

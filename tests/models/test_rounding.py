@@ -92,7 +92,7 @@ def test_layers_that_are_left_may_adapt_to_rounded_activations(rounded: tuple) -
 
     round_weights(net, inputs, adapt)
     assert turns == [[False] * k + [True] * (len(layers) - k) for k in range(1, len(layers))]
-    assert all(parameter.requires_grad for parameter in net.parameters()) and not net.rounded_activations
+    assert all(parameter.requires_grad for parameter in net.parameters()) and net.rounded_activations
 
 
 def test_a_first_layer_that_is_rounded_stays(rounded: tuple) -> None:
