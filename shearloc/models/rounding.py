@@ -32,9 +32,9 @@ def round_weights(
     `sample`: what the network sees of many pixels, as the first of what `LocalNet.draw` has. The first layer, which
     `round_first` may have rounded already, the last and the one before it lose most, so they come first. `adapt` is
     called after each layer but the last one to be rounded, with the number of layers rounded so far, to train what
-    still takes a gradient: other weights, and the biases. Activations are rounded from here on, because what was trained
-    with that needs it. Returns each layer's scales, float [out], for `export`: its weights are multiples of them, at
-    most 127 times.
+    still takes a gradient: other weights, and the biases. Activations are rounded from here on: what was trained with
+    that needs it. Returns each layer's scales, float [out], for `export`: its weights are multiples of them, at most
+    127 times.
     """
     net.rounded_activations = True
     round_first(net, sample)
