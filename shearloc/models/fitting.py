@@ -173,7 +173,7 @@ def fit(
             _begin_finish(net, average, folder)
         if to_round and isinstance(net, LocalNet):
             _settle_first(net, average, part_done(schedule, progress) >= FIRST_ROUNDED, training, rng)
-        _set_rates(steppers, peaks, rate_factor(schedule, progress))
+        set_rates(steppers, peaks, rate_factor(schedule, progress))
         bits = _update(net, steppers, net.draw(training, rng, schedule.batch))
         progress.updates += 1
         _average(average, net, progress.updates)
@@ -204,7 +204,8 @@ def _begin_finish(net: Net, average: Net, folder: Path) -> None:
     net.quantized = average.quantized = True
 
 
-def _set_rates(steppers: list[torch.optim.Optimizer], peaks: list[float], factor: float) -> None:
+def set_rates(steppers: list[torch.optim.Optimizer], peaks: list[float], factor: float) -> None:
+    """Sets every group's learning rate to its peak times `factor`."""
     groups = [group for stepper in steppers for group in stepper.param_groups]
     for group, peak in zip(groups, peaks, strict=True):
         group["lr"] = peak * factor

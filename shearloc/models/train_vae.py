@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from . import checkpoints, objectives
-from .fitting import keep_freed_memory
+from .fitting import keep_freed_memory, set_rates
 from .small_images import DATASETS, load_dataset
 from .vae_float import Block, Vae, divergence_bits
 from .vae_shape import SHAPES, VaeShape, latent_side
@@ -139,7 +139,7 @@ def fit(
     for parameter in net.parameters():
         parameter.requires_grad_(any(parameter is p for p in parameters))
     steppers = optimizers(parameters, net, schedule.learning_rate)
-    peaks = [stepper.param_groups[0]["lr"] for stepper in steppers]
+    peaks = [group["lr"] for stepper in steppers for group in stepper.param_groups]
     checkpoint = folder / f"{name}-checkpoint.pt"
     progress = checkpoints.load(checkpoint, {"net": net}, steppers)
     update, seconds = progress.get("update", 0), progress.get("seconds", 0.0)
@@ -151,8 +151,7 @@ def fit(
         began = time.perf_counter()
         batch = _batch(images, schedule, *divmod(update, per_epoch))
         factor = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * update / total)) if schedule.cosine else 1.0
-        for stepper, peak in zip(steppers, peaks, strict=True):
-            stepper.param_groups[0]["lr"] = peak * factor
+        set_rates(steppers, peaks, factor)
         warmth = update / per_epoch / schedule.warm_up if schedule.warm_up else 1.0
         weighted = partial(objective, weight=FIRST_WEIGHT + (1 - FIRST_WEIGHT) * warmth) if warmth < 1 else objective
         value = _update(net, parameters, steppers, weighted, batch)
