@@ -37,8 +37,9 @@ METHODS = {RAW: "raw", LOCAL: "local", VAE: "vae"}
 PRECISIONS = {RAW: 0, LOCAL: 24, VAE: 28}
 """Bits of the probabilities: of a local model's pixels, or of latents given an image."""
 
-CHUNK_SAMPLES = 1 << 21
-"""Subpixels of a chunk at most (or one image): 2,674 images of MNIST, 682 of CIFAR-10."""
+CHUNK_SAMPLES = {RAW: 1 << 21, LOCAL: 1 << 17, VAE: 1 << 21}
+"""Subpixels of a chunk at most (or one image), by the method. Bits-back wants long chains: 682 images of CIFAR-10.
+Local models want what they keep of earlier pixels in a processor's own cache: 42 such images, each processor others."""
 
 MAX_CHUNK_SAMPLES = 1 << 24
 """Subpixels of a chunk of several images at most: what a file may make a decoder hold at a time."""
@@ -134,7 +135,7 @@ def encode_images(
     steps: int = 0,
     engine: str = "auto",
     embed: bool = False,
-    chunk_samples: int = CHUNK_SAMPLES,
+    chunk_samples: int | None = None,
     progress: Progress | None = None,
 ) -> bytes:
     """An archive of uint8 [N, H, W] (gray), [N, H, W, 1] or [N, H, W, 3], N >= 1; `names`, one each, are optional.
@@ -142,6 +143,7 @@ def encode_images(
     `model`: a name that `shearloc models` lists, the path of a model file, "raw", or "auto", which takes what makes the
     smallest archive of some of the images. `steps`: K gradient steps of optimal inference for an autoencoder; smaller
     files, slower. `embed`: put the model's weights into the archive, so that it decodes where they are not installed.
+    `chunk_samples`: subpixels of a chunk at most, if not CHUNK_SAMPLES of the method.
     Raises UnsupportedImageError, which names the image where it is one, UnknownModelError, ValueError for bad steps.
     """
     pixels = _as_images(images)
@@ -177,6 +179,7 @@ def decode_undamaged(
     header, start = read_header(data, max_samples)
     model = _model_of(header)
     images = np.zeros((header.count, header.height, header.width, header.channels), np.uint8)
+    engine = _engine(engine, header.method, images.size)
     damage: dict[int, str] = {}
 
     def decode(chunk: int) -> None:
@@ -186,7 +189,8 @@ def decode_undamaged(
         except CorruptError as error:
             damage[chunk] = str(error)
 
-    _for_chunks(decode, len(header.sizes), header.method, progress)
+    size, count = (header.chunk_images, header.height, header.width), len(header.sizes)
+    _for_chunks(decode, count, _threads(header.method, model, size, engine, count), engine, progress)
     return _shaped(images), header.names, dict(sorted(damage.items()))
 
 
@@ -271,20 +275,40 @@ def _smallest(images: Pixels, steps: int, engine: str, embed: bool) -> str:
     return min([*_candidates(images), "raw"], key=size)
 
 
-def _for_chunks(work: Callable[[int], None], count: int, method: int, progress: Progress | None) -> None:
-    """Calls work(k) for every chunk, on as many threads as there are processors; the first error is raised.
+def _for_chunks(work: Callable[[int], None], count: int, threads: int, engine: str, progress: Progress | None) -> None:
+    """Calls work(k) for every chunk, on so many threads with a share of the processors; the first error is raised."""
+    from ..models import engines
 
-    A local model uses all processors for one chunk.
-    """
-    from ..models.engines import processors
+    share = engines.processors() // threads
 
-    threads = 1 if method == LOCAL else min(processors(), count)
-    with ThreadPoolExecutor(threads) as pool:
-        # On the caller's thread where one is enough, so that what is set for that thread holds (`engines.at_most`).
-        run = map if threads == 1 else pool.map
-        for done, _ in enumerate(run(work, range(count)), 1):
+    def alone(chunk: int) -> None:
+        with engines.at_most(share):
+            work(chunk)
+
+    with engines.one_thread_each(engine, threads), ThreadPoolExecutor(threads) as pool:
+        for done, _ in enumerate(pool.map(alone, range(count)), 1):
             if progress:
                 progress(done, count)
+
+
+def _threads(method: int, model: Any, size: tuple[int, int, int], engine: str, count: int) -> int:
+    """Chunks, each of size (images, H, W), to code side by side."""
+    from ..models.engines import processors
+
+    if method != LOCAL:
+        return min(processors(), count)
+    from . import local
+
+    return local.at_once(model, size, engine, count)
+
+
+def _engine(engine: str, method: int, samples: int) -> str:
+    """The engine for a whole archive of so many subpixels: what is not worth its start for one chunk may be for all."""
+    if method != LOCAL:
+        return engine
+    from ..models import engines
+
+    return engines.choose(engine, samples)
 
 
 # --- Chunks -----------------------------------------------------------------------------------------------------
@@ -297,23 +321,26 @@ def _encode_with(
     steps: int = 0,
     engine: str = "auto",
     embed: bool = False,
-    chunk_samples: int = CHUNK_SAMPLES,
+    chunk_samples: int | None = None,
     progress: Progress | None = None,
 ) -> bytes:
     """An archive with this model, or "raw"."""
     count, height, width, channels = images.shape
-    method, loaded, encode = _encoder(model, images, names, steps, engine)
-    most = max(1, min(chunk_samples // images[0].size, _most_images(method, images.shape[1:])))
+    method, loaded, encode = _encoder(model, images, names, steps)
+    engine = _engine(engine, method, images.size)
+    samples = CHUNK_SAMPLES[method] if chunk_samples is None else chunk_samples
+    most = max(1, min(samples // images[0].size, _most_images(method, images.shape[1:])))
     chunk_images = -(-count // -(-count // most))
     parts = [images[k : k + chunk_images] for k in range(0, count, chunk_images)]
     results: list[tuple[bytes, float]] = len(parts) * [(b"", 0.0)]
 
     def work(k: int) -> None:
-        payload, net_bits = encode(parts[k])
+        payload, net_bits = encode(parts[k], engine)
         body = u32(crc32c(parts[k])) + payload
         results[k] = (body + u32(crc32c(body)), net_bits)
 
-    _for_chunks(work, len(parts), method, progress)
+    threads = _threads(method, loaded, (chunk_images, height, width), engine, len(parts))
+    _for_chunks(work, len(parts), threads, engine, progress)
     header = Header(
         method=method,
         count=count,
@@ -339,21 +366,21 @@ def _most_images(method: int, shape: tuple[int, ...]) -> int:
     return max(1, min(in_step, MAX_CHUNK_SAMPLES // math.prod(shape)))
 
 
-Encoder = Callable[[Pixels], tuple[bytes, float]]
-"""A chunk's images to its payload and net bits (0 where no bits go back)."""
+Encoder = Callable[[Pixels, str], tuple[bytes, float]]
+"""A chunk's images, by an engine, to its payload and net bits (0 where no bits go back)."""
 
 
-def _encoder(model: str, images: Pixels, names: list[str] | None, steps: int, engine: str) -> tuple[int, Any, Encoder]:
+def _encoder(model: str, images: Pixels, names: list[str] | None, steps: int) -> tuple[int, Any, Encoder]:
     """Method, model and encoder by a model's name, after a look at whether it can code these images."""
     if model == "raw":
-        return RAW, None, lambda part: (part.tobytes(), 0.0)
+        return RAW, None, lambda part, _: (part.tobytes(), 0.0)
     if zoo.kind_of(model) == "vae":
         from . import bitsback
 
         vae = zoo.load_vae(model)
         bitsback.check_images(vae, images, names)
 
-        def encode(part: Pixels) -> tuple[bytes, float]:
+        def encode(part: Pixels, engine: str) -> tuple[bytes, float]:
             chain = bitsback.encode_chain(vae, part, steps, engine)
             return chain.data, chain.net_bits
 
@@ -363,7 +390,7 @@ def _encoder(model: str, images: Pixels, names: list[str] | None, steps: int, en
         raise UnsupportedImageError(
             f"model '{local.name}' is for images of {local.channels} channels, these have {images.shape[3]}"
         )
-    return LOCAL, local, lambda part: (_encode_local(local, part, engine), 0.0)
+    return LOCAL, local, lambda part, engine: (_encode_local(local, part, engine), 0.0)
 
 
 def _weights(name: str, model: Any) -> tuple[Chunk, ...]:

@@ -9,14 +9,24 @@ from types import ModuleType
 
 import numpy as np
 
+from ..models import engines
 from ..models.local import LocalModel
 from . import gathered, wavefront
 from . import lanes as stream
 from .orders import shear, step_sizes, wavefront_positions
+from .past import MOST_BYTES
 from .wavefront import Frequencies, Pixels, Progress
 
 CUDA = "cuda"
 Size = tuple[int, int, int]
+
+
+def at_once(model: LocalModel, size: Size, engine: str, count: int) -> int:
+    """How many of `count` batches of images, each of size (N, H, W), to code side by side on a share of the processors.
+
+    One where the engine uses all of them itself; what the batches keep of earlier pixels is at most MOST_BYTES in all.
+    """
+    return max(1, min(engines.workers(engine, count), MOST_BYTES // wavefront.room(model, *size)))
 
 
 def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:

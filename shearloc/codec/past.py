@@ -5,6 +5,7 @@ some columns of the sheared image ago, in one of some rows above, so only these 
 the place of row i + rows and time t + columns. What the features are is not known here, nor how pixels are coded.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -34,15 +35,24 @@ class Past(NamedTuple):
 
 def past(model: LocalModel, images: int, height: int, width: int, o: int) -> Past:
     """A ring for images of one size that are coded with shear o, together or one after the other. ShearlocError."""
-    near = model.neighbours
     features = columns(model.layers)[-1]
-    above, back = (int((-near @ np.array(step)).max(initial=0)) for step in ((1, 0), (o, 1)))
-    # A row more than is seen or coded at a time, and a column: other threads may be one step further.
-    rows, period = min(height, above + -(-width // o) + 1), back + 2
+    rows, period = _extent(model, height, width, o)
     places = 1 + images * rows * period if features else 1
     check_room(places * features)
     levels = np.full((places, features), OUTSIDE_LEVEL, np.int8)
-    return Past(levels, near, height, width, rows, period, o)
+    return Past(levels, model.neighbours, height, width, rows, period, o)
+
+
+def image_bytes(model: LocalModel, height: int, width: int, o: int) -> int:
+    """Bytes of the ring for each image."""
+    return columns(model.layers)[-1] * math.prod(_extent(model, height, width, o))
+
+
+def _extent(model: LocalModel, height: int, width: int, o: int) -> tuple[int, int]:
+    """Rows and columns of the ring."""
+    above, back = (int((-model.neighbours @ np.array(step)).max(initial=0)) for step in ((1, 0), (o, 1)))
+    # A row more than is seen or coded at a time, and a column: other threads may be one step further.
+    return min(height, above + -(-width // o) + 1), back + 2
 
 
 def check_room(size: int) -> None:

@@ -30,7 +30,7 @@ from . import lanes as stream
 from . import parallel
 from .cdf import tables
 from .orders import shear, step_count, step_rows, step_sizes
-from .past import Past, check_room, find_in_step, memory, past
+from .past import Past, check_room, find_in_step, image_bytes, memory, past
 from .symbols import intervals, pop
 
 Pixels = NDArray[np.uint8]
@@ -301,11 +301,8 @@ class _Walk:
         self._size = height, width
         self._images = images
         self.past = past(model, images, height, width, self.o)
-        back = int((-model.offsets @ np.array([self.o, 1])).max())
-        # One column more than is looked back at: it is filled while other threads still read the oldest.
-        columns = 1 << (back + 1).bit_length()
         self.origin = self._above = int(-model.offsets[:, 0].min())
-        rows = self._above + min(height, self.tallest + (span + columns) // self.o + 2)
+        rows, columns = _ring_extent(model, height, width, self.o, span)
         check_room(images * rows * 2 * columns * model.channels)
         self.ring = np.zeros((images, rows, 2 * columns, model.channels), np.uint8)
 
@@ -322,6 +319,22 @@ class _Walk:
         if gone > 0 and rows < self._above + self._size[0]:
             self.ring[:, : rows - gone] = self.ring[:, gone:].copy()
             self.origin -= gone
+
+
+def _ring_extent(model: LocalModel, height: int, width: int, o: int, span: int) -> tuple[int, int]:
+    """Rows and columns that the ring of a walk keeps, `span` steps at a time."""
+    back, above = (int((-model.offsets @ np.array(step)).max()) for step in ((o, 1), (1, 0)))
+    # One column more than is looked back at: it is filled while other threads still read the oldest.
+    columns = 1 << (back + 1).bit_length()
+    return above + min(height, -(-width // o) + (span + columns) // o + 2), columns
+
+
+def room(model: LocalModel, images: int, height: int, width: int) -> int:
+    """About how many bytes of memory coding images of one size takes with the `numba` engine, besides the images."""
+    o = shear(model.offsets)
+    rows, columns = _ring_extent(model, height, width, o, CHUNK)
+    step = min(height, -(-width // o)) * 4 * max(layer.weight.shape[1] for layer in model.layers)
+    return images * (rows * 2 * columns * model.channels + image_bytes(model, height, width, o) + step)
 
 
 class _Space:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shearloc.codec import archive, wavefront
+from shearloc.codec import archive, local, wavefront
 from shearloc.codec.archive import decode_chunk, decode_images, decode_undamaged, encode_images, info
 from shearloc.errors import CorruptError, FormatError, UnknownModelError, UnsupportedImageError
-from shearloc.models import zoo
+from shearloc.models import engines, zoo
 from shearloc.models.local import LocalModel
 from shearloc.models.vae import VaeModel
 
@@ -80,14 +81,46 @@ def test_chunks_are_bounded(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("processors", [1, 3])
+@pytest.mark.parametrize(
+    ("model", "engine", "steps"),
+    [("tiny-bernoulli", "auto", 1), *(("gray", e, 0) for e in ("numba", "numpy", "torch"))],
+)
 def test_threads_change_no_byte(
-    processors: int, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images, monkeypatch: pytest.MonkeyPatch
+    processors: int,
+    model: str,
+    engine: str,
+    steps: int,
+    tiny_zoo: Path,
+    tiny_vae: Vaes,
+    small_images: Images,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     images = small_images(tiny_vae("bernoulli"), 70)
-    plain = encode_images(images, model="tiny-bernoulli", chunk_samples=10 * 36, steps=1)
+    given: dict[str, Any] = {"model": model, "engine": engine, "chunk_samples": 10 * 36, "steps": steps}
+    plain = encode_images(images, **given)
     monkeypatch.setattr("shearloc.models.engines.processors", lambda: processors)
-    assert encode_images(images, model="tiny-bernoulli", chunk_samples=10 * 36, steps=1) == plain
-    assert (decode_images(plain)[0] == images[..., 0]).all()
+    assert encode_images(images, **given) == plain
+    assert (decode_images(plain, engine=engine)[0] == images[..., 0]).all()
+
+
+def test_as_many_chunks_at_a_time_as_memory_allows(
+    tiny_model: Callable[..., LocalModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, size = tiny_model(3), (10, 6, 7)
+    monkeypatch.setattr(engines, "processors", lambda: 4)
+    assert [local.at_once(model, size, engine, 9) for engine in ("numba", "torch", "numpy", "cuda")] == [4, 4, 1, 1]
+    assert local.at_once(model, size, "numba", 3) == 3
+    room = wavefront.room(model, *size)
+    for most, threads in ((3 * room, 3), (3 * room - 1, 2), (room - 1, 1)):
+        monkeypatch.setattr(local, "MOST_BYTES", most)
+        assert local.at_once(model, size, "numba", 9) == threads
+
+
+@pytest.mark.parametrize(("model", "chunks"), [("photo", 3), ("raw", 1)])
+def test_chunks_of_local_models_are_short(model: str, chunks: int, tiny_zoo: Path) -> None:
+    images = np.zeros((100, 32, 32, 3), np.uint8)
+    data = archive._encode_with(images, None, model)
+    assert info(data).chunks == chunks and (decode_images(data)[0] == images).all()
 
 
 def test_shapes_without_a_channel_axis(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
