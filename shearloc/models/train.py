@@ -43,7 +43,7 @@ from .local_float import LocalNet, Shape, grown, nelloc, revive
 from .pixelcnn import CnnShape, PixelCNN
 from .rounding import ROUNDING_PIXELS, round_weights
 
-ADAPTING_UPDATES = 500
+ADAPTING_UPDATES = 1000
 ADAPTING_SHARE = 0.5
 """Updates for later layers to adapt to a rounded one: how many at most, and how many in all of those in training."""
 
