@@ -57,6 +57,21 @@ def test_any_pixels_come_back(tiny_vae: Vaes, seed: int, count: int, kind: str) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_plain_image_takes_the_grid_of_fewest_bits(
+    kind: str, tiny_vae: Vaes, small_images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_vae(kind)
+    image, on_grids = small_images(model, 1), []
+    chosen = encode_chain(model, image, 0, "numpy").data
+    for bits in bitsback.COARSE_BITS:
+        monkeypatch.setattr(bitsback, "COARSE_BITS", [bits])
+        on_grids.append(encode_chain(model, image, 0, "numpy").data)
+    assert len(set(on_grids)) > 1
+    # Behind four bytes of the chain's own is the only lane's head.
+    assert chosen == min(on_grids, key=lambda data: (len(data), int.from_bytes(data[4:12], "little")))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_net_bits_are_the_models(kind: str, tiny_vae: Vaes, small_images: Images) -> None:
     """A round costs -log2 p(x|z) - log2 p(z) + log2 q(z|x) of the latents it popped."""
     model, product = tiny_vae(kind), product_of("numpy")
