@@ -46,6 +46,11 @@ def step_sizes(images: int, height: int, width: int, o: int) -> NDArray[np.int64
     return images * (np.minimum(height, t // o + 1) - first)
 
 
+def largest_step(height: int, width: int, o: int) -> int:
+    """Pixels of an image in its largest step."""
+    return min(height, -(-width // o))
+
+
 def step_positions(t: int, images: int, height: int, width: int, o: int) -> NDArray[np.int64]:
     """Where the pixels of step t of [images, height, width] lie, as flat indices. int64 [pixels of the step]."""
     rows = np.arange(*step_rows(t, height, width, o))

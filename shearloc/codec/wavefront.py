@@ -29,7 +29,7 @@ from ..models.memory import Memory
 from . import lanes as stream
 from . import parallel
 from .cdf import tables
-from .orders import shear, step_count, step_rows, step_sizes
+from .orders import largest_step, shear, step_count, step_rows, step_sizes
 from .past import Past, check_room, find_in_step, image_bytes, memory, past
 from .symbols import intervals, pop
 
@@ -297,12 +297,12 @@ class _Walk:
         self.o = shear(model.offsets)
         self.runs = side_by_side(model.offsets)
         self.steps = step_count(height, width, self.o)
-        self.tallest = min(height, -(-width // self.o))
+        self.tallest = largest_step(height, width, self.o)
         self._size = height, width
         self._images = images
         self.past = past(model, images, height, width, self.o)
-        self.origin = self._above = int(-model.offsets[:, 0].min())
-        rows, columns = _ring_extent(model, height, width, self.o, span)
+        self._above, rows, columns = _ring_extent(model, height, width, self.o, span)
+        self.origin = self._above
         check_room(images * rows * 2 * columns * model.channels)
         self.ring = np.zeros((images, rows, 2 * columns, model.channels), np.uint8)
 
@@ -321,19 +321,19 @@ class _Walk:
             self.origin -= gone
 
 
-def _ring_extent(model: LocalModel, height: int, width: int, o: int, span: int) -> tuple[int, int]:
-    """Rows and columns that the ring of a walk keeps, `span` steps at a time."""
+def _ring_extent(model: LocalModel, height: int, width: int, o: int, span: int) -> tuple[int, int, int]:
+    """Rows above that a pixel looks at, and rows and columns of the ring of a walk, `span` steps at a time."""
     back, above = (int((-model.offsets @ np.array(step)).max()) for step in ((o, 1), (1, 0)))
     # One column more than is looked back at: it is filled while other threads still read the oldest.
     columns = 1 << (back + 1).bit_length()
-    return above + min(height, -(-width // o) + (span + columns) // o + 2), columns
+    return above, above + min(height, -(-width // o) + (span + columns) // o + 2), columns
 
 
 def room(model: LocalModel, images: int, height: int, width: int) -> int:
     """About how many bytes of memory coding images of one size takes with the `numba` engine, besides the images."""
     o = shear(model.offsets)
-    rows, columns = _ring_extent(model, height, width, o, CHUNK)
-    step = min(height, -(-width // o)) * 4 * max(layer.weight.shape[1] for layer in model.layers)
+    _, rows, columns = _ring_extent(model, height, width, o, CHUNK)
+    step = largest_step(height, width, o) * 4 * max(layer.weight.shape[1] for layer in model.layers)
     return images * (rows * 2 * columns * model.channels + image_bytes(model, height, width, o) + step)
 
 
