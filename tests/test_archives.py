@@ -44,6 +44,18 @@ def test_a_folder_there_and_back(folder: Path) -> None:
     assert again.returncode == 1 and "exists already" in again.stderr
 
 
+def test_orientations_are_chosen_by_effort(folder: Path) -> None:
+    for effort in ("6", "8"):
+        command = ["encode", "in", f"{effort}.shl", "--model", "photo", "--effort", effort]
+        assert run(*command, folder=folder).returncode == 0
+    header, _ = archive.read_header((folder / "8.shl").read_bytes())
+    assert header.orientations is not None and header.orientations.any()
+    assert archive.read_header((folder / "6.shl").read_bytes())[0].orientations is None
+    for effort in ("6", "8"):
+        assert run("decode", f"{effort}.shl", f"{effort}.npy", folder=folder).returncode == 0
+    assert np.array_equal(np.load(folder / "6.npy"), np.load(folder / "8.npy"))
+
+
 def test_an_array_there_and_back(tmp_path: Path, picture: Picture) -> None:
     images = np.stack([np.roll(picture(9, 12, 1), k) for k in range(5)])
     np.save(tmp_path / "images.npy", images)
@@ -129,7 +141,6 @@ def test_no_image_replaces_another(tmp_path: Path, picture: Picture, names: list
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["encode", "in", "--effort", "9"], "--effort is for pictures"),
         (["encode", "in", "--order", "parallel", "--skip-existing"], "--order and --skip-existing are for pictures"),
         (["encode", "in/a.png", "--steps", "3"], "--steps is for archives"),
         (["decode", "all.shl", "--order", "sequential"], "--order is for pictures"),

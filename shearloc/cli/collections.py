@@ -39,7 +39,7 @@ def pack(
     ],
     model: Annotated[str, typer.Option(help="One of `shearloc models`; auto takes what is smallest.")] = "auto",
     effort: Annotated[
-        int, typer.Option(min=1, max=9, help="As for `encode`, for images that are not stored in chunks.")
+        int, typer.Option(min=1, max=9, help="As for `encode`; chunks of small images are archives.")
     ] = 5,
     engine: Engine = "auto",
     strip: Annotated[

@@ -34,7 +34,12 @@ def encode(
     model: Annotated[str, typer.Option(help="One of `shearloc models`, or a file; auto: by colour.")] = "auto",
     effort: Annotated[
         int,
-        typer.Option(min=1, max=9, help="From 7 on, adapt the model to the image: slow, needs torch, smaller files."),
+        typer.Option(
+            min=1,
+            max=9,
+            help="From 7 on, adapt the model to the image: slow, needs torch, smaller files. In an archive, choose "
+            "each image's orientation instead, of 2, 4 (effort 8) or 8 (effort 9): as many times slower.",
+        ),
     ] = 5,
     engine: Engine = "auto",
     order: Annotated[
@@ -73,7 +78,7 @@ def encode(
     if files[0].is_dir() or files[0].suffix.lower() == ".npy" or batch.is_autoencoder(model):
         if len(files) > 2 or out_dir is not None:
             raise ShearlocError(f"{files[0]} makes an archive: name it, and one OUT at most")
-        given = {"--effort": effort != 5, "--order": order != "sheared", "--skip-existing": skip_existing}
+        given = {"--order": order != "sheared", "--skip-existing": skip_existing}
         _refuse([option for option, is_given in given.items() if is_given], "pictures, not archives")
         whole = files[0].resolve()
         target = files[1] if len(files) == 2 else whole.with_name(whole.stem + ".shl")

@@ -15,11 +15,10 @@ from ..errors import CorruptError, UnsupportedImageError
 from . import chunks, container, parts, planes
 from .container import LOCAL, MAX_SAMPLES, Header, Part
 from .crc32c import crc32c
-from .parts import Options, Progress
+from .parts import EFFORTS, Options, Progress
 from .picture import CHANNELS, PALETTE, Picture, Samples, from_array, mode_name
 
 ENGINES = ("auto", "numpy", "torch", "cuda", "numba")
-EFFORTS = range(1, 10)
 ORDERS = (*container.ORDERS, parts.PARALLEL)
 
 

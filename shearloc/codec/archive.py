@@ -13,18 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, FormatError, UnsupportedImageError
 from ..models import zoo
-from . import chunks
+from . import chunks, orientation
 from .container import FINGERPRINT_BYTES, LOCAL, MAX_SAMPLES, RAW
 from .crc32c import crc32c
 from .fields import read_u32, string, take, take_name, take_string, take_varint, u32, varint
-from .parts import DEFAULT_MODELS
+from .parts import DEFAULT_MODELS, EFFORTS
 from .picture import Chunk
 
 MAGIC = b"\x89SHA\r\n\x1a\n"
@@ -69,7 +69,8 @@ Progress = Callable[[int, int], None]
 class Header:
     """What an archive says about its images. `steps` is K; `chunk_images` how many a chunk has, the last one fewer;
     `sizes` the chunks' bytes; `weights` a chunk with the model itself, where it is embedded. `net_bits` is what the
-    images cost without what starting cost; 0 where no bits went back.
+    images cost without what starting cost; 0 where no bits went back. `orientations` of the images, uint8 [N], where
+    some are not coded as they are (`orientation.py`).
     """
 
     method: int
@@ -86,6 +87,7 @@ class Header:
     chunk_images: int
     sizes: tuple[int, ...]
     weights: tuple[Chunk, ...] = ()
+    orientations: NDArray[np.uint8] | None = None
 
     def images_of(self, chunk: int) -> range:
         """The numbers of a chunk's images."""
@@ -133,6 +135,7 @@ def encode_images(
     *,
     model: str = "auto",
     steps: int = 0,
+    effort: int = 5,
     engine: str = "auto",
     embed: bool = False,
     chunk_samples: int | None = None,
@@ -142,9 +145,12 @@ def encode_images(
 
     `model`: a name that `shearloc models` lists, the path of a model file, "raw", or "auto", which takes what makes the
     smallest archive of some of the images. `steps`: K gradient steps of optimal inference for an autoencoder; smaller
-    files, slower. `embed`: put the model's weights into the archive, so that it decodes where they are not installed.
+    files, slower. `effort` 1..9: from 7 on a local model codes each image in the orientation that takes fewest bits, of
+    2, 4 (effort 8) or 8 (effort 9): encoding takes as many times as long, decoding no longer.
+    `embed`: put the model's weights into the archive, so that it decodes where they are not installed.
     `chunk_samples`: subpixels of a chunk at most, if not CHUNK_SAMPLES of the method.
-    Raises UnsupportedImageError, which names the image where it is one, UnknownModelError, ValueError for bad steps.
+    Raises UnsupportedImageError, which names the image where it is one, UnknownModelError, ValueError for bad steps or
+    a bad effort.
     """
     pixels = _as_images(images)
     if names is not None and (len(names) != len(pixels) or any("\n" in name for name in names)):
@@ -153,9 +159,11 @@ def encode_images(
         raise ValueError(f"the names take more than {MAX_NAME_BYTES} bytes")
     if not 0 <= steps <= MAX_STEPS:
         raise ValueError(f"steps (K) are from 0 to {MAX_STEPS}, not {steps}")
+    if effort not in EFFORTS:
+        raise ValueError(f"effort is a whole number from 1 to 9, not {effort!r}")
     if model == "auto":
         model = _smallest(pixels, steps, engine, embed)
-    coded = _encode_with(pixels, names, model, steps, engine, embed, chunk_samples, progress)
+    coded = _encode_with(pixels, names, model, steps, engine, embed, chunk_samples, progress, effort)
     return coded if len(coded) <= pixels.size else min(coded, _encode_with(pixels, names, "raw"), key=len)
 
 
@@ -323,21 +331,22 @@ def _encode_with(
     embed: bool = False,
     chunk_samples: int | None = None,
     progress: Progress | None = None,
+    effort: int = 5,
 ) -> bytes:
     """An archive with this model, or "raw"."""
     count, height, width, channels = images.shape
-    method, loaded, encode = _encoder(model, images, names, steps)
+    method, loaded, encode = _encoder(model, images, names, steps, effort)
     engine = _engine(engine, method, images.size)
     samples = CHUNK_SAMPLES[method] if chunk_samples is None else chunk_samples
     most = max(1, min(samples // images[0].size, _most_images(method, images.shape[1:])))
     chunk_images = -(-count // -(-count // most))
     parts = [images[k : k + chunk_images] for k in range(0, count, chunk_images)]
-    results: list[tuple[bytes, float]] = len(parts) * [(b"", 0.0)]
+    results = len(parts) * [CodedChunk(b"")]
 
     def work(k: int) -> None:
-        payload, net_bits = encode(parts[k], engine)
-        body = u32(crc32c(parts[k])) + payload
-        results[k] = (body + u32(crc32c(body)), net_bits)
+        coded = encode(parts[k], engine)
+        body = u32(crc32c(parts[k])) + coded.data
+        results[k] = coded._replace(data=body + u32(crc32c(body)))
 
     threads = _threads(method, loaded, (chunk_images, height, width), engine, len(parts))
     _for_chunks(work, len(parts), threads, engine, progress)
@@ -351,13 +360,14 @@ def _encode_with(
         fingerprint=loaded.fingerprint if loaded else bytes(FINGERPRINT_BYTES),
         precision=PRECISIONS[method],
         steps=steps if method == VAE else 0,
-        net_bits=math.ceil(sum(net for _, net in results)),
+        net_bits=math.ceil(sum(coded.net_bits for coded in results)),
         names=tuple(names or ()),
         chunk_images=chunk_images,
-        sizes=tuple(len(body) for body, _ in results),
+        sizes=tuple(len(coded.data) for coded in results),
         weights=_weights(model, loaded) if embed and loaded else (),
+        orientations=_joined(results),
     )
-    return _pack_header(header) + b"".join(body for body, _ in results)
+    return _pack_header(header) + b"".join(coded.data for coded in results)
 
 
 def _most_images(method: int, shape: tuple[int, ...]) -> int:
@@ -366,23 +376,31 @@ def _most_images(method: int, shape: tuple[int, ...]) -> int:
     return max(1, min(in_step, MAX_CHUNK_SAMPLES // math.prod(shape)))
 
 
-Encoder = Callable[[Pixels, str], tuple[bytes, float]]
-"""A chunk's images, by an engine, to its payload and net bits (0 where no bits go back)."""
+class CodedChunk(NamedTuple):
+    """A chunk's bytes; its net bits, 0 where no bits go back; its images' orientations, None for all as they are."""
+
+    data: bytes
+    net_bits: float = 0.0
+    orientations: NDArray[np.uint8] | None = None
 
 
-def _encoder(model: str, images: Pixels, names: list[str] | None, steps: int) -> tuple[int, Any, Encoder]:
+Encoder = Callable[[Pixels, str], CodedChunk]
+"""A chunk's images, by an engine, to its payload and what else there is to know."""
+
+
+def _encoder(model: str, images: Pixels, names: list[str] | None, steps: int, effort: int) -> tuple[int, Any, Encoder]:
     """Method, model and encoder by a model's name, after a look at whether it can code these images."""
     if model == "raw":
-        return RAW, None, lambda part, _: (part.tobytes(), 0.0)
+        return RAW, None, lambda part, _: CodedChunk(part.tobytes())
     if zoo.kind_of(model) == "vae":
         from . import bitsback
 
         vae = zoo.load_vae(model)
         bitsback.check_images(vae, images, names)
 
-        def encode(part: Pixels, engine: str) -> tuple[bytes, float]:
+        def encode(part: Pixels, engine: str) -> CodedChunk:
             chain = bitsback.encode_chain(vae, part, steps, engine)
-            return chain.data, chain.net_bits
+            return CodedChunk(chain.data, chain.net_bits)
 
         return VAE, vae, encode
     local = zoo.load(model)
@@ -390,7 +408,8 @@ def _encoder(model: str, images: Pixels, names: list[str] | None, steps: int) ->
         raise UnsupportedImageError(
             f"model '{local.name}' is for images of {local.channels} channels, these have {images.shape[3]}"
         )
-    return LOCAL, local, lambda part, engine: (_encode_local(local, part, engine), 0.0)
+    choice = orientation.tried(effort, images.shape[:3])
+    return LOCAL, local, lambda part, engine: _encode_local(local, part, choice, engine)
 
 
 def _weights(name: str, model: Any) -> tuple[Chunk, ...]:
@@ -399,12 +418,22 @@ def _weights(name: str, model: Any) -> tuple[Chunk, ...]:
     return (embedded.weights(name, model),)
 
 
-def _encode_local(model: Any, images: Pixels, engine: str) -> bytes:
-    """All images in one wavefront: lanes as a varint, then the payload."""
+def _joined(results: list[CodedChunk]) -> NDArray[np.uint8] | None:
+    """The orientations of all chunks' images; None for all as they are."""
+    found = [coded.orientations for coded in results if coded.orientations is not None]
+    return np.concatenate(found) if any(numbers.any() for numbers in found) else None
+
+
+def _encode_local(model: Any, images: Pixels, choice: range, engine: str) -> CodedChunk:
+    """All images in one wavefront, each in the shortest orientation of the choice: lanes as a varint, then payload."""
     from . import local
 
-    payload, lanes = local.encode_images(model, images, engine)
-    return varint(lanes) + payload
+    if len(choice) == 1:
+        payload, lanes = local.encode_images(model, images, engine)
+        return CodedChunk(varint(lanes) + payload)
+    ways = orientation.each_way(images, choice)
+    payload, lanes, orientations = local.encode_shortest(model, ways, images.shape[:3], engine)
+    return CodedChunk(varint(lanes) + payload, orientations=orientations)
 
 
 def _decode_local(model: Any, payload: bytes, header: Header, count: int, engine: str) -> Pixels:
@@ -427,6 +456,8 @@ def _decode_chunk(header: Header, model: Any, data: bytes, start: int, chunk: in
         if len(body) < 8 or crc32c(body[:-4]) != read_u32(body, len(body) - 4):
             raise CorruptError("the chunk's checksum does not match")
         images = _decode_payload(header, model, body[4:-4], len(numbers), engine)
+        if header.orientations is not None:
+            images = orientation.restored(images, header.orientations[numbers.start : numbers.stop])
         if crc32c(images) != read_u32(body, 0):
             raise CorruptError("the decoded pixels do not match the chunk's checksum of them")
     except CorruptError as error:
@@ -480,6 +511,9 @@ def _which(header: Header, numbers: range) -> str:
 
 
 def _pack_header(header: Header) -> bytes:
+    extra = list(header.weights)
+    if header.orientations is not None:
+        extra.append((chunks.ORIENTATIONS, orientation.pack(header.orientations)))
     names = zlib.compress("\n".join(header.names).encode(), 9) if header.names else b""
     fields = b"".join(
         [
@@ -492,7 +526,7 @@ def _pack_header(header: Header) -> bytes:
             string(names),
             varint(header.chunk_images),
             *map(varint, header.sizes),
-            chunks.pack(header.weights) if header.weights else b"",
+            chunks.pack(extra) if extra else b"",
         ]
     )
     head = MAGIC + bytes([VERSION]) + varint(len(fields)) + fields
@@ -552,7 +586,7 @@ def _parse(fields: bytes) -> Header:
     if chunk_images > _most_images(method, (height, width, channels)):
         raise CorruptError(f"the archive's header claims chunks of {chunk_images} images")
     sizes = tuple(take_varint(stream) for _ in range(-(-count // chunk_images)))
-    weights = _take_weights(stream, method) if stream.tell() < len(fields) else ()
+    extra = _take_chunks(stream, method) if stream.tell() < len(fields) else ()
     if stream.tell() < len(fields):
         raise CorruptError("the archive's header is longer than its fields")
     return Header(
@@ -569,18 +603,27 @@ def _parse(fields: bytes) -> Header:
         names,
         chunk_images,
         sizes,
-        weights,
+        tuple(chunk for chunk in extra if chunk[0] == chunks.WEIGHTS),
+        _orientations_in(extra, method, (count, height, width)),
     )
 
 
-def _take_weights(stream: io.BytesIO, method: int) -> tuple[Chunk, ...]:
-    """The chunks at the end of a header, where there are some; others than weights are left out."""
+def _orientations_in(extra: tuple[Chunk, ...], method: int, size: tuple[int, int, int]) -> NDArray[np.uint8] | None:
+    """The images' orientations, where the header has them."""
+    found = [content for kind, content in extra if kind == chunks.ORIENTATIONS]
+    if len(found) > (method == LOCAL):
+        raise CorruptError("the archive's header contradicts itself: orientations that no image has")
+    return orientation.unpack(found[0], size) if found else None
+
+
+def _take_chunks(stream: io.BytesIO, method: int) -> tuple[Chunk, ...]:
+    """The chunks at the end of a header."""
     found = chunks.take_chunks(stream)
-    if kind := chunks.unknown(found, (chunks.WEIGHTS,)):
+    if kind := chunks.unknown(found, (chunks.WEIGHTS, chunks.ORIENTATIONS)):
         raise FormatError(f"the archive has a chunk {kind.decode(errors='replace')}: get a newer Shearloc")
     for problem in chunks.contradictions(found, int(method != RAW)):
         raise CorruptError(f"the archive's header contradicts itself: {problem}")
-    return tuple(chunk for chunk in found if chunk[0] == chunks.WEIGHTS)
+    return found
 
 
 def _unpack_names(packed: bytes, count: int) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""The list of chunks in a header, as PNG's: palette, transparency, metadata, weights (docs/FORMAT.md, "Chunks").
+"""The list of chunks in a header, as PNG's: palette, metadata, weights, orientations … (docs/FORMAT.md, "Chunks").
 
-Bytes only: what a chunk says is the business of `picture.py`, `metadata.py` and `embedded.py`.
+Bytes only: what a chunk says is the business of `picture.py`, `metadata.py`, `embedded.py` and `orientation.py`.
 """
 
 import io
@@ -12,6 +12,8 @@ from .fields import string, take, take_string, take_varint, varint
 from .picture import MAX_CHUNK_BYTES, Chunk
 
 PALETTE, TRANSPARENCY, WEIGHTS = b"PLTE", b"tRNS", b"MODL"
+ORIENTATIONS = b"TURN"
+"""Of an archive's images."""
 
 MAX_WEIGHTS = 1 << 24
 """Bytes of one model's weights at most: several times what any shipped model has."""

@@ -5,14 +5,17 @@ engine `cuda` `device.py` does all of it; their payloads are the same. What lies
 `archive.py`'s business.
 """
 
+from collections.abc import Iterable
 from types import ModuleType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..models import engines
 from ..models.local import LocalModel
 from . import gathered, wavefront
 from . import lanes as stream
+from .lengths import code_lengths
 from .orders import shear, step_sizes, wavefront_positions
 from .past import MOST_BYTES
 from .wavefront import Frequencies, Pixels, Progress
@@ -44,10 +47,36 @@ def encode_images(
     model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
 ) -> tuple[bytes, int]:
     """Payload and number of lanes for uint8 [N, H, W, C], in the sheared order."""
-    images, height, width, _ = pixels.shape
-    lanes = stream.lane_count(images * height, pixels.size)
-    starts, freqs = frequencies(model, pixels, engine, progress)
-    return stream.encode(starts, freqs, step_sizes(images, height, width, shear(model.offsets)), lanes), lanes
+    return _encode(model, pixels.shape, frequencies(model, pixels, engine, progress))
+
+
+def encode_shortest(
+    model: LocalModel, versions: Iterable[Pixels], size: Size, engine: str
+) -> tuple[bytes, int, NDArray[np.uint8]]:
+    """`encode_images` of each image's shortest version, and which one that is, uint8 [N]; of equal ones the first.
+
+    `versions`: at most 256 arrays uint8 [N, H, W, C] of size (N, H, W); image k of each is one way to have image k.
+    """
+    images, height, width = size
+    owners = wavefront_positions(images, height, width, shear(model.offsets)) // (height * width)
+    shortest, chosen = np.full(images, np.iinfo(np.int64).max), np.zeros(images, np.uint8)
+    starts, freqs = (np.empty((model.channels, len(owners)), np.uint32) for _ in range(2))
+    for number, pixels in enumerate(versions):
+        new_starts, new_freqs = frequencies(model, pixels, engine)
+        lengths = np.zeros(images, np.int64)
+        np.add.at(lengths, owners, code_lengths(new_freqs).sum(0))
+        better = lengths < shortest
+        shortest[better], chosen[better] = lengths[better], number
+        theirs = better[owners]
+        starts[:, theirs], freqs[:, theirs] = new_starts[:, theirs], new_freqs[:, theirs]
+    return *_encode(model, size, (starts, freqs)), chosen
+
+
+def _encode(model: LocalModel, shape: tuple[int, ...], intervals: Frequencies) -> tuple[bytes, int]:
+    """Payload and number of lanes for images [N, H, W, ...] from what `frequencies` gave."""
+    images, height, width = shape[:3]
+    lanes = stream.lane_count(images * height, intervals[0].size)
+    return stream.encode(*intervals, step_sizes(images, height, width, shear(model.offsets)), lanes), lanes
 
 
 def encode_sequential(

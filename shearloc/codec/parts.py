@@ -25,6 +25,7 @@ DEFAULT_MODELS = {1: "gray", 3: "photo"}
 """What model="auto" tries, by the number of planes that go together."""
 PARALLEL = "parallel"
 """The order whose stream is the sheared one: another decoder of the same file."""
+EFFORTS = range(1, 10)
 ADAPTING_UPDATES = {7: 100, 8: 200, 9: 400}
 """Gradient steps by which an effort adapts the model to the image."""
 THOROUGH_EFFORT = 5

@@ -228,25 +228,29 @@ def chapter5(
 def batches(
     dataset: Annotated[str, typer.Argument(help="mnist, fashion-mnist or cifar10: test images of the data folder.")],
     model: Annotated[list[str] | None, typer.Option(help="May be repeated; auto: as `shearloc encode`.")] = None,
+    effort: Annotated[list[int] | None, typer.Option(min=1, max=9, help="May be repeated.")] = None,
     data: Annotated[Path, typer.Option(help="The folder that has it.")] = Path("../shared/data"),
     count: Annotated[int, typer.Option(min=1, help="So many images at most.")] = 1000,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 5,
     json_file: JsonFile = None,
 ) -> None:
-    """Rate and speed of a data set's test images as one archive, by model."""
+    """Rate and speed of a data set's test images as one archive, by model and effort."""
     about = _begin(json_file)
     images = np.stack(load_data(data / dataset, 3 if dataset == "cifar10" else 1, "test", count=count))
-    models = model or ["auto"]
-    with progress("batches", len(models)) as advance:
+    chosen = [(name, number) for name in model or ["auto"] for number in effort or [5]]
+    with progress("batches", len(chosen)) as advance:
         rows = []
-        for name in models:
-            rows.append(batches_.measure(images, name, rounds).to_dict(images.size))
+        for name, number in chosen:
+            rows.append(batches_.measure(images, name, rounds, number).to_dict(images.size))
             advance()
     if json_file:
         write_json(json_file, about | {"dataset": dataset, "rows": rows})
     speeds = ("encode_mb_s", "decode_mb_s")
-    cells = [(row["model"], f"{row['bits_per_dimension']:.4f}", *(_range(row[key]) for key in speeds)) for row in rows]
-    columns = ("", "bits per dimension", "encode MB/s: median (min - max)", "decode")
+    cells = [
+        (row["model"], str(row["effort"]), f"{row['bits_per_dimension']:.4f}", *(_range(row[key]) for key in speeds))
+        for row in rows
+    ]
+    columns = ("", "effort", "bits per dimension", "encode MB/s: median (min - max)", "decode")
     show_table(f"{dataset}, {len(images)} test images in one archive, {rounds} rounds", columns, cells)
     if not all(row["exact"] for row in rows):
         raise ShearlocError("not every archive came back exactly")

@@ -26,9 +26,10 @@ def throughputs(seconds: list[float], raw_bytes: int) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class BatchRow:
-    """One model's archive of the images. Seconds: one entry a round, of a warm process."""
+    """One model's archive of the images, at one effort. Seconds: one entry a round, of a warm process."""
 
     model: str
+    effort: int
     fingerprint: str
     images: int
     bits_per_dimension: float
@@ -45,16 +46,16 @@ class BatchRow:
         return asdict(self) | speeds
 
 
-def measure(images: Pixels, model: str, rounds: int) -> BatchRow:
+def measure(images: Pixels, model: str, rounds: int, effort: int = 5) -> BatchRow:
     """Codes uint8 [N, H, W, C] as one archive and decodes it, `rounds` times after one that warms up.
 
-    `model` as in `archive.encode_images`; the row has the one that was taken. Errors as there.
+    `model` and `effort` as in `archive.encode_images`; the row has the one that was taken. Errors as there.
     """
     encode_seconds, decode_seconds = [], []
     exact = True
     for _ in range(rounds + 1):
         began = time.perf_counter()
-        data = archive.encode_images(images, model=model)
+        data = archive.encode_images(images, model=model, effort=effort)
         encoded = time.perf_counter()
         back, _ = archive.decode_images(data)
         decode_seconds.append(time.perf_counter() - encoded)
@@ -63,6 +64,7 @@ def measure(images: Pixels, model: str, rounds: int) -> BatchRow:
     info = archive.info(data)
     return BatchRow(
         model=info.model or info.method,
+        effort=effort,
         fingerprint=info.fingerprint or "",
         images=len(images),
         bits_per_dimension=info.bits_per_subpixel,

@@ -474,7 +474,14 @@ def encode_images(
     from ..codec import archive
 
     return archive.encode_images(
-        images, names, model=how.model, steps=steps, engine=how.engine, embed=how.embed, progress=progress
+        images,
+        names,
+        model=how.model,
+        steps=steps,
+        effort=how.effort,
+        engine=how.engine,
+        embed=how.embed,
+        progress=progress,
     )
 
 

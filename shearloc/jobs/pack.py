@@ -317,7 +317,7 @@ def _encode_chunk(images: "NDArray[np.uint8]", model: str, how: Encoding) -> byt
 
     from ..codec import archive
 
-    data = archive.encode_images(images, model=model, engine=how.engine)
+    data = archive.encode_images(images, model=model, effort=how.effort, engine=how.engine)
     if how.verify:
         checker = checking_engine(how.engine, images.size)
         if not np.array_equal(archive.decode_images(data, engine=checker)[0], images):

@@ -63,7 +63,7 @@ def encode(chunk: NDArray[Any], model: str, effort: int, channels: str) -> bytes
     with _alone():
         if count > 1 and native.dtype == np.uint8 and depth in DEFAULT_MODELS:
             name = DEFAULT_MODELS[depth] if model == "auto" else model
-            return archive.encode_images(native.reshape(count, height, width, depth), model=name)
+            return archive.encode_images(native.reshape(count, height, width, depth), model=name, effort=effort)
         shape = (count * height, width) if depth == 1 else (count * height, width, depth)
         return api.encode(native.reshape(shape), model=model, effort=effort)
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shearloc.codec import archive, local, wavefront
+from shearloc.codec import archive, chunks, local, wavefront
 from shearloc.codec.archive import decode_chunk, decode_images, decode_undamaged, encode_images, info
+from shearloc.codec.cdf import PRECISION
+from shearloc.codec.orientation import TRANSPOSED, each_way, oriented
 from shearloc.errors import CorruptError, FormatError, UnknownModelError, UnsupportedImageError
 from shearloc.models import engines, zoo
 from shearloc.models.local import LocalModel
@@ -135,6 +138,113 @@ def test_steps_are_in_the_header(steps: int, tiny_zoo: Path, tiny_vae: Vaes, sma
     assert info(data).steps == steps and (decode_images(data)[0] == images[..., 0]).all()
 
 
+@pytest.mark.parametrize("engine", ["numba", "numpy", "torch"])
+@pytest.mark.parametrize(("effort", "orientations"), [(7, 2), (8, 4), (9, 8)])
+def test_effort_chooses_orientations(
+    effort: int,
+    orientations: int,
+    engine: str,
+    tiny_zoo: Path,
+    tiny_model: Callable[..., LocalModel],
+    tiny_vae: Vaes,
+    small_images: Images,
+) -> None:
+    """Every image has the one of the smallest code length, whatever the engine, and comes back as it was."""
+    images = small_images(tiny_vae("colour"), 40)
+    data = encode_images(images, model="photo", effort=effort, engine=engine)
+    header, _ = archive.read_header(data)
+    lengths = [image_bits(tiny_model(3), laid) for laid in each_way(images, range(orientations))]
+    assert header.orientations is not None and header.orientations.tolist() == np.argmin(lengths, 0).tolist()
+    assert len(set(header.orientations.tolist())) == orientations
+    assert len(data) < len(encode_images(images, model="photo"))
+    assert (decode_images(data, engine=engine)[0] == images).all()
+    assert (decode_chunk(data, 0)[0] == images).all()
+
+
+def image_bits(model: LocalModel, images: NDArray[np.uint8]) -> list[float]:
+    """Each image's code length, coded by itself."""
+    return [
+        PRECISION * image.size - np.log2(local.frequencies(model, image[None], "numpy")[1]).sum() for image in images
+    ]
+
+
+def test_the_payload_is_that_of_the_chosen_versions(
+    tiny_model: Callable[..., LocalModel], tiny_vae: Vaes, small_images: Images
+) -> None:
+    model, images = tiny_model(3), small_images(tiny_vae("colour"), 7)
+    payload, lanes, chosen = local.encode_shortest(model, each_way(images, range(8)), images.shape[:3], "numba")
+    assert (payload, lanes) == local.encode_images(model, oriented(images, chosen), "numpy")
+
+
+def test_of_equal_versions_the_first_is_taken(tiny_zoo: Path, tiny_model: Callable[..., LocalModel]) -> None:
+    images = np.full((3, 4, 4, 3), 9, np.uint8)
+    *_, chosen = local.encode_shortest(tiny_model(3), [images, images], images.shape[:3], "numpy")
+    assert chosen.tolist() == [0, 0, 0]
+    assert encode_images(images, model="photo", effort=9) == encode_images(images, model="photo")
+
+
+@pytest.mark.parametrize("effort", range(1, 7))
+def test_lower_efforts_leave_images_as_they_are(
+    effort: int, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images
+) -> None:
+    images = small_images(tiny_vae("colour"), 9)
+    assert encode_images(images, model="photo", effort=effort) == encode_images(images, model="photo")
+
+
+@pytest.mark.parametrize("model", ["tiny-logistic", "raw"])
+def test_only_local_models_choose_orientations(
+    model: str, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images
+) -> None:
+    images = small_images(tiny_vae("logistic"), 9)
+    assert encode_images(images, model=model, effort=9) == encode_images(images, model=model)
+
+
+def test_orientations_of_images_that_are_not_square(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    images = small_images(tiny_vae("colour"), 40)[:, :, :5]
+    data = encode_images(images, model="photo", effort=9)
+    header, _ = archive.read_header(data)
+    assert header.orientations is not None and 0 < header.orientations.max() < TRANSPOSED
+    assert (decode_images(data)[0] == images).all()
+
+
+def test_embedded_weights_and_orientations(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    images = small_images(tiny_vae("colour"), 20)
+    data = archive._encode_with(images, None, "photo", effort=9, embed=True)
+    header, _ = archive.read_header(data)
+    assert header.orientations is not None and len(header.weights) == 1
+    assert (decode_images(data)[0] == images).all()
+
+
+@pytest.mark.parametrize(
+    ("method", "turns", "message"),
+    [
+        ("local", [b"\x24\x92", b"\x24\x92"], "orientations that no image has"),
+        ("raw", [b"\x24\x92"], "orientations that no image has"),
+        ("local", [b"\x24"], "1 bytes for the orientations of 5 images"),
+        ("local", [b"\x24\x93"], "cannot have"),
+    ],
+)
+def test_orientations_that_contradict(
+    method: str, turns: list[bytes], message: str, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images
+) -> None:
+    images = small_images(tiny_vae("colour"), 5)
+    data = archive._encode_with(images, None, "photo" if method == "local" else "raw")
+    header, start = archive.read_header(data)
+    extra = tuple((chunks.ORIENTATIONS, turn) for turn in turns)
+    with pytest.raises(CorruptError, match=message):
+        decode_images(archive._pack_header(replace(header, weights=extra)) + data[start:])
+
+
+def test_wrong_orientations_are_noticed(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
+    """By the checksum of the pixels, which is of the images as they were."""
+    images = small_images(tiny_vae("colour"), 5)
+    data = archive._encode_with(images, None, "photo")
+    header, start = archive.read_header(data)
+    turned = replace(header, orientations=np.array([0, 0, 1, 0, 0], np.uint8))
+    with pytest.raises(CorruptError, match="do not match the chunk's checksum"):
+        decode_images(archive._pack_header(turned) + data[start:])
+
+
 def test_auto_is_the_smallest(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
     images = small_images(tiny_vae("colour"), 40)
     lengths = {name: len(archive._encode_with(images, None, name)) for name in ("tiny-colour", "photo", "raw")}
@@ -214,6 +324,9 @@ def test_refusals_of_images(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images
         encode_images(images, ["a", "b\n", "c"])
     with pytest.raises(ValueError, match="steps"):
         encode_images(images, steps=-1)
+    for effort in (0, 10):
+        with pytest.raises(ValueError, match=f"effort is a whole number from 1 to 9, not {effort}"):
+            encode_images(images, effort=effort)
 
 
 def test_refusals_of_files(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:

@@ -304,6 +304,8 @@ def archives() -> dict[str, Callable[[], bytes]]:
         "archive-local-level": lambda: _archive(colour, None, "golden-level"),
         "archive-local-convolution": lambda: _archive(colour, None, "golden-convolution"),
         "archive-local-lanes": lambda: _archive(np.stack([smooth(150, 200, 3)] * 3), None, "golden-rgb"),
+        "archive-local-oriented": lambda: _archive(colour, names, "golden-convolution", effort=9),
+        "archive-local-flipped": lambda: _archive(gray[:9, :, :5].copy(), None, "golden-gray", effort=8, embed=True),
         "archive-bernoulli-0": lambda: _archive(binary, names, "golden-bernoulli"),
         "archive-bernoulli-3": lambda: _archive(binary, None, "golden-bernoulli", steps=3, **small),
         "archive-blocks-3": lambda: _archive(binary, None, "golden-blocks", steps=3),

@@ -457,12 +457,27 @@ def archive(data: bytes, models: Path) -> tuple[Array, tuple[str, ...]]:
             lanes = inner.varint()
             model = local_model(name, wanted, chunks, models)
             pixels = local(model, payload[inner.at :], lanes, (count, height, width), True)
+            pixels = turned(pixels, dict(chunks).get(b"TURN"), number * in_chunk)
         else:
             pixels = chain(vae_model(name, wanted, chunks, models), payload, count, steps)
         assert int.from_bytes(chunk[:4], "little") == crc(pixels.astype(np.uint8).tobytes())
         found.append(pixels)
     names = tuple(zlib.decompress(packed).decode().split("\n")) if packed else ()
     return np.concatenate(found), names
+
+
+def turned(pixels: Array, packed: bytes | None, first: int) -> Array:
+    """Coded images [n, H, W, C], the archive's from number `first` on, as they were before they were laid down."""
+    if packed is None:
+        return pixels
+    digits = "".join(f"{octet:08b}" for octet in packed)
+    back = []
+    for k, image in enumerate(pixels, first):
+        transposed, upside_down, mirrored = (digit == "1" for digit in digits[3 * k : 3 * k + 3])
+        image = np.transpose(image, (1, 0, 2)) if transposed else image
+        image = np.flipud(image) if upside_down else image
+        back.append(np.fliplr(image) if mirrored else image)
+    return np.stack(back)
 
 
 # --- Autoencoders -----------------------------------------------------------------------------------------------
