@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from .context import OUTSIDE_PREDICTION, causal_offsets
+from .convolution import neighbourhood
 from .images import PixelSet
 from .likelihoods import linear_mixture_bits
-from .local_float import LocalNet, linears, mean_of, neighbourhood, output_rows, spread_components
+from .local_float import LocalNet, linears, mean_of, output_rows, spread_components
 from .quantize import ACTIVATION_MAX, RAW_INPUT_STEP, RAW_MEAN_GAIN
 
 

@@ -46,6 +46,8 @@ from .rounding import ROUNDING_PIXELS, round_weights
 ADAPTING_UPDATES = 1000
 ADAPTING_SHARE = 0.5
 """Updates for later layers to adapt to a rounded one: how many at most, and how many in all of those in training."""
+ADAPTING_BATCH = 4096
+"""Pixels in one of them at most; else half of training's: more updates are better than large ones."""
 
 CARD_PIXELS, CARD_WINDOW_PIXELS = 1 << 18, 1 << 21
 """Held-out pixels, at most, that a card's rate is of; in windows there are more, because these differ more."""
@@ -142,8 +144,7 @@ def rounded_by_data(
     sample = torch.from_numpy(net.draw(data.training, rng, ROUNDING_PIXELS)[0])
 
     def adapted(rounded: int) -> None:
-        # More updates are better than large ones: half a batch.
-        adapt(net, data.training, schedule.batch // 2, updates, rng)
+        adapt(net, data.training, min(ADAPTING_BATCH, schedule.batch // 2), updates, rng)
         if report:
             report(rounded, layers)
 

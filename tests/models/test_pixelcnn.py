@@ -16,8 +16,9 @@ from shearloc.models.images import PixelSet
 torch = pytest.importorskip("torch")
 
 from shearloc.models import fitting  # noqa: E402
+from shearloc.models.convolution import neighbourhood  # noqa: E402
 from shearloc.models.local_float import LocalNet, Shape  # noqa: E402
-from shearloc.models.pixelcnn import CnnShape, PixelCNN, from_local, neighbourhood  # noqa: E402
+from shearloc.models.pixelcnn import CnnShape, PixelCNN, from_local  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
