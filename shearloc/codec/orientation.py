@@ -22,7 +22,7 @@ TRIED = {7: 2, 8: 4, 9: 8}
 """By the effort, how many orientations are tried, the first ones; those below 7 keep images as they are."""
 
 MOST_IMAGES = 1 << 24
-"""Images of an archive that may have orientations: a bound of its header."""
+"""Images of an archive that has orientations at most: what a header may make a decoder hold."""
 
 Pixels = NDArray[np.uint8]
 Orientations = NDArray[np.uint8]
@@ -73,7 +73,7 @@ def pack(orientations: Orientations) -> bytes:
 def unpack(packed: bytes, size: tuple[int, int, int]) -> Orientations:
     """The inverse of `pack` for images of size (N, H, W). CorruptError where it cannot be theirs."""
     count, height, width = size
-    if len(packed) != -(-BITS * count // 8):
+    if count > MOST_IMAGES or len(packed) != -(-BITS * count // 8):
         raise CorruptError(f"{len(packed)} bytes for the orientations of {count} images")
     bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=BITS * count).reshape(count, BITS)
     orientations = bits @ np.array([TRANSPOSED, UPSIDE_DOWN, MIRRORED], np.uint8)

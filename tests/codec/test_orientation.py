@@ -76,8 +76,9 @@ def test_header_bits() -> None:
         (b"\x21", (2, 4, 4)),
         (b"", (1, 4, 4)),
         (b"\x80", (1, 4, 5)),
+        (bytes(3 * 8**7 + 1), (1 + (1 << 24), 4, 4)),
     ],
-    ids=["too few", "too many", "bits at the end", "none", "not square"],
+    ids=["too few", "too many", "bits at the end", "none", "not square", "too many images"],
 )
 def test_damaged_headers(packed: bytes, size: tuple[int, int, int]) -> None:
     with pytest.raises(CorruptError, match="orientations"):
