@@ -15,7 +15,7 @@ from ..errors import CorruptError, UnsupportedImageError
 from . import chunks, container, parts, planes
 from .container import LOCAL, MAX_SAMPLES, Header, Part
 from .crc32c import crc32c
-from .parts import EFFORTS, Options, Progress
+from .parts import Options, Progress, check_effort
 from .picture import CHANNELS, PALETTE, Picture, Samples, from_array, mode_name
 
 ENGINES = ("auto", "numpy", "torch", "cuda", "numba")
@@ -145,8 +145,7 @@ def encode_picture(
     ValueError for a bad effort, engine or order.
     """
     _check(engine, ORDERS, order)
-    if effort not in EFFORTS:
-        raise ValueError(f"effort is a whole number from 1 to 9, not {effort!r}")
+    check_effort(effort)
     coded = parts.encode(picture, Options(model, effort, engine, order, embed, progress))
     height, width = picture.samples.shape[:2]
     crc = crc32c(_little_endian(picture.samples))

@@ -24,7 +24,7 @@ from . import chunks, orientation
 from .container import FINGERPRINT_BYTES, LOCAL, MAX_SAMPLES, RAW
 from .crc32c import crc32c
 from .fields import read_u32, string, take, take_name, take_string, take_varint, u32, varint
-from .parts import DEFAULT_MODELS, EFFORTS
+from .parts import DEFAULT_MODELS, check_effort
 from .picture import Chunk
 
 MAGIC = b"\x89SHA\r\n\x1a\n"
@@ -159,8 +159,7 @@ def encode_images(
         raise ValueError(f"the names take more than {MAX_NAME_BYTES} bytes")
     if not 0 <= steps <= MAX_STEPS:
         raise ValueError(f"steps (K) are from 0 to {MAX_STEPS}, not {steps}")
-    if effort not in EFFORTS:
-        raise ValueError(f"effort is a whole number from 1 to 9, not {effort!r}")
+    check_effort(effort)
     if model == "auto":
         model = _smallest(pixels, steps, engine, embed)
     coded = _encode_with(pixels, names, model, steps, engine, embed, chunk_samples, progress, effort)

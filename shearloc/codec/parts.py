@@ -80,6 +80,12 @@ class Options:
     progress: Progress | None = None
 
 
+def check_effort(effort: int) -> None:
+    """ValueError for what is not one of EFFORTS, of pictures or archives."""
+    if effort not in EFFORTS:
+        raise ValueError(f"effort is a whole number from 1 to 9, not {effort!r}")
+
+
 def encode(picture: Picture, options: Options) -> list[Coded]:
     """The parts that take the least bytes, or with a named model, those it makes of the first planes.
 

@@ -224,10 +224,11 @@ class LocalNet(nn.Module):
         # Weights that are rounded for good would be rounded again, to bfloat16.
         exact = not layer.weight.requires_grad
         with torch.autocast("cpu", enabled=False) if exact else nullcontext():
-            inputs, seen = (x.to(weight.dtype) if exact else x for x in (inputs, seen))
+            if exact:
+                inputs, seen = inputs.to(weight.dtype), seen.to(weight.dtype)
             if kernel:
                 return masked_convolution(inputs, seen, weight, bias, kernel)
-            return nn.functional.linear(inputs, weight, bias)
+            return nn.functional.linear(seen, weight, bias)
 
     def _activate(self, value: Tensor) -> Tensor:
         # hardtanh is clamp with a backward pass ten times as fast in bfloat16.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..codec import api, archive
 from ..codec.container import MAX_SAMPLES
-from ..codec.parts import DEFAULT_MODELS
+from ..codec.parts import DEFAULT_MODELS, EFFORTS
 from ..errors import CorruptError, ShearlocError, UnsupportedImageError
 
 CHANNELS = ("auto", "last", "none")
@@ -24,7 +24,7 @@ def check_options(model: Any, effort: Any, channels: Any) -> None:
     """ShearlocError for options that no chunk can be coded with."""
     if not isinstance(model, str):
         raise ShearlocError(f"model is a name that `shearloc models` lists or 'auto', not {model!r}")
-    if effort not in api.EFFORTS:
+    if effort not in EFFORTS:
         raise ShearlocError(f"effort is a whole number from 1 to 9, not {effort!r}")
     if channels not in CHANNELS:
         raise ShearlocError(f"channels is one of {', '.join(CHANNELS)}, not {channels!r}")
