@@ -106,7 +106,8 @@ class ArchiveInfo:
 
     `gross_bits` are all of the file, `net_bits` (None: not bits-back) those of the images alone. Between them are
     the first images of each chain, which cost more because nothing is there yet to be popped, headers, checksums
-    and coder states. `embedded_weights`: bytes of the model file that the archive brings along, None without one.
+    and coder states. `reoriented`: how many images are coded mirrored, upside down or transposed, None for none.
+    `embedded_weights`: bytes of the model file that the archive brings along, None without one.
     """
 
     method: str
@@ -122,6 +123,7 @@ class ArchiveInfo:
     gross_bits: int
     net_bits: int | None
     bits_per_subpixel: float
+    reoriented: int | None
     embedded_weights: int | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -229,6 +231,7 @@ def info(data: bytes) -> ArchiveInfo:
         gross_bits=8 * len(data),
         net_bits=header.net_bits if header.method == VAE else None,
         bits_per_subpixel=8 * len(data) / (header.count * header.height * header.width * header.channels),
+        reoriented=None if header.orientations is None else int(np.count_nonzero(header.orientations)),
         embedded_weights=sum(map(len, chunks.weights_in(header.weights))) or None,
     )
 

@@ -156,6 +156,7 @@ def test_effort_chooses_orientations(
     lengths = [image_bits(tiny_model(3), laid) for laid in each_way(images, range(orientations))]
     assert header.orientations is not None and header.orientations.tolist() == np.argmin(lengths, 0).tolist()
     assert len(set(header.orientations.tolist())) == orientations
+    assert info(data).reoriented == sum(map(bool, header.orientations.tolist()))
     assert len(data) < len(encode_images(images, model="photo"))
     assert (decode_images(data, engine=engine)[0] == images).all()
     assert (decode_chunk(data, 0)[0] == images).all()
@@ -188,7 +189,9 @@ def test_lower_efforts_leave_images_as_they_are(
     effort: int, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images
 ) -> None:
     images = small_images(tiny_vae("colour"), 9)
-    assert encode_images(images, model="photo", effort=effort) == encode_images(images, model="photo")
+    data = encode_images(images, model="photo", effort=effort)
+    assert data == encode_images(images, model="photo")
+    assert info(data).reoriented is None
 
 
 @pytest.mark.parametrize("model", ["tiny-logistic", "raw"])
