@@ -56,6 +56,16 @@ MEAN_STEPS = 64
 ARGUMENT_SHIFT = INVERSE_BITS + 6 - 6 - FRACTION_BITS
 ARGUMENT_LIMIT = SIGMOID_RANGE * SIGMOID_STEPS << FRACTION_BITS
 
+SHARE_BITS = np.uint64(39)
+"""Bits of 1 over the sum of all weights; with 24 of a weight they fit 64, and a quotient is at most one too small."""
+
+ODDS_SHIFT = PRECISION - 10
+"""A search looks up log-odds by the first 10 bits of a probability ..."""
+LOG_ODDS_BITS = 8
+"""... in 2^-8 nat. They say where it looks, not what it finds."""
+LOOKS = 6
+"""Newton steps of a search before it goes on by halves."""
+
 
 @cache
 def tables() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -77,27 +87,51 @@ def tables() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         return np.ascontiguousarray(pairs), rounded(exponential), rounded(inverse)
 
 
+def _log_odds() -> NDArray[np.int64]:
+    """2^8 ln(p / (1 - p)) in the middles p of 1024 intervals of [0, 1], int64 [1024]."""
+    half = 1 << PRECISION - ODDS_SHIFT - 1
+    with digits(9):
+        upper = rounded(
+            [(1 << LOG_ODDS_BITS) * (Decimal(2 * (half + k) + 1) / (2 * (half - k) - 1)).ln() for k in range(half)]
+        )
+    return np.concatenate([-upper[::-1], upper])
+
+
+_LOG_ODDS = _log_odds()
+
+
 @njit(inline="always")
-def mixture(params, i, exponential, inverse, weights, means, inverses) -> None:  # type: ignore[no-untyped-def]
-    """Unpacks column i of int32 params [>= 3K, n] (logits, means, log-scales) into int64 [K] each:
+def mixture(params, exponential, inverse, weights, means, inverses) -> None:  # type: ignore[no-untyped-def]
+    """Unpacks int32 params [>= 3K] (logits, means, log-scales) into int64 [K] each:
 
     weights with a sum in (MIXTURE_TOTAL - K, MIXTURE_TOTAL], means as they are (1/64 grey level),
     inverses 2^20 / scale, the log-scale clamped to [-3.5, 6] nats. `exponential`, `inverse`: from `tables`.
     """
     components = weights.size
-    largest, total = params[0, i], np.int64(0)
+    largest, total = params[0], np.int64(0)
     for k in range(1, components):
-        largest = max(largest, params[k, i])
+        largest = max(largest, params[k])
     for k in range(components):
-        below = min(largest - params[k, i], LOGIT_RANGE * LOGIT_STEPS)
+        below = min(largest - params[k], LOGIT_RANGE * LOGIT_STEPS)
         weights[k] = exponential[np.uint64(below)]
         total += weights[k]
-        means[k] = params[components + k, i]
-        scale = min(max(params[2 * components + k, i], SCALE_LOW), SCALE_HIGH) - SCALE_LOW
+        means[k] = params[components + k]
+        scale = min(max(params[2 * components + k], SCALE_LOW), SCALE_HIGH) - SCALE_LOW
         inverses[k] = inverse[np.uint64(scale)]
+    # Of one division for all: weight * whole / total, rounded down, or one less, which the remainder tells.
+    whole, sum_of_all = np.uint64(MIXTURE_TOTAL), np.uint64(total)
+    share = (whole << SHARE_BITS) // sum_of_all
     for k in range(components):
-        # Unsigned, because a signed division also looks for a quotient below 0.
-        weights[k] = np.int64(np.uint64(weights[k] * MIXTURE_TOTAL) // np.uint64(total))
+        weight = np.uint64(weights[k])
+        quotient = weight * share >> SHARE_BITS
+        remainder = weight * whole - quotient * sum_of_all
+        weights[k] = np.int64(quotient) + np.int64(remainder >= sum_of_all)
+
+
+@njit(inline="always")
+def _argument(product):  # type: ignore[no-untyped-def]
+    """`sigmoid_at`'s argument, from 0 for -16 on."""
+    return max(np.int64(0), min((product >> ARGUMENT_SHIFT) + ARGUMENT_LIMIT, np.int64(2 * ARGUMENT_LIMIT)))
 
 
 @njit(inline="always")
@@ -106,8 +140,7 @@ def sigmoid_at(product, sigmoid):  # type: ignore[no-untyped-def]
 
     The argument in 2^-14, limited to [-16, 16]; the value in 2^-22. `sigmoid`: `tables()[0]`.
     """
-    argument = (product >> ARGUMENT_SHIFT) + ARGUMENT_LIMIT
-    argument = max(np.int64(0), min(argument, np.int64(2 * ARGUMENT_LIMIT)))
+    argument = _argument(product)
     # An unsigned index spares Numba's test for indices from the end; the search takes a third of the time.
     index = np.uint64(argument) >> np.uint64(FRACTION_BITS)
     fraction = argument & ((1 << FRACTION_BITS) - 1)
@@ -137,25 +170,50 @@ def mixture_cdf(x, weights, means, inverses, sigmoid):  # type: ignore[no-untype
 def mixture_search(target, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """The x with F(x) <= target < F(x + 1): (x, F(x), F(x + 1) - F(x)), for a target in 0 .. 2^24 - 1.
 
-    From the heaviest component's mean outwards by doubled scales, then by halves: fewer looks at F than halving alone.
+    Newton's method, as if F were the sigmoid of a line: from where the heaviest component alone has the target, by F
+    and its slope. That needs little more than two looks at F. Where it does not converge, what is left is halved.
     """
     heaviest = 0
     for k in range(1, weights.size):
         if weights[k] > weights[heaviest]:
             heaviest = k
+    goal = _LOG_ODDS[np.uint64(target) >> np.uint64(ODDS_SHIFT)]
+    scale = np.uint64(MEAN_STEPS << INVERSE_BITS) // np.uint64(inverses[heaviest])  # 1/64 grey level, as means are
+    x = (means[heaviest] + (np.int64(scale) * goal >> LOG_ODDS_BITS) + MEAN_STEPS // 2) // MEAN_STEPS
     low, high = np.int64(0), np.int64(LEVELS)
     start, end = np.int64(0), np.int64(1 << PRECISION)
-    x = min(max((means[heaviest] + MEAN_STEPS // 2) // MEAN_STEPS, 1), LEVELS - 1)
-    reach = max((1 << INVERSE_BITS) // inverses[heaviest], 1)
-    while high - low > 1:
-        value = _inner_cdf(x, weights, means, inverses, sigmoid)
+    looks = 0
+    while True:
+        x = min(max(x, low + 1), high - 1) if looks < LOOKS else (low + high) >> 1
+        value, slope = _cdf_and_slope(x, weights, means, inverses, sigmoid)
         if value <= target:
             low, start = x, value
-            x += reach
         else:
             high, end = x, value
-            x -= reach
-        reach *= 2
-        if x <= low or x >= high:
-            x = (low + high) >> 1
-    return low, start, end - start
+        if high - low == 1:
+            return low, start, end - start
+        x += _newton_step(goal, value, slope)
+        looks += 1
+
+
+@njit(inline="always")
+def _cdf_and_slope(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
+    """F(x) for x in 1 .. 255, and about how much it grows to the next level, at least FLOOR."""
+    edge, total, slope = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0), np.int64(0)
+    for k in range(weights.size):
+        argument = _argument((edge - means[k]) * inverses[k])
+        index = np.uint64(argument) >> np.uint64(FRACTION_BITS)
+        fraction, step = argument & ((1 << FRACTION_BITS) - 1), sigmoid[index, 1]
+        total += weights[k] * (sigmoid[index, 0] + (step * fraction >> FRACTION_BITS))
+        slope += (weights[k] * step >> 16) * inverses[k]
+    return (total >> SIGMOID_BITS) + FLOOR * x, (slope >> 20) + FLOOR
+
+
+@njit(inline="always")
+def _newton_step(goal, value, slope):  # type: ignore[no-untyped-def]
+    """Levels from where F has a value and a slope to below where its log-odds are `goal`."""
+    share = value >> PRECISION // 2
+    rise = (share * ((1 << PRECISION // 2) - share)) * (goal - _LOG_ODDS[np.uint64(value) >> np.uint64(ODDS_SHIFT)])
+    # Unsigned, because a signed division also looks for a quotient below 0.
+    levels = np.int64(np.uint64(abs(rise)) // np.uint64(slope << LOG_ODDS_BITS))
+    return levels if rise >= 0 else -levels - 1

@@ -25,11 +25,11 @@ def intervals(head, cdf_tables, predictor, sums, values, predictions, starts, fr
     for begin in range(0, values.shape[1], BLOCK):
         block = slice(begin, min(begin + BLOCK, values.shape[1]))
         n = block.stop - begin
-        differences, seen, levels, params = _block_buffers(channels, components, n)
+        differences, seen, levels, params = _block_buffers(channels, head.adjust, n)
         for c in range(channels):
             channel_parameters(head, sums[block], c, predictions[:, block], differences, seen, levels, params)
             for i in range(n):
-                mixture(params, i, exponential, inverse, weights, means, inverses)
+                mixture(params[i], exponential, inverse, weights, means, inverses)
                 value = np.int64(values[c, begin + i])
                 start = mixture_cdf(value, weights, means, inverses, sigmoid)
                 starts[c, begin + i] = start
@@ -55,13 +55,13 @@ def pop(head, cdf_tables, predictor, sums, predictions, values, stacks, size, fi
             stop += 1
         n = size * stop // lanes - begin
         block = slice(begin - offset, begin - offset + n)
-        differences, seen, levels, params = _block_buffers(channels, head.components, n)
+        differences, seen, levels, params = _block_buffers(channels, head.adjust, n)
         for c in range(channels):
             channel_parameters(head, sums[block], c, predictions[:, block], differences, seen, levels, params)
             for one in range(lane, stop):
                 state, top = heads[one], tops[one]
                 for i in range(size * one // lanes - begin, size * (one + 1) // lanes - begin):
-                    mixture(params, i, exponential, inverse, weights, means, inverses)
+                    mixture(params[i], exponential, inverse, weights, means, inverses)
                     target = pop_target(state, PRECISION)
                     value, start, freq = mixture_search(target, weights, means, inverses, sigmoid)
                     # A lane that runs dry reads on in its neighbour's words; `Stacks` sees where the lanes ended.
@@ -80,7 +80,8 @@ def _mixture_buffers(components):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _block_buffers(channels, components, n):  # type: ignore[no-untyped-def]
+def _block_buffers(channels, adjust, n):  # type: ignore[no-untyped-def]
     """Differences, seen, levels and params for `channel_parameters`."""
-    levels, params = np.empty(n, np.int32), np.empty(((2 + channels) * components, n), np.int32)
-    return np.empty((channels, n), np.int32), np.empty((channels, n), np.int32), levels, params
+    units, width = adjust.shape[1:]
+    differences, seen = np.empty((channels, n), np.int32), np.empty((channels, n), np.int32)
+    return differences, seen, np.empty(units, np.int32), np.empty((n, width), np.int32)

@@ -45,13 +45,12 @@ EXTREMES = [
 
 
 def unpack(parameters: Parameters) -> Unpacked:
-    """Weights, means and inverse scales, from a column between two that must not matter."""
+    """Weights, means and inverse scales, from a row with more behind it that must not matter."""
     _, exponential, inverse = tables()
-    column = np.array(parameters, np.int32).reshape(-1)
-    block = np.stack([column + 1, column, column - 1], 1)
+    row = np.array([*np.reshape(parameters, -1), 77], np.int32)
     count = len(parameters[0])
     weights, centres, inverses = (np.zeros(count, np.int64) for _ in range(3))
-    mixture(block, 1, exponential, inverse, weights, centres, inverses)
+    mixture(row, exponential, inverse, weights, centres, inverses)
     return weights, centres, inverses
 
 

@@ -20,7 +20,7 @@ from shearloc.errors import ShearlocError
 from shearloc.models import local, tensors, zoo
 from shearloc.models.context import CONSTANT, MEDIAN_EDGE, compand
 from shearloc.models.layers import Dense
-from shearloc.models.local import FORMAT, Head, LocalModel, channel_parameters, load
+from shearloc.models.local import FORMAT, VECTOR, Head, LocalModel, channel_parameters, load
 
 Models = Callable[..., LocalModel]
 
@@ -34,31 +34,32 @@ def arrays_in(path: Path) -> tensors.Arrays:
 
 
 def run_head(head: Head, sums: NDArray[Any], channel: int, predictions: Numbers, differences: Numbers) -> Numbers:
-    """`channel_parameters` into fresh arrays: int32 [(3 + channel) K, n]."""
+    """`channel_parameters` into fresh arrays: int32 [n, (3 + channel) K]."""
     n, channels = len(sums), len(predictions)
     seen = np.array([[compand(d) for d in row] for row in differences.tolist()], np.int32).reshape(channels, n)
-    levels, params = np.full(n, 77, np.int32), np.full(((2 + channels) * head.components, n), 77, np.int32)
+    levels, params = np.full(head.adjust.shape[1], 77, np.int32), np.full((n, head.adjust.shape[2]), 77, np.int32)
     channel_parameters(head, sums, channel, predictions, differences, seen, levels, params)
-    return params[: (3 + channel) * head.components]
+    return params[:, : (3 + channel) * head.components]
 
 
 @st.composite
 def heads(draw: st.DrawFn) -> tuple[Head, Numbers, Numbers, Numbers]:
     """A head of 1 or 3 channels; sums, predictions and differences of some pixels; as large as `prove` lets them be."""
-    channels, components, units = draw(st.sampled_from([1, 3])), draw(st.integers(1, 3)), draw(st.integers(1, 4))
+    channels, components, units = draw(st.sampled_from([1, 3])), draw(st.integers(1, 3)), draw(st.integers(0, 9))
     outputs = sum((3 + c) * components for c in range(channels)) + (channels - 1) * units
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     n = draw(st.integers(0, 5))
     size = 2 ** draw(st.integers(4, 23))
     weight = 2 ** draw(st.integers(2, 18))
     low_shift = draw(st.integers(1, 20))
+    adjust = rng.integers(-weight, weight + 1, (channels - 1, units, (2 + channels) * components), np.int32)
     head = Head(
         components,
         rng.integers(-size, size + 1, outputs, np.int32),
         rng.integers(64, 128, outputs, np.int32),
         rng.integers(low_shift, low_shift + 10, outputs, np.int32),
         rng.integers(-weight, weight + 1, (channels - 1, channels - 1, units), np.int32),
-        rng.integers(-weight, weight + 1, (channels - 1, units, (2 + channels) * components), np.int32),
+        np.pad(adjust, ((0, 0), (0, 0), (0, -adjust.shape[2] % VECTOR))),
         draw(st.integers(7, 12)),
     )
     sums = rng.integers(-size, size + 1, (n, outputs), np.int32)
@@ -76,7 +77,7 @@ def test_head_agrees_with_python(plain: ModuleType, dtype: type, drawn: tuple[He
             earlier = differences[:, i].tolist()
             seen = [plain.compand(difference) for difference in earlier]
             expected = plain.parameters(head, row, channel, int(predictions[channel, i]), earlier, seen)
-            assert found[:, i].tolist() == expected
+            assert found[i].tolist() == expected
 
 
 def test_later_channels_see_earlier_ones_and_not_themselves(tiny_model: Models) -> None:
