@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.context import CONSTANT, OUTSIDE_PREDICTION, compand
+from ..models.head import COEFFICIENT_LIMIT, PARAMETER_LIMIT
 from ..models.layers import Dense
-from ..models.local import COEFFICIENT_LIMIT, PARAMETER_LIMIT, LocalModel
+from ..models.local import LocalModel
 from ..models.memory import OUTSIDE_LEVEL
 from . import cdf
 from . import lanes as stream
@@ -248,7 +249,7 @@ def device_head(model: LocalModel, device: str) -> Head:
 def parameters(
     head: Head, totals: Tensor, channel: int, predictions: Tensor, differences: Tensor, seen: Tensor
 ) -> Tensor:
-    """`local.channel_parameters`: int64 [n, (3 + channel) K].
+    """`head.channel_parameters`: int64 [n, (3 + channel) K].
 
     `totals` float64 [n, out]: the network's products and the bias; `predictions` int64 [n, C]; `differences` int64
     and `seen` float64 [n, >= channel]: of the pixel's earlier channels.

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from ..models.context import shown
-from ..models.local import channel_parameters
+from ..models.head import channel_parameters
 from .cdf import PRECISION, mixture, mixture_cdf, mixture_search
 from .rans import pop_advance, pop_target
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shearloc.codec.cdf import FLOOR, LEVELS, MIXTURE_TOTAL, PRECISION, mixture, mixture_cdf, mixture_search, tables
-from shearloc.models.local import PARAMETER_LIMIT
+from shearloc.models.head import PARAMETER_LIMIT
 
 TOTAL = 1 << PRECISION
 Parameters = tuple[list[int], list[int], list[int]]
