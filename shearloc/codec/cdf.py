@@ -129,9 +129,14 @@ def mixture(params, exponential, inverse, weights, means, inverses) -> None:  # 
 
 
 @njit(inline="always")
-def _argument(product):  # type: ignore[no-untyped-def]
-    """`sigmoid_at`'s argument, from 0 for -16 on."""
-    return max(np.int64(0), min((product >> ARGUMENT_SHIFT) + ARGUMENT_LIMIT, np.int64(2 * ARGUMENT_LIMIT)))
+def _sigmoid_and_step(product, sigmoid):  # type: ignore[no-untyped-def]
+    """`sigmoid_at`, and the difference between the table's entries on both sides."""
+    argument = (product >> ARGUMENT_SHIFT) + ARGUMENT_LIMIT
+    argument = max(np.int64(0), min(argument, np.int64(2 * ARGUMENT_LIMIT)))
+    # An unsigned index spares Numba's test for indices from the end; the search takes a third of the time.
+    index = np.uint64(argument) >> np.uint64(FRACTION_BITS)
+    fraction, step = argument & ((1 << FRACTION_BITS) - 1), sigmoid[index, 1]
+    return argument - ARGUMENT_LIMIT, sigmoid[index, 0] + (step * fraction >> FRACTION_BITS), step
 
 
 @njit(inline="always")
@@ -140,20 +145,20 @@ def sigmoid_at(product, sigmoid):  # type: ignore[no-untyped-def]
 
     The argument in 2^-14, limited to [-16, 16]; the value in 2^-22. `sigmoid`: `tables()[0]`.
     """
-    argument = _argument(product)
-    # An unsigned index spares Numba's test for indices from the end; the search takes a third of the time.
-    index = np.uint64(argument) >> np.uint64(FRACTION_BITS)
-    fraction = argument & ((1 << FRACTION_BITS) - 1)
-    return argument - ARGUMENT_LIMIT, sigmoid[index, 0] + (sigmoid[index, 1] * fraction >> FRACTION_BITS)
+    argument, value, _ = _sigmoid_and_step(product, sigmoid)
+    return argument, value
 
 
 @njit(inline="always")
-def _inner_cdf(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
-    """F(x) for x in 1 .. 255."""
-    edge, total = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0)
+def _cdf_and_slope(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
+    """F(x) for x in 1 .. 255, and about how much it grows to the next level, at least FLOOR."""
+    edge, total, slope = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0), np.int64(0)
     for k in range(weights.size):
-        total += weights[k] * sigmoid_at((edge - means[k]) * inverses[k], sigmoid)[1]
-    return (total >> SIGMOID_BITS) + FLOOR * x
+        _, value, step = _sigmoid_and_step((edge - means[k]) * inverses[k], sigmoid)
+        total += weights[k] * value
+        # A level is inverse / 2^14 steps of the table: 36 bits too many with the sigmoid's 22, 16 of them gone here.
+        slope += (weights[k] * step >> 16) * inverses[k]
+    return (total >> SIGMOID_BITS) + FLOOR * x, (slope >> 20) + FLOOR
 
 
 @njit(inline="always")
@@ -163,7 +168,7 @@ def mixture_cdf(x, weights, means, inverses, sigmoid):  # type: ignore[no-untype
         return np.int64(0)
     if x >= LEVELS:
         return np.int64(1 << PRECISION)
-    return _inner_cdf(x, weights, means, inverses, sigmoid)
+    return _cdf_and_slope(x, weights, means, inverses, sigmoid)[0]
 
 
 @njit(inline="always")
@@ -197,23 +202,10 @@ def mixture_search(target, weights, means, inverses, sigmoid):  # type: ignore[n
 
 
 @njit(inline="always")
-def _cdf_and_slope(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
-    """F(x) for x in 1 .. 255, and about how much it grows to the next level, at least FLOOR."""
-    edge, total, slope = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0), np.int64(0)
-    for k in range(weights.size):
-        argument = _argument((edge - means[k]) * inverses[k])
-        index = np.uint64(argument) >> np.uint64(FRACTION_BITS)
-        fraction, step = argument & ((1 << FRACTION_BITS) - 1), sigmoid[index, 1]
-        total += weights[k] * (sigmoid[index, 0] + (step * fraction >> FRACTION_BITS))
-        slope += (weights[k] * step >> 16) * inverses[k]
-    return (total >> SIGMOID_BITS) + FLOOR * x, (slope >> 20) + FLOOR
-
-
-@njit(inline="always")
 def _newton_step(goal, value, slope):  # type: ignore[no-untyped-def]
     """Levels from where F has a value and a slope to below where its log-odds are `goal`."""
     share = value >> PRECISION // 2
-    rise = (share * ((1 << PRECISION // 2) - share)) * (goal - _LOG_ODDS[np.uint64(value) >> np.uint64(ODDS_SHIFT)])
+    rise = share * ((1 << PRECISION // 2) - share) * (goal - _LOG_ODDS[np.uint64(value) >> np.uint64(ODDS_SHIFT)])
     # Unsigned, because a signed division also looks for a quotient below 0.
     levels = np.int64(np.uint64(abs(rise)) // np.uint64(slope << LOG_ODDS_BITS))
     return levels if rise >= 0 else -levels - 1

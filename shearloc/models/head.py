@@ -96,7 +96,7 @@ def _add_units(head, sums, channel, seen, levels, params):  # type: ignore[no-un
     """Adds what the head's units for a channel, which have seen the pixels' earlier ones, give to its params."""
     learn, adjust, bias, multiplier, shift = head.learn, head.adjust, head.bias, head.multiplier, head.shift
     later, units = np.uint64(channel - 1), np.uint64(adjust.shape[1])
-    width = np.uint64(adjust.shape[2]) // np.uint64(VECTOR) * np.uint64(VECTOR)
+    width = np.uint64(adjust.shape[2]) // np.uint64(VECTOR) * np.uint64(VECTOR)  # all of it; LLVM sees whole vectors
     base = np.uint64(bias.size - (adjust.shape[0] - channel + 1) * adjust.shape[1])
     together = units - units % np.uint64(8)
     for i in range(np.uint64(sums.shape[0])):
