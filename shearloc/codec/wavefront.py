@@ -227,14 +227,14 @@ def _decode_steps(model, space, where, share, arrived, stacks, pixels):  # type:
     begin, end, o, ring, origin, _ = where
     first_lane, last_lane, parts = share
     _, head, cdf_tables, _, predictor = model
-    _, predictions, values, _, (_, _, out) = space
+    _, predictions, values, _, buffers = space
     images, height, width = pixels.shape[:3]
     lanes = stacks[0].size
     for t in range(begin, end):
         _, _, size, start, stop = _part(t, images, height, width, o, share, lanes)
         if start < stop:
             _expect(model, space, where, height, width, t, start, stop)
-            pop(head, cdf_tables, predictor, out, predictions, values, stacks, size, first_lane, last_lane)
+            pop(head, cdf_tables, predictor, buffers[-1], predictions, values, stacks, size, first_lane, last_lane)
             _scatter(values, t, o, start, stop, ring, origin, pixels)
         if parts > 1:
             parallel.wait(arrived, parts * (t - begin + 1))
@@ -247,7 +247,7 @@ def _encode_steps(model, space, where, share, arrived, lanes, pixels, ends, star
     begin, end, o, ring, origin, _ = where
     _, _, parts = share
     _, head, cdf_tables, _, predictor = model
-    _, predictions, values, _, (_, _, out) = space
+    _, predictions, values, _, buffers = space
     images, height, width, channels = pixels.shape
     for t in range(begin, end):
         first, last, size, start, stop = _part(t, images, height, width, o, share, lanes)
@@ -261,7 +261,9 @@ def _encode_steps(model, space, where, share, arrived, lanes, pixels, ends, star
                     values[c, q - start] = value
             n, place = stop - start, ends[t] - size
             found = slice(place + start, place + stop)
-            intervals(head, cdf_tables, predictor, out, values[:, :n], predictions, starts[:, found], freqs[:, found])
+            intervals(
+                head, cdf_tables, predictor, buffers[-1], values[:, :n], predictions, starts[:, found], freqs[:, found]
+            )
         if parts > 1:
             parallel.wait(arrived, parts * (t - begin + 1))
 
@@ -279,10 +281,10 @@ def _expect(model, space, where, height, width, t, start, stop):  # type: ignore
     """The network's outputs, and the predictions, for the pixels start .. stop - 1 of step t, into a thread's space."""
     _, _, o, ring, origin, ring_of_features = where
     packed, _, _, runs, predictor = model
-    inputs, predictions, _, kept, (activations, convolved, out) = space
+    inputs, predictions, _, kept, buffers = space
     _gather(ring, origin, height, width, t, o, runs, predictor, start, stop, inputs, predictions)
     find_in_step(ring_of_features, t, start, stop, kept.places)
-    network.run(packed, inputs, stop - start, kept, activations, convolved, out)
+    network.run(packed, inputs, stop - start, kept, *buffers)
 
 
 class _Walk:

@@ -1,6 +1,6 @@
 """Engines: ways to run the exact layers of `layers.py`. They differ in speed only, never in a bit.
 
-    numba   int8 products in vector code of our own (`products.py`), the fastest on a processor with VNNI
+    numba   int8 products in vector code of our own (`products.py`), the fastest on a processor with VNNI or AVX2
     numpy   float32 matrix products of integers (BLAS), exact because no partial sum exceeds 2^24
     torch   int8 products on the CPU by `torch._int_mm` (VNNI where the processor has it)
     cuda    the same on a GPU's int8 tensor cores, in `codec/device.py` with everything else that a time step takes
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from . import network
 from .layers import Dense, requantize, requantize_and_add
 from .memory import NOTHING, Memory, columns, convolved
-from .products import has_vnni
+from .products import is_fast
 
 LARGE = 1 << 22
 """Subpixels from which `auto` finds importing torch (about two seconds) worth its speed."""
@@ -128,12 +128,12 @@ class TorchRunner(Runner):
 def choose(engine: str, samples: int) -> str:
     """What `auto` means for an image of so many subpixels.
 
-    numba where the processor has the instruction that makes it the fastest; else torch, if it is exact, and loaded or
+    numba where the processor has an instruction that makes it the fastest; else torch, if it is exact, and loaded or
     worth loading; else numpy.
     """
     if engine != "auto":
         return engine
-    if has_vnni():
+    if is_fast():
         return "numba"
     at_hand = sys.modules.get("torch") is not None or (
         samples >= LARGE and importlib.util.find_spec("torch") is not None

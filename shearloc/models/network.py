@@ -63,15 +63,19 @@ def packed(layers: tuple[Dense, ...]) -> Network:
     return Network(np.array(plan, np.int64), np.concatenate(weights), *np.concatenate(columns, 1))
 
 
-def buffers(network: Network, rows: int) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int32]]:
-    """What `run` needs for up to `rows` inputs: a block's activations, what a convolution sees, and the last sums."""
+def buffers(
+    network: Network, rows: int
+) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[np.int16], NDArray[np.int32]]:
+    """What `run` needs for up to `rows` inputs: a block's activations, what a convolution sees, a layer's inputs as
+    int16 (`products.multiply`), and the last sums."""
     activations = np.zeros((len(network.plan), ROWS, int(network.plan[:, 1].max())), np.int8)
-    seen = np.zeros((ROWS, 4 * int(network.plan[:, 0].max()) + memory.LINE), np.int8)
-    return activations, seen, np.empty((rows, int(network.plan[-1, 1])), np.int32)
+    features = 4 * int(network.plan[:, 0].max())
+    seen, wide = np.zeros((ROWS, features + memory.LINE), np.int8), np.empty((ROWS, features), np.int16)
+    return activations, seen, wide, np.empty((rows, int(network.plan[-1, 1])), np.int32)
 
 
 @njit(cache=True, nogil=True)
-def run(network, inputs, n, kept, activations, seen, out):  # type: ignore[no-untyped-def]
+def run(network, inputs, n, kept, activations, seen, wide, out):  # type: ignore[no-untyped-def]
     """The last layer's products of int8 inputs [>= n, features] into out[:n], its bias not yet added.
 
     `kept`: a `memory.Memory` whose `places` are those of the n pixels, which do not see each other.
@@ -106,6 +110,7 @@ def run(network, inputs, n, kept, activations, seen, out):  # type: ignore[no-un
                 shift,
                 target,
                 width,
+                np.int64(wide.ctypes.data),
             )
             if skip:
                 _add(activations[k - skip], rows, columns, activations[k])

@@ -233,7 +233,7 @@ print(runpy.run_path({str(__file__)!r})["threaded_hash"]("numpy"))
 
 
 @pytest.mark.parametrize(
-    ("vnni", "loaded", "installed", "samples", "chosen"),
+    ("fast", "loaded", "installed", "samples", "chosen"),
     [
         (True, True, True, 1, "numba"),
         (True, False, False, 1, "numba"),
@@ -244,9 +244,9 @@ print(runpy.run_path({str(__file__)!r})["threaded_hash"]("numpy"))
     ],
 )
 def test_auto(
-    monkeypatch: pytest.MonkeyPatch, vnni: bool, loaded: bool, installed: bool, samples: int, chosen: str
+    monkeypatch: pytest.MonkeyPatch, fast: bool, loaded: bool, installed: bool, samples: int, chosen: str
 ) -> None:
-    monkeypatch.setattr(engines, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(engines, "is_fast", lambda: fast)
     monkeypatch.setattr(engines, "sys", SimpleNamespace(modules={"torch": object()} if loaded else {}))
     find = SimpleNamespace(find_spec=lambda name: name if installed else None)
     monkeypatch.setattr(engines, "importlib", SimpleNamespace(util=find))
@@ -276,7 +276,7 @@ def test_auto_does_without_a_torch_that_fails(monkeypatch: pytest.MonkeyPatch, e
     def broken() -> bool:
         raise error("broken")
 
-    monkeypatch.setattr(engines, "has_vnni", lambda: False)
+    monkeypatch.setattr(engines, "is_fast", lambda: False)
     monkeypatch.setattr(engines, "_torch_is_exact", broken)
     monkeypatch.setattr(engines, "sys", SimpleNamespace(modules={"torch": object()}))
     assert engines.choose("auto", 1) == "numpy"
