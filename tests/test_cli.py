@@ -23,7 +23,7 @@ from shearloc.cli import progress
 from shearloc.codec import container, planes
 from shearloc.codec.picture import Picture as Kept
 
-from .processes import run
+from .processes import run, start
 
 Picture = Callable[..., NDArray[np.uint8]]
 Command = Callable[..., Any]
@@ -318,3 +318,34 @@ def test_lines_and_bars_share_a_terminal(tmp_path: Path, picture: Picture) -> No
     assert [line.split()[0] for line in out.splitlines()] == ["a.png", "b.png"]
     # The last file's name is drawn at the end at the latest, the first one's only if it takes long enough.
     assert "encode b.png" in drawn and "files" in drawn and "bits per subpixel" not in drawn
+
+
+TELLS_OF_COMPILING = """
+import sys
+from numba.core import event
+
+class Tell(event.Listener):
+    def on_start(self, event):
+        print("compiles", event.data["dispatcher"].py_func, file=sys.stderr)
+
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Tell())
+"""
+
+
+@pytest.mark.parametrize("model", ["photo", "vae-cifar10"])
+def test_what_was_compiled_once_is_loaded(tmp_path: Path, picture: Picture, model: str) -> None:
+    """A kernel that is not in Numba's cache would cost every command a fifth of a second."""
+    if model == "photo":
+        Image.fromarray(picture(80, 90, 3)).save(tmp_path / "in.png")
+    else:
+        np.save(tmp_path / "in.npy", np.stack([picture(32, 32, 3)] * 2))
+    source, back = ("in.png", "back.png") if model == "photo" else ("in.npy", "back.npy")
+    for run_of in range(2):
+        for arguments in (("encode", source, "in.shl", "--model", model), ("decode", "in.shl", back)):
+            child = start(*arguments, "--force", folder=tmp_path, before=TELLS_OF_COMPILING)
+            _, told = child.communicate(timeout=300)
+            assert child.returncode == 0, told
+            assert run_of == 0 or "compiles" not in told, told

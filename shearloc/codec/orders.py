@@ -15,6 +15,7 @@ so on, each from the top down. The order says nothing of models or coders.
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 
@@ -32,7 +33,7 @@ def step_count(height: int, width: int, o: int) -> int:
     return width + (height - 1) * o
 
 
-@njit(inline="always")
+@register_jitable(inline="always")  # Python calls it, too: `njit` would compile it in every process that does
 def step_rows(t: int, height: int, width: int, o: int) -> tuple[int, int]:
     """First and one past the last row that has a pixel at time t; its column is t - row * o."""
     first = max(0, (t - width + o) // o)
