@@ -15,6 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from llvmlite import binding
+from numba import config
+
 from .. import __version__
 from ..models.engines import processors
 from .peers import library_versions
@@ -29,6 +32,7 @@ def circumstances() -> dict[str, Any]:
         "command": shlex.join(sys.orig_argv),
         "machine": {
             "cpu": _cpu_model(),
+            "numba_cpu": getattr(config, "CPU_NAME", None) or binding.get_host_cpu_name(),
             "cores": processors(),
             "system": platform.platform(),
             "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
