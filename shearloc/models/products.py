@@ -44,7 +44,7 @@ KIND = kind_for(features())
 
 
 def is_fast() -> bool:
-    """Whether these products are faster than those of BLAS: with VNNI four to five times, with AVX2 twice."""
+    """Whether these products are faster than those of BLAS: with VNNI four times, with AVX2 one and a half."""
     return any(map(features().get, ("avx512vnni", "avxvnni", "avx2")))
 
 
