@@ -3,7 +3,7 @@
     pytest bench/test_orders.py --benchmark-json=bench/results/orders.json
 
 The picture is drawn, so nothing but the shipped model is needed. Besides the engine that `auto` takes on a processor
-with VNNI there is torch's, which the thesis used.
+with AVX2 or VNNI there is torch's, which the thesis used.
 """
 
 from collections.abc import Callable

@@ -48,16 +48,16 @@ def is_fast() -> bool:
     return any(map(features().get, ("avx512vnni", "avxvnni", "avx2")))
 
 
-def pack(weight: NDArray[np.int8], kind: Kind = KIND) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+def pack(weight: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
     """Weights int8 [in, out], in % 4 = out % 64 = 0, as `multiply` wants them.
 
     Returns int8 [out / tile's columns, in / group, tile's columns, group], and the value int32 [out] that each column's
     sum starts from.
     """
     inputs, outputs = weight.shape
-    shape = inputs // kind.group, kind.group, outputs // kind.columns, kind.columns
+    shape = inputs // KIND.group, KIND.group, outputs // KIND.columns, KIND.columns
     tiles = np.ascontiguousarray(weight.reshape(shape).transpose(2, 0, 3, 1))
-    return tiles, (-128 * weight.astype(np.int64).sum(0) * bool(kind.dot)).astype(np.int32)
+    return tiles, (-128 * weight.astype(np.int64).sum(0) * bool(KIND.dot)).astype(np.int32)
 
 
 _six_sums, _one_sum = tile(ROWS, False, KIND), tile(1, False, KIND)
