@@ -22,8 +22,8 @@ from shearloc import Collection
 from shearloc.jobs import pack, spread
 from shearloc.jobs.batch import Encoding
 from shearloc.jobs.sources import find
-from shearloc.models import small_images
-from shearloc.models.engines import processors
+from shearloc.nets.engines import processors
+from shearloc.training import small_images
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"needs {DATA}")

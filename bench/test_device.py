@@ -1,4 +1,4 @@
-"""pytest-benchmark: 64 images of 768 x 512 at once by the cuda engine (`shearloc/codec/device.py`), model photo.
+"""pytest-benchmark: 64 images of 768 x 512 at once by the cuda engine (`shearloc/models/local/device.py`), model photo.
 
     pytest bench/test_device.py -s --benchmark-json=bench/results/device.json
 
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 import shearloc
-from shearloc.codec.local import decode_images, encode_images
-from shearloc.models import local
+from shearloc.models.local import model as local
+from shearloc.models.local.coder import decode_images, encode_images
 
 torch = pytest.importorskip("torch", reason="the cuda engine needs torch")
 
@@ -56,7 +56,7 @@ def draw() -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "as it is"])
 def test_decode(benchmark: BenchmarkFixture, case: Case, fused: bool) -> None:
-    from shearloc.codec import device
+    from shearloc.models.local import device
 
     size = case.images.shape[:3]
     back = measure(benchmark, lambda: device.decode_images(case.model, case.payload, case.lanes, size, fused=fused))

@@ -9,7 +9,7 @@ from typing import Any
 
 from .codec.collection import CACHE_BYTES, Collection
 from .errors import ShearlocError
-from .models.engines import at_most, processors
+from .nets.engines import at_most, processors
 
 try:
     import torch

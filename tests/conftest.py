@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from shearloc.codec.picture import Picture
-    from shearloc.models.local import LocalModel
-    from shearloc.models.local_float import LocalNet
-    from shearloc.models.vae import VaeModel
+    from shearloc.codec.pictures.picture import Picture
+    from shearloc.models.local.model import LocalModel
+    from shearloc.models.vae.model import VaeModel
+    from shearloc.training.local_float import LocalNet
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -113,7 +113,7 @@ def write_idx() -> Callable[[Path, NDArray[np.uint8]], None]:
 @pytest.fixture(scope="session")
 def any_picture() -> "st.SearchStrategy[Picture]":
     """Small pictures of every colour type and depth, some of one value, with palette, transparency and metadata."""
-    from shearloc.codec.picture import CHANNELS, DEPTHS, GRAY, PALETTE, RGB, Picture
+    from shearloc.codec.pictures.picture import CHANNELS, DEPTHS, GRAY, PALETTE, RGB, Picture
 
     @st.composite
     def draw_picture(draw: st.DrawFn) -> Picture:
@@ -153,8 +153,8 @@ def tiny_net() -> "Callable[..., LocalNet]":
     untrained network, 2 drives the distributions' parameters far beyond what training gives.
     """
     torch = pytest.importorskip("torch")
-    from shearloc.models.local_float import LocalNet, Shape, linears, weight_scale
-    from shearloc.models.quantize import ACTIVATION_STEP, INPUT_STEP
+    from shearloc.nets.quantize import ACTIVATION_STEP, INPUT_STEP
+    from shearloc.training.local_float import LocalNet, Shape, linears, weight_scale
 
     @cache
     def make(channels: int, horizon: int = 3, reach: int = 1, spread: float = 0.2, level: bool = False) -> LocalNet:
@@ -187,7 +187,7 @@ def tiny_net() -> "Callable[..., LocalNet]":
 @pytest.fixture(scope="session")
 def tiny_model(tiny_net: "Callable[..., LocalNet]") -> "Callable[..., LocalModel]":
     """The integer model, cached, of the `tiny_net` with these arguments."""
-    from shearloc.models.export import export
+    from shearloc.training.export import export
 
     @cache
     def make(*arguments: float) -> "LocalModel":
@@ -203,8 +203,8 @@ def tiny_nelloc() -> "Callable[..., LocalModel]":
     `shape`: fields of `local_float.Shape` to change.
     """
     torch = pytest.importorskip("torch")
-    from shearloc.models.export import export
-    from shearloc.models.local_float import LocalNet, nelloc
+    from shearloc.training.export import export
+    from shearloc.training.local_float import LocalNet, nelloc
 
     @cache
     def make(channels: int, horizon: int = 3, blocks: int = 1, **shape: Any) -> "LocalModel":
@@ -236,8 +236,8 @@ def one_thread() -> Iterator[None]:
 def tiny_vae() -> "Callable[[str], VaeModel]":
     """tiny_vae("bernoulli"): fully connected, 6 x 6 x 1; tiny_vae("logistic"): the same for grey levels;
     tiny_vae("colour"): residual, 8 x 8 x 3. Random integer weights of a sensible size."""
-    from shearloc.models.vae import VaeModel, array_shapes
-    from shearloc.models.vae_shape import VaeShape
+    from shearloc.models.vae.model import VaeModel, array_shapes
+    from shearloc.models.vae.shape import VaeShape
 
     shapes = {
         "bernoulli": VaeShape(6, 1, "bernoulli", latents=3, width=10),

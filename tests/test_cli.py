@@ -20,8 +20,9 @@ from PIL import Image
 
 import shearloc
 from shearloc.cli import progress
-from shearloc.codec import container, planes
-from shearloc.codec.picture import Picture as Kept
+from shearloc.codec.formats import container
+from shearloc.codec.pictures import files
+from shearloc.codec.pictures.picture import Picture as Kept
 
 from .processes import run, start
 
@@ -55,11 +56,11 @@ def test_every_kind_of_picture_comes_back(tmp_path: Path, picture: Picture) -> N
     """A 16-bit RGBA with metadata, through real processes: the file that comes back has the same picture."""
     samples = picture(8, 9, 4).astype(np.uint16) * 201
     before = Kept(samples, 16, chunks=((b"gAMA", b"\0\0\xb1\x8f"), (b"tEXt", b"Title\0text")))
-    planes.save(tmp_path / "in.png", before)
+    files.save(tmp_path / "in.png", before)
     assert run("encode", "in.png", folder=tmp_path).returncode == 0
     decoded = run("decode", "in.shl", "back.png", folder=tmp_path)
     assert decoded.returncode == 0 and "9 x 8 16-bit RGBA" in decoded.stdout
-    assert planes.load(tmp_path / "back.png") == before
+    assert files.load(tmp_path / "back.png") == before
     refused = run("decode", "in.shl", "back.bmp", folder=tmp_path)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("shearloc: back.bmp: .bmp does not keep 16-bit RGBA")

@@ -8,7 +8,26 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "shearloc"
-FLOORS = ["errors", "models", "codec", "evaluate", "plugins", "jobs", "cli"]
+FLOORS = {
+    "errors": 0,
+    "coding": 1,
+    "nets": 1,
+    "models": 2,
+    "codec": 3,
+    "training": 3,
+    "data": 4,
+    "jobs": 4,
+    "plugins": 4,
+    "evaluate": 5,
+    "cli": 6,
+}
+"""Every room of the package and its floor: imports go down, or stay in the room."""
+
+FACE = [("__init__",), ("__main__",)]
+"""The package's own files show what the rooms have."""
+
+BESIDE = [("codec", "training")]
+"""Rooms of one floor where the first may call the second: `--effort 7` adapts a model."""
 
 
 def test_ci_runs_the_readme_command() -> None:
@@ -35,15 +54,21 @@ def test_torch_is_pinned() -> None:
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_never_go_up(path: Path) -> None:
-    """cli -> jobs -> plugins -> evaluate -> codec -> models -> errors; and inside the package imports are relative."""
+    """Imports go down, or stay in their room; and inside the package they are relative."""
     inside = path.relative_to(PACKAGE).with_suffix("").parts
+    assert inside[0] in FLOORS or inside in FACE, f"{inside[0]} has no floor: give it one"
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             assert not any(alias.name.split(".")[0] == "shearloc" for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level or (node.module or "").split(".")[0] != "shearloc"
             for floor in imported_floors(node, inside):
-                assert inside[0] not in FLOORS or FLOORS.index(floor) <= FLOORS.index(inside[0])
+                assert (
+                    inside in FACE
+                    or floor == inside[0]
+                    or FLOORS[floor] < FLOORS[inside[0]]
+                    or (inside[0], floor) in BESIDE
+                )
 
 
 def imported_floors(node: ast.ImportFrom, inside: tuple[str, ...]) -> list[str]:

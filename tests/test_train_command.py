@@ -20,7 +20,7 @@ import shearloc
 from shearloc.cli.app import app
 from shearloc.errors import ShearlocError
 from shearloc.models import zoo
-from shearloc.models.images import fingerprint
+from shearloc.training.images import fingerprint
 
 Picture = Callable[..., NDArray[np.uint8]]
 
@@ -29,8 +29,8 @@ Picture = Callable[..., NDArray[np.uint8]]
 def scans(tmp_path: Path, picture: Picture) -> Path:
     """A folder with ten images, one of them unreadable, beside a tiny model to start from."""
     torch = pytest.importorskip("torch", reason="training needs torch")
-    from shearloc.models.export import export
-    from shearloc.models.local_float import LocalNet, Shape
+    from shearloc.training.export import export
+    from shearloc.training.local_float import LocalNet, Shape
 
     folder = tmp_path / "scans"
     folder.mkdir()

@@ -54,11 +54,11 @@ def bench(
     is decoded and compared. The other codecs come with the extra "bench". Exit code 1 if a file cannot be
     used, or one of ours did not come back exactly.
     """
-    from ..codec import planes
+    from ..codec.pictures import files
 
     for out in (json_file, plot):
         if out:
-            planes.check_writable(out)
+            files.check_writable(out)
     if coder:
         if paths or plot:
             raise ShearlocError("--coder codes symbols of its own: give neither PATHS nor --plot")

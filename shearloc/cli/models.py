@@ -1,6 +1,6 @@
 """The commands about models: which there are, and training one of your own.
 
-Options and printing only; the training is `models/train.py`'s.
+Options and printing only; the training is `training/train.py`'s.
 """
 
 import json
@@ -20,8 +20,8 @@ from .app import INTERRUPTED, Force, app, complain, fail
 from .progress import progress_bars
 
 if TYPE_CHECKING:
-    from ..models.fitting import Progress, Report
-    from ..models.train import Data
+    from ..training.fitting import Progress, Report
+    from ..training.train import Data
 
 REPORTS = 40
 """Looks at the held-out images in the time that a training has."""
@@ -85,7 +85,7 @@ def train(
     _check_output(out, force)
     with _asking_to_stop(f"stopping; the same command goes on from {folder}") as stop:
         _prepare_torch()
-        from ..models.fitting import Schedule, fit
+        from ..training.fitting import Schedule, fit
 
         net, data = _begin(folders, channels, base, folder)
         schedule = Schedule(minutes=minutes, finish=0.0)
@@ -115,10 +115,10 @@ def _prepare_torch() -> None:
     try:
         import torch
 
-        from ..models.fitting import Schedule, keep_freed_memory
+        from ..training.fitting import Schedule, keep_freed_memory
     except ImportError as error:
         raise ShearlocError(f'training needs torch ({error}): pip install "shearloc[torch]"') from error
-    from ..models.engines import processors
+    from ..nets.engines import processors
 
     torch.set_num_threads(processors())
     torch.manual_seed(Schedule.seed)
@@ -137,9 +137,9 @@ def _check_output(out: Path, force: bool) -> None:
 
 def _begin(folders: list[Path], channels: int | None, base: str | None, folder: Path) -> tuple[Any, "Data"]:
     """The network as it starts, and the images. ShearlocError where that does not go together."""
-    from ..models import images
-    from ..models.local_float import LocalNet, Shape
-    from ..models.train import Data, start_from
+    from ..training import images
+    from ..training.local_float import LocalNet, Shape
+    from ..training.train import Data, start_from
 
     net = start_from(base) if base else None
     if channels is None:
@@ -178,9 +178,9 @@ def _finish(
     net: Any, data: "Data", schedule: Any, progress: "Progress", folders: list[Path], base: str | None, out: Path
 ) -> None:
     """Round the network to the integer model, and put it and its card in their places."""
-    from ..models import train as learner
     from ..models import zoo
-    from ..models.export import export
+    from ..training import train as learner
+    from ..training.export import export
 
     folder = _folder_of(out)
     with progress_bars(1) as begin:

@@ -1,1 +1,1 @@
-"""How to code it: coders, integer CDFs, wavefront orders, the container and the functions people call."""
+"""Images and files: pictures, the `.shl` container, archives, collections, and the functions people call."""

@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import CorruptError, UnsupportedImageError
-from . import chunks, container, parts, planes
-from .container import LOCAL, MAX_SAMPLES, Header, Part
-from .crc32c import crc32c
+from . import parts
+from .formats import chunks, container
+from .formats.container import LOCAL, MAX_SAMPLES, Header, Part
+from .formats.crc32c import crc32c
 from .parts import Options, Progress, check_effort
-from .picture import CHANNELS, PALETTE, Picture, Samples, from_array, mode_name
+from .pictures import files
+from .pictures.picture import CHANNELS, PALETTE, Picture, Samples, from_array, mode_name
 
 ENGINES = ("auto", "numpy", "torch", "cuda", "numba")
 ORDERS = (*container.ORDERS, parts.PARALLEL)
@@ -188,7 +190,7 @@ def write(
     embed: bool = False,
 ) -> None:
     """Encode to a file, which appears only when complete. Arguments and errors as in `encode`; also OSError."""
-    planes.write_atomic(path, encode(image, model=model, effort=effort, engine=engine, embed=embed))
+    files.write_atomic(path, encode(image, model=model, effort=effort, engine=engine, embed=embed))
 
 
 def read(path: str | os.PathLike[str], *, engine: str = "auto", max_samples: int = MAX_SAMPLES) -> Samples:

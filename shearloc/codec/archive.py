@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..coding.fields import read_u32, string, take, take_name, take_string, take_varint, u32, varint
 from ..errors import CorruptError, FormatError, UnsupportedImageError
-from ..models import zoo
-from . import chunks, orientation
-from .container import FINGERPRINT_BYTES, LOCAL, MAX_SAMPLES, RAW
-from .crc32c import crc32c
-from .fields import read_u32, string, take, take_name, take_string, take_varint, u32, varint
+from ..models import orientation, zoo
+from .formats import chunks
+from .formats.container import FINGERPRINT_BYTES, LOCAL, MAX_SAMPLES, RAW
+from .formats.crc32c import crc32c
 from .parts import DEFAULT_MODELS, check_effort
-from .picture import Chunk
+from .pictures.picture import Chunk
 
 MAGIC = b"\x89SHA\r\n\x1a\n"
 VERSION = 1
@@ -287,7 +287,7 @@ def _smallest(images: Pixels, steps: int, engine: str, embed: bool) -> str:
 
 def _for_chunks(work: Callable[[int], None], count: int, threads: int, engine: str, progress: Progress | None) -> None:
     """Calls work(k) for every chunk, on so many threads with a share of the processors; the first error is raised."""
-    from ..models import engines
+    from ..nets import engines
 
     share = engines.processors() // threads
 
@@ -303,11 +303,11 @@ def _for_chunks(work: Callable[[int], None], count: int, threads: int, engine: s
 
 def _threads(method: int, model: Any, size: tuple[int, int, int], engine: str, count: int) -> int:
     """Chunks, each of size (images, H, W), to code side by side."""
-    from ..models.engines import processors
+    from ..nets.engines import processors
 
     if method != LOCAL:
         return min(processors(), count)
-    from . import local
+    from ..models.local import coder as local
 
     return local.at_once(model, size, engine, count)
 
@@ -316,7 +316,7 @@ def _engine(engine: str, method: int, samples: int) -> str:
     """The engine for a whole archive of so many subpixels: what is not worth its start for one chunk may be for all."""
     if method != LOCAL:
         return engine
-    from ..models import engines
+    from ..nets import engines
 
     return engines.choose(engine, samples)
 
@@ -395,7 +395,7 @@ def _encoder(model: str, images: Pixels, names: list[str] | None, steps: int, ef
     if model == "raw":
         return RAW, None, lambda part, _: CodedChunk(part.tobytes())
     if zoo.kind_of(model) == "vae":
-        from . import bitsback
+        from ..models.vae import chain as bitsback
 
         vae = zoo.load_vae(model)
         bitsback.check_images(vae, images, names)
@@ -428,7 +428,7 @@ def _joined(results: list[CodedChunk]) -> NDArray[np.uint8] | None:
 
 def _encode_local(model: Any, images: Pixels, choice: range, engine: str) -> CodedChunk:
     """All images in one wavefront, each in the shortest orientation of the choice: lanes as a varint, then payload."""
-    from . import local
+    from ..models.local import coder as local
 
     if len(choice) == 1:
         payload, lanes = local.encode_images(model, images, engine)
@@ -439,7 +439,7 @@ def _encode_local(model: Any, images: Pixels, choice: range, engine: str) -> Cod
 
 
 def _decode_local(model: Any, payload: bytes, header: Header, count: int, engine: str) -> Pixels:
-    from . import local
+    from ..models.local import coder as local
 
     stream = io.BytesIO(payload)
     lanes = take_varint(stream)
@@ -471,7 +471,7 @@ def _decode_payload(header: Header, model: Any, payload: bytes, count: int, engi
     if header.method == LOCAL:
         return _decode_local(model, payload, header, count, engine)
     if header.method == VAE:
-        from . import bitsback
+        from ..models.vae import chain as bitsback
 
         return bitsback.decode_chain(model, payload, count, header.steps, engine)
     shape = (count, header.height, header.width, header.channels)
@@ -487,8 +487,8 @@ def _model_of(header: Header) -> Any:
     """
     if header.method == RAW:
         return None
-    from ..models.local import LocalModel
-    from ..models.vae import VaeModel
+    from ..models.local.model import LocalModel
+    from ..models.vae.model import VaeModel
     from . import embedded
 
     kind: type[Any] = LocalModel if header.method == LOCAL else VaeModel

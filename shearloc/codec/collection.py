@@ -17,12 +17,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..coding.fields import read_u32, string, take, take_string, take_varint, u32, varint
 from ..errors import CorruptError, FormatError, ShearlocError
 from . import api, archive
-from .container import MAX_SAMPLES
-from .crc32c import crc32c
-from .fields import read_u32, string, take, take_string, take_varint, u32, varint
-from .picture import Picture, Samples, from_array
+from .formats.container import MAX_SAMPLES
+from .formats.crc32c import crc32c
+from .pictures.picture import Picture, Samples, from_array
 
 SHARD_MAGIC = b"\x89SHD\r\n\x1a\n"
 INDEX_MAGIC = b"\x89SHX\r\n\x1a\n"

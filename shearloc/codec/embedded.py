@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import CorruptError, ShearlocError
 from ..models import zoo
-from .chunks import MAX_WEIGHTS, WEIGHTS
-from .picture import Chunk
+from .formats.chunks import MAX_WEIGHTS, WEIGHTS
+from .pictures.picture import Chunk
 
 if TYPE_CHECKING:
-    from ..models.local import LocalModel
-    from ..models.vae import VaeModel
+    from ..models.local.model import LocalModel
+    from ..models.vae.model import VaeModel
 
     Model = TypeVar("Model", LocalModel, VaeModel)
 
@@ -24,7 +24,7 @@ def weights(name: str, model: "LocalModel | VaeModel") -> Chunk:
 
     ShearlocError where its file is too large or has changed since.
     """
-    from ..models.local import LocalModel
+    from ..models.local.model import LocalModel
 
     data = zoo.weights(name, "local" if isinstance(model, LocalModel) else "vae")
     if len(data) > MAX_WEIGHTS:

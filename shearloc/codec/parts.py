@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
-from . import chunks, container, png
-from .container import DEFLATE, LOCAL, ORDERS, RAW, SAME, SEQUENTIAL, SHEARED, WEBP, Header, Part
-from .picture import CHANNELS, PALETTE, Chunk, Picture, Planes, Samples, plane_groups, put_planes, take_planes
+from .formats import chunks, container
+from .formats.container import DEFLATE, LOCAL, ORDERS, RAW, SAME, SEQUENTIAL, SHEARED, WEBP, Header, Part
+from .pictures import png
+from .pictures.picture import CHANNELS, PALETTE, Chunk, Picture, Planes, Samples, plane_groups, put_planes, take_planes
 
 if TYPE_CHECKING:
-    from ..models.local import LocalModel
+    from ..models.local.model import LocalModel
 
 DEFAULT_MODELS = {1: "gray", 3: "photo"}
 """What model="auto" tries, by the number of planes that go together."""
@@ -274,7 +275,9 @@ def _weights(name: str, model: "LocalModel") -> tuple[Chunk, ...]:
 def _encode_local(
     model: "LocalModel", planes: Planes, options: Options, adjustments: NDArray[np.int8] | None = None
 ) -> Coded:
-    from . import adaptation, cdf, local
+    from ..coding import logistic
+    from ..models.local import adaptation
+    from ..models.local import coder as local
 
     adapted = model if adjustments is None else model.adjusted(adjustments)
     sequential = options.order == ORDERS[SEQUENTIAL]
@@ -286,7 +289,7 @@ def _encode_local(
         order=SEQUENTIAL if sequential else SHEARED,
         model=model.name,
         fingerprint=model.fingerprint,
-        precision=cdf.PRECISION,
+        precision=logistic.PRECISION,
         lanes=lanes,
         side_information=b"" if adjustments is None else adaptation.pack(adjustments),
     )
@@ -294,11 +297,11 @@ def _encode_local(
 
 
 def _adapter(effort: int) -> Any:
-    """The module `models/adapt.py` if the effort needs it; ShearlocError where torch is not installed."""
+    """The module `training/adapt.py` if the effort needs it; ShearlocError where torch is not installed."""
     if effort not in ADAPTING_UPDATES:
         return None
     try:
-        from ..models import adapt
+        from ..training import adapt
     except ImportError as error:
         raise ShearlocError(f'effort 7 and more need torch ({error}): pip install "shearloc[torch]"') from error
     return adapt
@@ -338,7 +341,7 @@ def _embedded(header: Header) -> dict[bytes, "LocalModel"]:
     found = chunks.weights_in(header.chunks)
     if not found:
         return {}
-    from ..models.local import LocalModel
+    from ..models.local.model import LocalModel
     from . import embedded
 
     return embedded.models(found, {part.fingerprint for part in header.parts}, LocalModel)
@@ -354,10 +357,10 @@ def _decode_local(
     progress: Progress | None,
 ) -> Planes:
     """Contiguous uint8 [H, W, planes]."""
+    from ..coding import logistic
     from ..models import zoo
-    from . import cdf
 
-    if part.precision != cdf.PRECISION:
+    if part.precision != logistic.PRECISION:
         raise FormatError("the file's coder parameters need a newer version of Shearloc")
     model = models.get(part.fingerprint) or zoo.find(part.model, part.fingerprint)
     if model.channels != part.planes:
@@ -370,7 +373,7 @@ def _decode_local(
 
 def _decoder(part: Part, order: str) -> Callable[..., Planes]:
     """The decoder that the part needs, or that of its two which is asked for. ShearlocError for any other."""
-    from . import local
+    from ..models.local import coder as local
 
     name = ORDERS[part.order]
     if part.order == SEQUENTIAL and order in ("auto", name):
@@ -383,7 +386,7 @@ def _decoder(part: Part, order: str) -> Callable[..., Planes]:
 
 
 def _adjusted(model: "LocalModel", side_information: bytes) -> "LocalModel":
-    from . import adaptation
+    from ..models.local import adaptation
 
     try:
         return model.adjusted(adaptation.unpack(side_information, model.bias_count))

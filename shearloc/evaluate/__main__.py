@@ -16,11 +16,12 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..codec import planes
 from ..codec.parts import DEFAULT_MODELS
+from ..codec.pictures import files
 from ..errors import ShearlocError
-from ..models import small_images, zoo
-from ..models.images import load_data
+from ..models import zoo
+from ..training import small_images
+from ..training.images import load_data
 from . import archives as archives_
 from . import batches as batches_
 from . import rates as rates_
@@ -67,7 +68,7 @@ def command(
 ) -> None:
     """`shearloc decode` as a whole command: the first time ever, when kernels compile, and later."""
     about = _begin(json_file)
-    pixels = planes.load_image(image)
+    pixels = files.load_image(image)
     with progress("command", startup.LATER_RUNS + 1) as advance:
         found = startup.measure_command(pixels, advance).to_dict()
     if json_file:
@@ -195,7 +196,7 @@ def chapter5(
     names = chapter5_.chosen(tables)
     about = _begin(json_file)
     if markdown:
-        planes.check_writable(markdown)
+        files.check_writable(markdown)
 
     def notice(text: str) -> None:
         typer.echo(text, err=True)
@@ -270,7 +271,7 @@ def _number(value: float | None) -> str:
 def _begin(json_file: Path | None) -> dict[str, Any]:
     """The circumstances; OSError for an output that cannot be written, before minutes of measuring, not after."""
     if json_file:
-        planes.check_writable(json_file)
+        files.check_writable(json_file)
     return circumstances()
 
 

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..codec import archive, bitsback
+from ..codec import archive
 from ..models import zoo
-from ..models.vae import VaeModel, likelihood, product_of
+from ..models.vae import chain as bitsback
+from ..models.vae.model import VaeModel, likelihood, product_of
 
 Pixels = NDArray[np.uint8]
 
@@ -97,8 +98,8 @@ def model_for(dataset: str, weights: Path | None) -> VaeModel:
     """The zoo's model of a data set, or the exact model of a training run's float weights (which takes torch)."""
     if weights is None:
         return zoo.load_vae(f"vae-{dataset}")
-    from ..models.export_vae import export
-    from ..models.vae_float import load_float
-    from ..models.vae_shape import SHAPES
+    from ..models.vae.shape import SHAPES
+    from ..training.export_vae import export
+    from ..training.vae_float import load_float
 
     return export(load_float(weights, SHAPES[dataset]), weights.stem)

@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..codec import api, archive, planes
+from ..codec import api, archive
 from ..codec.parts import DEFAULT_MODELS
+from ..codec.pictures import files
 from ..errors import ShearlocError
 from ..models import zoo
 from .peers import Codec, peers, same_pixels
@@ -206,7 +207,7 @@ def seen_in_training(images: Iterable[Path], models: Iterable[str]) -> tuple[dic
     "auto" stands for the default models. A colour image counts as gray, too, as a model for gray may have seen it so.
     Files that cannot be read are left out.
     """
-    from ..models.images import fingerprint
+    from ..training.images import fingerprint
 
     names = dict.fromkeys(
         name for model in models for name in (DEFAULT_MODELS.values() if model == "auto" else [model])
@@ -215,7 +216,7 @@ def seen_in_training(images: Iterable[Path], models: Iterable[str]) -> tuple[dic
     prints = {}
     for path in images:
         with suppress(ShearlocError, OSError):
-            pixels = planes.load_image(path)
+            pixels = files.load_image(path)
             prints[path.name] = {fingerprint(pixels), fingerprint(np.asarray(Image.fromarray(pixels).convert("L")))}
     seen = {
         name: [image for image, either in prints.items() if either & record]
@@ -303,7 +304,7 @@ def crop_middle(pixels: Pixels, side: int) -> Pixels:
 
 def _load(path: Path, left_out: dict[str, str]) -> Pixels | None:
     try:
-        return planes.load_image(path)
+        return files.load_image(path)
     except ShearlocError as error:
         left_out[str(path)] = str(error)
     except OSError as error:

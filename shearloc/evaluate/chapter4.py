@@ -20,12 +20,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..models import objectives, zoo
-from ..models.export_vae import export, restore
-from ..models.small_images import load_dataset
-from ..models.train_vae import Objective, Schedule, fit, negative_elbo_of
-from ..models.vae_float import Vae, load_float
-from ..models.vae_shape import SHAPES, VaeShape
+from ..models import zoo
+from ..models.vae.shape import SHAPES, VaeShape
+from ..training import objectives
+from ..training.export_vae import export, restore
+from ..training.small_images import load_dataset
+from ..training.train_vae import Objective, Schedule, fit, negative_elbo_of
+from ..training.vae_float import Vae, load_float
 from .archives import measure
 
 Pixels = NDArray[np.uint8]

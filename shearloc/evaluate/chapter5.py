@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ShearlocError
 from ..models import zoo
-from ..models.images import load_data
+from ..training.images import load_data
 from . import chapter5_coding as coding
 from .peers import Codec, peers
 
@@ -115,7 +115,7 @@ def at_hand(names: list[str], notice: Notice) -> list[str]:
 
 def study(data: Path, folder: Path, quick: bool, asked: dict[str, Any], notice: Notice) -> "Study":
     """What measures the tables TRAINED, with the usual budget but for the fields asked for. Imports torch."""
-    from ..models.fitting import keep_freed_memory
+    from ..training.fitting import keep_freed_memory
     from .chapter5_likelihoods import QUICK, Budget, Study
 
     keep_freed_memory()

@@ -11,7 +11,8 @@ from statistics import mean, median
 import numpy as np
 from numpy.typing import NDArray
 
-from ..codec import api, planes
+from ..codec import api
+from ..codec.pictures import files
 from ..errors import ShearlocError
 from ..models import zoo
 from . import batches
@@ -102,7 +103,7 @@ def _decode_seconds(codec: Codec, data: bytes | bytearray, expected: Pixels, rou
 
 def photographs(folder: Path, count: int | None = None) -> list[Pixels]:
     """The first so many images of a folder, by name. ShearlocError if there are none; OSError."""
-    return [planes.load_image(path) for path in find_images([folder])[:count]]
+    return [files.load_image(path) for path in find_images([folder])[:count]]
 
 
 def squares(folder: Path, side: int, count: int) -> list[Pixels]:
@@ -111,10 +112,10 @@ def squares(folder: Path, side: int, count: int) -> list[Pixels]:
     All photographs of the folder have the size of the first, and there are at least as many as are needed.
     """
     paths = find_images([folder])
-    across = -(-side // min(planes.load_image(paths[0]).shape[:2]))
+    across = -(-side // min(files.load_image(paths[0]).shape[:2]))
     found = []
     for k in range(count):
-        parts = [planes.load_image(path) for path in paths[k * across**2 : (k + 1) * across**2]]
+        parts = [files.load_image(path) for path in paths[k * across**2 : (k + 1) * across**2]]
         rows = [np.concatenate(parts[i : i + across], 1) for i in range(0, len(parts), across)]
         found.append(crop_middle(np.concatenate(rows), side))
     return found

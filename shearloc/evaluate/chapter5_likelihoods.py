@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..models import zoo
-from ..models.export import restore
-from ..models.fitting import Net, Schedule, fit, mean_bits_of
-from ..models.images import TILE, PixelSet, load_data
-from ..models.local_float import LocalNet, grown, nelloc, with_horizon
-from ..models.pixelcnn import PixelCNN, from_local
+from ..training.export import restore
+from ..training.fitting import Net, Schedule, fit, mean_bits_of
+from ..training.images import TILE, PixelSet, load_data
+from ..training.local_float import LocalNet, grown, nelloc, with_horizon
+from ..training.pixelcnn import PixelCNN, from_local
 
 Pixels = NDArray[np.uint8]
 Notice = Callable[[str], None]

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..codec import rans
-from ..codec.range_coder import Decoder, Encoder
+from ..coding import rans
+from ..coding.range_coder import Decoder, Encoder
 
 Symbols = NDArray[np.int32]
 Table = NDArray[np.uint32]

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..codec import api, cdf, local, planes
+from ..codec import api
+from ..codec.pictures import files
+from ..coding import logistic
 from ..errors import CorruptError, ShearlocError
-from ..models.local import LocalModel
+from ..models.local import coder as local
+from ..models.local.model import LocalModel
 
 if TYPE_CHECKING:
-    from ..models.local_float import LocalNet
+    from ..training.local_float import LocalNet
 
 Pixels = NDArray[np.uint8]
 
@@ -57,10 +60,10 @@ class ImageRates:
 
 
 def load_image(path: Path, gray: bool) -> Pixels:
-    """uint8 [H, W] or [H, W, 3]; `gray` turns colour into Pillow's "L". Errors as `planes.load_image`."""
+    """uint8 [H, W] or [H, W, 3]; `gray` turns colour into Pillow's "L". Errors as `files.load_image`."""
     from PIL import Image
 
-    pixels = planes.load_image(path)
+    pixels = files.load_image(path)
     return np.array(Image.fromarray(pixels).convert("L")) if gray else pixels
 
 
@@ -99,7 +102,7 @@ def _comes_back(data: bytes, pixels: Pixels) -> bool:
 def code_length(model: LocalModel, pixels: Pixels) -> float:
     """Bits of the image under the quantised model: the sum of -log2(freq / 2^24) over its subpixels."""
     _, freqs = local.frequencies(model, _channels_last(pixels)[None], "auto")
-    return float((cdf.PRECISION - np.log2(freqs)).sum())
+    return float((logistic.PRECISION - np.log2(freqs)).sum())
 
 
 def load_parent(path: Path, model: LocalModel) -> "LocalNet":
@@ -112,8 +115,8 @@ def load_parent(path: Path, model: LocalModel) -> "LocalNet":
     try:
         import torch
 
-        from ..models.export import shape_of
-        from ..models.local_float import LocalNet
+        from ..training.export import shape_of
+        from ..training.local_float import LocalNet
     except ImportError as error:
         raise ShearlocError(f'the float parent needs torch ({error}): pip install "shearloc[torch]"') from error
     net = LocalNet(shape_of(model))
@@ -127,7 +130,7 @@ def load_parent(path: Path, model: LocalModel) -> "LocalNet":
 
 def float_code_length(net: "LocalNet", pixels: Pixels) -> float:
     """Bits of the image under the float network, as `local_float.image_bits`."""
-    from ..models.local_float import image_bits
+    from ..training.local_float import image_bits
 
     return image_bits(net, _channels_last(pixels))
 

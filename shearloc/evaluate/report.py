@@ -19,7 +19,7 @@ from llvmlite import binding
 from numba import config
 
 from .. import __version__
-from ..models.engines import processors
+from ..nets.engines import processors
 from .peers import library_versions
 
 PACKAGES = ("numpy", "numba", "torch", "pillow", "imagecodecs")

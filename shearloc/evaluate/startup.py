@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..codec import api, planes
+from ..codec import api
+from ..codec.pictures import files
 from .bench import Advance, crop_middle
 
 Pixels = NDArray[np.uint8]
@@ -51,13 +52,13 @@ def measure_command(pixels: Pixels, advance: Advance) -> CommandTiming:
     middle = crop_middle(pixels, COMMAND_SIZE)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        planes.write_atomic(folder / "image.shl", api.encode(middle))
+        files.write_atomic(folder / "image.shl", api.encode(middle))
         (folder / "cache").mkdir()
         seconds = []
         for _ in range(LATER_RUNS + 1):
             seconds.append(_command_seconds(folder))
             advance()
-        if not np.array_equal(planes.load_image(folder / "image.png"), middle):
+        if not np.array_equal(files.load_image(folder / "image.png"), middle):
             raise RuntimeError("the command decoded other pixels")
     return CommandTiming(middle.shape[0], middle.shape[1], seconds[0], seconds[1:])
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Pixels = NDArray[np.uint8]
-    from ..codec.container import Header
-    from ..codec.picture import Picture
+    from ..codec.formats.container import Header
+    from ..codec.pictures.picture import Picture
 
 Progress = Callable[[int, int], None]
 """Called now and then with (done, total)."""
@@ -101,7 +101,7 @@ def encode_file(job: Job, how: Encoding, existing: Existing, begin: Begin) -> st
 
     With `how.verify` the file is decoded, from the disk, and compared before it appears under its name.
     """
-    from ..codec import planes
+    from ..codec.pictures import files
 
     start = time.perf_counter()
     _check_paths(job)
@@ -114,7 +114,7 @@ def encode_file(job: Job, how: Encoding, existing: Existing, begin: Begin) -> st
             return f"{job.source}: skipped, {job.target} holds it and is complete"
         _refuse_other(job, found, existing)
     data = encode(picture, how, begin(f"encode {job.source.name}"))
-    with planes.replacing(job.target) as file:
+    with files.replacing(job.target) as file:
         file.write(data)
         if how.verify:
             file.flush()
@@ -231,18 +231,18 @@ def message(error: Exception, job: Job) -> str:
 
 def checking_engine(engine: str, samples: int) -> str:
     """What checks the work of `engine` on so many subpixels: another one, and one that is always there."""
-    from ..models import engines
+    from ..nets import engines
 
     return "numba" if engines.choose(engine, samples) == "numpy" else "numpy"
 
 
 def _check_paths(job: Job) -> None:
     """Refuse a source that cannot be read and a target that cannot be written, in this order, before any work."""
-    from ..codec import planes
+    from ..codec.pictures import files
 
     with open(job.source, "rb"):
         pass
-    planes.check_writable(job.target)
+    files.check_writable(job.target)
     folder = job.target.parent
     if not os.access(folder, os.W_OK):
         raise PermissionError(errno.EACCES, "no permission to write to this folder", str(folder))
@@ -263,7 +263,7 @@ def _refuse_other(job: Job, found: Found, existing: Existing) -> None:
 
 def _what_file(data: bytes, picture: "Picture") -> Found:
     """Whether `data` is a whole `.shl` file of this picture, by structure and checksums; no network runs."""
-    from ..codec import container
+    from ..codec.formats import container
 
     try:
         header, _ = container.unpack(data, max_samples=1 << 63)
@@ -276,7 +276,7 @@ def _what_file(data: bytes, picture: "Picture") -> Found:
 
 def _what_image(path: Path, data: bytes) -> Found:
     """Whether the image file is the one in the `.shl` file `data`, by the latter's checksum of the pixels."""
-    from ..codec import container
+    from ..codec.formats import container
 
     header, _ = container.unpack(data, max_samples=1 << 63)
     try:
@@ -321,17 +321,17 @@ def _verify(data: bytes, picture: "Picture", engine: str, progress: Progress | N
 
 def load(path: Path, strip: bool) -> "Picture":
     """The picture in an image file, without its metadata if `strip`."""
-    from ..codec import planes
+    from ..codec.pictures import files
 
-    picture = planes.load(path)
+    picture = files.load(path)
     return picture.stripped() if strip else picture
 
 
 def save(path: Path, picture: "Picture") -> None:
     """Write an image file, complete or not at all."""
-    from ..codec import planes
+    from ..codec.pictures import files
 
-    planes.save(path, picture)
+    files.save(path, picture)
 
 
 def encode(picture: "Picture", how: Encoding, progress: Progress | None) -> bytes:
@@ -364,7 +364,7 @@ def same(a: "Picture", b: "Picture") -> bool:
 
 def holds(header: "Header", picture: "Picture") -> bool:
     """Whether a file's header claims this picture, by the checksum of its samples; metadata is not looked at."""
-    from ..codec.crc32c import crc32c
+    from ..codec.formats.crc32c import crc32c
 
     samples, chunks = picture.samples, dict(header.chunks)
     kind = (picture.colour, picture.depth, *samples.shape[:2])
@@ -378,9 +378,10 @@ def holds(header: "Header", picture: "Picture") -> bool:
 
 def check_target(path: Path, data: bytes) -> None:
     """ShearlocError where the image in `data` cannot be written to a file of this suffix: before it is decoded."""
-    from ..codec import api, planes
+    from ..codec import api
+    from ..codec.pictures import files
 
-    planes.check_output(path, api.info(data).mode)
+    files.check_output(path, api.info(data).mode)
 
 
 def bits_per_subpixel(data: bytes) -> float:
@@ -410,21 +411,21 @@ def is_archive(data: bytes) -> bool:
 
 def planes_check(target: Path) -> None:
     """OSError or ShearlocError where this file cannot be written."""
-    from ..codec import planes
+    from ..codec.pictures import files
 
-    planes.check_writable(target)
+    files.check_writable(target)
 
 
 def write(path: Path, data: bytes) -> None:
     """A file, complete or not at all."""
-    from ..codec import planes
+    from ..codec.pictures import files
 
-    planes.write_atomic(path, data)
+    files.write_atomic(path, data)
 
 
 def picture_of(image: "Pixels") -> "Picture":
     """uint8 [H, W] or [H, W, 3] as a picture."""
-    from ..codec.picture import from_array
+    from ..codec.pictures.picture import from_array
 
     return from_array(image)
 

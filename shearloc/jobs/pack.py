@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..codec.collection import Collection, Entry, Record, Shard
-    from ..codec.picture import Picture
+    from ..codec.pictures.picture import Picture
 
 CHUNK_SAMPLES = 64 * 28 * 28
 """Subpixels of a chunk at most: 64 images of MNIST, 16 of CIFAR-10. More per chunk would save up to 1% of the bytes (an
@@ -135,14 +135,15 @@ def pack_shard(task: Task, progress: Progress | None = None) -> Outcome:
 
     Images that cannot be read or coded are left out and told. Raises OSError where the shard cannot be written.
     """
-    from ..models.engines import at_most, processors
+    from ..nets.engines import at_most, processors
 
     with at_most(1 if task.share else processors()):
         return _pack_shard(task, progress)
 
 
 def _pack_shard(task: Task, progress: Progress | None) -> Outcome:
-    from ..codec import collection, planes
+    from ..codec import collection
+    from ..codec.pictures import files
 
     start = time.perf_counter()
     failures = _Failures()
@@ -155,7 +156,7 @@ def _pack_shard(task: Task, progress: Progress | None) -> Outcome:
             return Outcome(images, stored, True, failures.lines(), time.perf_counter() - start)
         failures = _Failures()
     packer = _Packer(task.how, failures)
-    with planes.replacing(task.target) as file:
+    with files.replacing(task.target) as file:
         file.write(collection.pack_shard_head(collection.ShardHead(task.number, len(task.items), task.plan)))
         for names, stream in _streams(task, packer, failures, progress):
             file.write(collection.pack_record(names, stream))
@@ -344,7 +345,7 @@ def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
 
 
 def _picture(image: "NDArray[Any]") -> "Picture":
-    from ..codec.picture import from_array
+    from ..codec.pictures.picture import from_array
 
     return from_array(image)
 
@@ -368,7 +369,8 @@ def write_index(out: Path, shards: Iterable[Path], check: bool = True) -> Indexe
     Without `check` only the records' heads are read, as is enough for shards that have just been written. Raises
     OSError; ShearlocError where no shard can be read or two images have one name.
     """
-    from ..codec import collection, planes
+    from ..codec import collection
+    from ..codec.pictures import files
 
     records: list[Record] = []
     problems: list[str] = []
@@ -390,7 +392,7 @@ def write_index(out: Path, shards: Iterable[Path], check: bool = True) -> Indexe
     if not records:
         raise ShearlocError("; ".join([f"{out}: no image in any shard", *problems]))
     index = collection.build_index(records)
-    planes.write_atomic(out / collection.INDEX, index)
+    files.write_atomic(out / collection.INDEX, index)
     return Indexed(sum(len(record.names) for record in records), count, stored + len(index), tuple(problems))
 
 
@@ -459,7 +461,7 @@ def unpack(
 
 
 def _unpack_one(collection: "Collection", entry: "Entry", out: Path) -> None:
-    from ..codec import planes
+    from ..codec.pictures import files
 
     target = out / entry.name
     parts = entry.name.split("/")
@@ -467,10 +469,10 @@ def _unpack_one(collection: "Collection", entry: "Entry", out: Path) -> None:
         raise ShearlocError(f"a name that would lead out of {out}")
     picture = collection.picture(entry)
     try:
-        planes.check_output(target, picture.mode)
+        files.check_output(target, picture.mode)
     except UnsupportedImageError:
         target = target.with_name(target.name + ".png")
         if f"{entry.name}.png" in collection:
             raise ShearlocError(f"{target} is another image's place; unpack them into different folders") from None
     target.parent.mkdir(parents=True, exist_ok=True)
-    planes.save(target, picture)
+    files.save(target, picture)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from ..codec.picture import Picture
+    from ..codec.pictures.picture import Picture
 
 IMAGE_SUFFIXES = frozenset((".png", ".pbm", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".bmp", ".webp"))
 REFUSED_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".gif", ".jxl", ".jp2", ".avif", ".heic"))
@@ -88,19 +88,19 @@ def find(sources: list[Path]) -> Found:
 
 def read(item: Item) -> "Picture":
     """The image. Raises ShearlocError, OSError, MemoryError."""
-    from ..codec import planes
-    from ..codec.picture import from_array
+    from ..codec.pictures import files
+    from ..codec.pictures.picture import from_array
 
     try:
         if item.kind == "file":
-            return planes.parse(Path(item.path).read_bytes())
+            return files.parse(Path(item.path).read_bytes())
         if item.kind == "tar":
             stream = _stream(item.path, item.stamp, threading.get_ident())
             stream.seek(item.number)
             data = stream.read(item.size)
             if len(data) < item.size:
                 raise ShearlocError(f"{item.path}: cut short")
-            return planes.parse(data)
+            return files.parse(data)
         image = _array(item.path, item.stamp, item.kind, item.key)[item.number]
         return from_array(image[..., 0] if image.shape[2:] == (1,) else image)
     except ShearlocError:

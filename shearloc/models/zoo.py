@@ -17,8 +17,8 @@ from platformdirs import user_data_path
 from ..errors import ShearlocError, UnknownModelError
 
 if TYPE_CHECKING:
-    from .local import LocalModel
-    from .vae import VaeModel
+    from .local.model import LocalModel
+    from .vae.model import VaeModel
 
     Model = TypeVar("Model", LocalModel, VaeModel)
 
@@ -93,10 +93,10 @@ def weights(name: str, kind: str) -> bytes:
 def parse(data: bytes, name: str) -> "LocalModel | VaeModel":
     """The model in the bytes of a model file. ShearlocError if they are none."""
     if _kind_in(data) == "vae":
-        from .vae import parse as parse_vae
+        from .vae.model import parse as parse_vae
 
         return parse_vae(data, name, f"model '{name}'")
-    from .local import parse as parse_local
+    from .local.model import parse as parse_local
 
     return parse_local(data, name, f"model '{name}'")
 
@@ -163,13 +163,13 @@ def _kind_in(data: bytes) -> str:
 
 @cache
 def _local(path: Path, stamp: int) -> "LocalModel":
-    from .local import load as load_local
+    from .local.model import load as load_local
 
     return load_local(path, path.stem)
 
 
 @cache
 def _vae(path: Path, stamp: int) -> "VaeModel":
-    from .vae import load as load_exact
+    from .vae.model import load as load_exact
 
     return load_exact(path, path.stem)

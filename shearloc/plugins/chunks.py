@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import api, archive
-from ..codec.container import MAX_SAMPLES
+from ..codec.formats.container import MAX_SAMPLES
 from ..codec.parts import DEFAULT_MODELS, EFFORTS
 from ..errors import CorruptError, ShearlocError, UnsupportedImageError
 
@@ -88,6 +88,6 @@ def decode_as(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
 
 def _alone() -> AbstractContextManager[None]:
     """One processor for each chunk: whoever reads many has a thread for each."""
-    from ..models.engines import at_most
+    from ..nets.engines import at_most
 
     return at_most(1)

@@ -6,7 +6,7 @@ import numpy as np
 from numcodecs.abc import Codec
 from numcodecs.compat import ensure_bytes, ndarray_copy
 
-from ..codec.container import MAX_SAMPLES
+from ..codec.formats.container import MAX_SAMPLES
 from ..errors import UnsupportedImageError
 from . import chunks
 

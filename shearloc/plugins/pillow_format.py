@@ -14,9 +14,11 @@ from typing import IO, Any, cast
 import numpy as np
 from PIL import Image, ImageFile, PngImagePlugin
 
-from ..codec import api, archive, container, png
-from ..codec.container import Header
-from ..codec.picture import GRAY, Picture, mode_name
+from ..codec import api, archive
+from ..codec.formats import container
+from ..codec.formats.container import Header
+from ..codec.pictures import png
+from ..codec.pictures.picture import GRAY, Picture, mode_name
 from ..errors import CorruptError, ShearlocError
 from . import PILLOW_FORMAT
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import shearloc
-from shearloc.codec import api, container, crc32c, planes, png
+from shearloc.codec import api
 from shearloc.codec import parts as parts_
-from shearloc.codec.container import RAW, WEBP, Header, Part
-from shearloc.codec.fields import varint
-from shearloc.codec.picture import GRAY, PALETTE, RGB, Picture, from_array
+from shearloc.codec.formats import container, crc32c
+from shearloc.codec.formats.container import RAW, WEBP, Header, Part
+from shearloc.codec.pictures import files, png
+from shearloc.codec.pictures.picture import GRAY, PALETTE, RGB, Picture, from_array
+from shearloc.coding.fields import varint
 
 Pixels = Callable[..., NDArray[np.uint8]]
 
@@ -454,12 +456,12 @@ def test_real_pictures_come_back(tmp_path: Path) -> None:
     skimage = pytest.importorskip("skimage", reason="needs scikit-image for its sample pictures")
     modes = set()
     for path in sorted((Path(skimage.__file__).parent / "data").glob("*.png")):
-        picture = planes.load(path)
+        picture = files.load(path)
         if picture.samples.size > 150_000:  # the others are for the slow test
             continue
         file = api.encode_picture(picture)
-        planes.save(tmp_path / path.name, api.decode_picture(file))
-        assert planes.load(tmp_path / path.name) == picture
+        files.save(tmp_path / path.name, api.decode_picture(file))
+        assert files.load(tmp_path / path.name) == picture
         assert len(file) < path.stat().st_size + 64
         modes.add(picture.mode)
     assert len(modes) >= 2
@@ -469,7 +471,7 @@ def test_real_pictures_come_back(tmp_path: Path) -> None:
 @pytest.mark.data
 def test_screenshots_cost_at_most_what_webp_does(data_folder: Path) -> None:
     path = data_folder / "screens" / "graph.png"
-    picture = planes.load(path)
+    picture = files.load(path)
     file = api.encode_picture(picture)
     assert api.decode_picture(file) == picture
     assert len(file) <= len(parts_.webp(picture.samples, 6, 100)) + 64

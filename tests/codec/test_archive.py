@@ -12,14 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shearloc.codec import archive, chunks, local, wavefront
+from shearloc.codec import archive
 from shearloc.codec.archive import decode_chunk, decode_images, decode_undamaged, encode_images, info
-from shearloc.codec.cdf import PRECISION
-from shearloc.codec.orientation import TRANSPOSED, each_way, oriented
+from shearloc.codec.formats import chunks
+from shearloc.coding.logistic import PRECISION
 from shearloc.errors import CorruptError, FormatError, UnknownModelError, UnsupportedImageError
-from shearloc.models import engines, zoo
-from shearloc.models.local import LocalModel
-from shearloc.models.vae import VaeModel
+from shearloc.models import zoo
+from shearloc.models.local import coder as local
+from shearloc.models.local.model import LocalModel, wavefront
+from shearloc.models.orientation import TRANSPOSED, each_way, oriented
+from shearloc.models.vae.model import VaeModel
+from shearloc.nets import engines
 
 Vaes = Callable[[str], VaeModel]
 Images = Callable[..., NDArray[np.uint8]]
@@ -101,7 +104,7 @@ def test_threads_change_no_byte(
     images = small_images(tiny_vae("bernoulli"), 70)
     given: dict[str, Any] = {"model": model, "engine": engine, "chunk_samples": 10 * 36, "steps": steps}
     plain = encode_images(images, **given)
-    monkeypatch.setattr("shearloc.models.engines.processors", lambda: processors)
+    monkeypatch.setattr("shearloc.nets.engines.processors", lambda: processors)
     assert encode_images(images, **given) == plain
     assert (decode_images(plain, engine=engine)[0] == images[..., 0]).all()
 

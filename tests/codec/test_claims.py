@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shearloc.codec import archive, bitsback, local, past, png, wavefront
-from shearloc.codec.fields import varint
+from shearloc.codec import archive
+from shearloc.codec.pictures import png
+from shearloc.coding.fields import varint
 from shearloc.errors import CorruptError, ShearlocError, UnsupportedImageError
-from shearloc.models.local import LocalModel
-from shearloc.models.vae import VaeModel
+from shearloc.models.local import coder as local
+from shearloc.models.local.model import LocalModel, past, wavefront
+from shearloc.models.vae import chain as bitsback
+from shearloc.models.vae.model import VaeModel
 
 
 @pytest.fixture
@@ -104,7 +107,8 @@ def test_a_gray_png_with_a_palette_stays_gray() -> None:
 
 
 def test_a_gray_file_with_a_palette_is_refused() -> None:
-    from shearloc.codec import api, chunks, container
+    from shearloc.codec import api
+    from shearloc.codec.formats import chunks, container
 
     header, payloads = container.unpack(api.encode(np.zeros((2, 3), np.uint8)))
     data = container.pack(replace(header, chunks=((chunks.PALETTE, bytes(6)),)), payloads)

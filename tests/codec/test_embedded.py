@@ -12,11 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 import shearloc
-from shearloc.codec import archive, chunks, container, parts
+from shearloc.codec import archive, parts
+from shearloc.codec.formats import chunks, container
 from shearloc.errors import CorruptError, FormatError, ShearlocError, UnknownModelError
-from shearloc.models import local, vae, zoo
-from shearloc.models.local import LocalModel
-from shearloc.models.vae import VaeModel
+from shearloc.models import zoo
+from shearloc.models.local import model as local
+from shearloc.models.local.model import LocalModel
+from shearloc.models.vae import model as vae
+from shearloc.models.vae.model import VaeModel
 
 Pixels = Callable[..., NDArray[np.uint8]]
 Locals = Callable[..., LocalModel]
@@ -87,7 +90,7 @@ def test_weights_count_as_bytes(own: Path, picture: Pixels) -> None:
 
 def test_metadata_beside_weights(own: Path, picture: Pixels) -> None:
     from shearloc.codec import api
-    from shearloc.codec.picture import Picture
+    from shearloc.codec.pictures.picture import Picture
 
     given = Picture(picture(5, 6, 3), chunks=((b"tEXt", b"Title\0x"), (b"gAMA", bytes(4))))
     assert api.decode_picture(api.encode_picture(given, model=str(own), embed=True)) == given

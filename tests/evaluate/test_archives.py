@@ -17,7 +17,7 @@ from shearloc.errors import ShearlocError
 from shearloc.evaluate import archives
 from shearloc.evaluate.__main__ import app
 from shearloc.evaluate.archives import measure, negative_elbo_bits
-from shearloc.models.vae import VaeModel
+from shearloc.models.vae.model import VaeModel
 
 ROOT = Path(__file__).parents[2]
 

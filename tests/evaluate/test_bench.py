@@ -238,7 +238,7 @@ def test_autoencoder_codes_all_images_as_one_archive(tmp_path: Path, picture: Pi
 
 def test_training_images_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By fingerprints in the card, in gray too; a model without them is named, and unreadable files do not matter."""
-    from shearloc.models.images import fingerprint
+    from shearloc.training.images import fingerprint
 
     with Image.open(folder / "a.png") as image:
         colour, gray = fingerprint(np.asarray(image)), fingerprint(np.asarray(image.convert("L")))

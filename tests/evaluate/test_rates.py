@@ -114,9 +114,9 @@ def test_float_parent_is_the_networks_own_bits(
 ) -> None:
     """Against the network on all pixels at once, and near its export's, untrained as it is."""
     torch = pytest.importorskip("torch")
-    from shearloc.models.export import export
-    from shearloc.models.images import PixelSet
-    from shearloc.models.local_float import LocalNet, Shape
+    from shearloc.training.export import export
+    from shearloc.training.images import PixelSet
+    from shearloc.training.local_float import LocalNet, Shape
 
     torch.manual_seed(1)
     kind = {"blocks": 1, "neighbours": neighbours, "narrow": 6} if neighbours else {}

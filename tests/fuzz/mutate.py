@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from random import Random
 
-from shearloc.codec import archive, chunks
-from shearloc.codec.crc32c import crc32c
+from shearloc.codec import archive
+from shearloc.codec.formats import chunks
+from shearloc.codec.formats.crc32c import crc32c
 from shearloc.errors import ShearlocError
 from shearloc.models import zoo
 

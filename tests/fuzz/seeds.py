@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from shearloc.codec import archive, container
+from shearloc.codec import archive
+from shearloc.codec.formats import container
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 

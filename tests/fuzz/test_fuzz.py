@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import shearloc
-from shearloc.codec import archive, container
+from shearloc.codec import archive
+from shearloc.codec.formats import container
 from shearloc.errors import CorruptError
 
 from .mutate import Case, case, damage, join, split, varint
@@ -119,7 +120,7 @@ MISBEHAVIOUR = {
 BROKEN_WORKER = """
 import os, signal, time, shearloc
 from shearloc.codec import api
-from shearloc.codec.picture import Picture
+from shearloc.codec.pictures.picture import Picture
 from tests.fuzz.worker import main
 sound, decode, info = {sound!r}, api.decode_picture, api.info
 def broken(data, **options):

@@ -18,16 +18,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from shearloc.models.local.model.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 
-from shearloc.codec import api, archive, container, parts, png
-from shearloc.codec.crc32c import crc32c
-from shearloc.codec.picture import Picture
+from shearloc.codec import api, archive, parts
+from shearloc.codec.formats import container
+from shearloc.codec.formats.crc32c import crc32c
+from shearloc.codec.pictures import png
+from shearloc.codec.pictures.picture import Picture
 from shearloc.models import zoo
-from shearloc.models.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
-from shearloc.models.layers import Dense
-from shearloc.models.local import LocalModel
-from shearloc.models.vae import VaeModel, array_shapes
-from shearloc.models.vae_shape import VaeShape
+from shearloc.models.local.model import LocalModel
+from shearloc.models.vae.model import VaeModel, array_shapes
+from shearloc.models.vae.shape import VaeShape
+from shearloc.nets.layers import Dense
 
 HERE = Path(__file__).parent
 MODELS = HERE / "models"

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import shearloc
-from shearloc.codec import archive, lanes, parallel, wavefront
-from shearloc.models import engines
+from shearloc.codec import archive
+from shearloc.coding import lanes
+from shearloc.models.local import wavefront
+from shearloc.nets import engines
 
 from . import make
 
@@ -45,7 +47,7 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
 
 
 def use(patch: pytest.MonkeyPatch, threads: int, batch: int = 8192) -> None:
-    for module in (engines, parallel):
+    for module in (engines, barrier):
         patch.setattr(module, "processors", lambda: threads)
     patch.setattr(wavefront, "BATCH", batch)
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from shearloc.codec import archive, chunks, container, parallel, parts
-from shearloc.codec.fields import take_varint
-from shearloc.codec.picture import DEPTHS
-from shearloc.models import engines, local
+from shearloc.codec import archive, parts
+from shearloc.codec.formats import chunks, container
+from shearloc.codec.pictures.picture import DEPTHS
+from shearloc.coding.fields import take_varint
+from shearloc.models.local import model as local
+from shearloc.nets import engines
 
 from . import make
 
@@ -84,7 +86,7 @@ def test_all_are_there_and_untouched() -> None:
 def test_decodes(name: str, engine: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if engine == "torch":
         pytest.importorskip("torch")
-    for module in (engines, parallel):
+    for module in (engines, barrier):
         monkeypatch.setattr(module, "processors", lambda: threads)
     assert make.contents(data(name), engine=engine) == INDEX[name]["holds"]
 

@@ -13,9 +13,9 @@ from PIL import Image, PngImagePlugin
 
 import shearloc
 from shearloc.codec import api
-from shearloc.codec import picture as pictures
+from shearloc.codec.pictures import picture as pictures
 from shearloc.jobs import batch
-from shearloc.models import engines
+from shearloc.nets import engines
 
 Picture = Callable[..., NDArray[np.uint8]]
 Command = Callable[..., Any]
@@ -231,7 +231,7 @@ def test_verify_finds_wrong_pixels_behind_sound_checksums(
 ) -> None:
     from dataclasses import replace
 
-    from shearloc.codec import container
+    from shearloc.codec.formats import container
 
     header, payloads = container.unpack(shearloc.encode(images["a"]))
     (tmp_path / "a.shl").write_bytes(container.pack(replace(header, pixel_crc=1), payloads))

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from shearloc import Collection, ShearlocError
-from shearloc.codec import archive, collection, planes
+from shearloc.codec import archive, collection
+from shearloc.codec.pictures import files
 from shearloc.jobs import pack, spread
 from shearloc.jobs.batch import Encoding
 from shearloc.jobs.sources import find
@@ -73,10 +74,10 @@ def test_a_folder_there_and_back(mixed: Path) -> None:
     assert (code, err) == (0, "") and "23 images" in out
     for name in names:
         back = root / "out-images" / name
-        assert planes.load(back) == planes.load(mixed / name)
+        assert files.load(back) == files.load(mixed / name)
     images = Collection(root / "out")
     assert len(images) == len(names) == 23
-    assert np.array_equal(images["sub/rgb3.png"], planes.load_image(mixed / "sub" / "rgb3.png"))
+    assert np.array_equal(images["sub/rgb3.png"], files.load_image(mixed / "sub" / "rgb3.png"))
     assert images["deep.png"].dtype == np.uint16 and images["alpha.webp"].shape == (9, 8, 4)
     streams = {name: images.entry(name).stream for name in names}
     assert len({streams[f"sub/rgb{k}.png"] for k in range(9)}) == 1, "small images of one size share a chunk"

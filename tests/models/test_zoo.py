@@ -9,7 +9,7 @@ import pytest
 
 from shearloc.errors import ShearlocError, UnknownModelError
 from shearloc.models import zoo
-from shearloc.models.local import LocalModel
+from shearloc.models.local.model import LocalModel
 
 
 @pytest.fixture

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 import shearloc
-from shearloc.codec import api, archive, container, png
-from shearloc.codec.picture import GRAY, Picture
+from shearloc.codec import api, archive
+from shearloc.codec.formats import container
+from shearloc.codec.pictures import png
+from shearloc.codec.pictures.picture import GRAY, Picture
 from shearloc.plugins import pillow
 
 Array = Callable[..., NDArray[np.uint8]]

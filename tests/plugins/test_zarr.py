@@ -284,7 +284,7 @@ def test_threads_make_the_same_chunks(picture: Array) -> None:
 def test_a_chunk_takes_one_processor(monkeypatch: pytest.MonkeyPatch, picture: Array) -> None:
     """Zarr's threads are the parallel ones; what runs outside a chunk has all processors again."""
     from shearloc.codec import api
-    from shearloc.models import engines
+    from shearloc.nets import engines
 
     seen: list[int] = []
     decode = api.decode

@@ -1,0 +1,322 @@
+"""The `.shl` container, version 1: a header and payloads to bytes and back. docs/FORMAT.md is its specification.
+
+Bytes only: nothing here codes pixels, loads a model or touches a file.
+"""
+
+import io
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+
+from ...coding.fields import read_u32, string, take, take_name, take_string, take_varint, u32, varint
+from ...errors import CorruptError, FormatError, UnsupportedImageError
+from ..pictures.picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, MAX_CHUNK_BYTES, RGB, RGBA, Chunk
+from . import chunks
+from .crc32c import crc32c
+
+MAGIC = b"\x89SHL\r\n\x1a\n"
+VERSION = 1
+
+IMAGE = 0
+"""The content kind of a single picture, the only one. Archives have a signature of their own."""
+
+RAW, WEBP, LOCAL, BITS_BACK, DEFLATE, SAME = range(6)
+METHODS = ("raw", "webp", "local", "bits-back", "deflate", "same")
+"""How a part's payload holds its planes. Bits-back is reserved for variational autoencoders."""
+KNOWN_METHODS = (RAW, WEBP, LOCAL, DEFLATE, SAME)
+
+SEQUENTIAL, SHEARED = range(2)
+ORDERS = ("sequential", "sheared")
+
+FINGERPRINT_BYTES = 8
+
+MAX_SAMPLES = 1 << 28
+"""Default limit on the 8-bit samples of a picture, against headers that claim memory they will not fill."""
+
+WEBP_SIDE = 16383
+WEBP_PIXELS = 1 << 26
+"""Largest side and area of a WebP payload: the format's own, and what libraries read without a special setting."""
+
+_NAME_BYTES = 255
+_MAX_PRECISION = 32
+_MAX_LANES = 1 << 16
+_MAX_PARTS = 8
+_MAX_HEAD_BYTES = MAX_CHUNK_BYTES + (1 << 24)
+"""More than any header has: its chunks, and parts with names and side information."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a picture's planes and how its payload holds them; docs/FORMAT.md has the meaning of every field.
+
+    The fields from `order` on stay at their defaults (empty, zero) where `method` uses no model.
+    """
+
+    planes: int
+    method: int
+    order: int = SEQUENTIAL
+    model: str = ""
+    fingerprint: bytes = bytes(FINGERPRINT_BYTES)
+    precision: int = 0
+    lanes: int = 0
+    side_information: bytes = b""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its picture. `colour` and `depth` (bits) as in PNG; the parts together have all planes.
+
+    `chunks` are PNG's: PLTE and tRNS, which a picture may need, and metadata, which never changes the samples; and
+    MODL, the weights of a model that a part uses.
+    """
+
+    height: int
+    width: int
+    colour: int
+    depth: int
+    parts: tuple[Part, ...]
+    pixel_crc: int
+    chunks: tuple[Chunk, ...] = ()
+    kind: int = IMAGE
+
+    @property
+    def planes(self) -> int:
+        """Planes of 8 bits: one a channel, or two at 16 bits."""
+        return CHANNELS[self.colour] * (2 if self.depth == 16 else 1)
+
+    @property
+    def samples(self) -> int:
+        """Samples of 8 bits: height * width * planes."""
+        return self.height * self.width * self.planes
+
+
+def pack(header: Header, payloads: Sequence[bytes]) -> bytes:
+    """A whole file, one payload a part. FormatError or CorruptError for a header that `unpack` would refuse."""
+    lengths = [len(payload) for payload in payloads]
+    _check(header, lengths)
+    fields = b"".join(_fields(header, lengths))
+    head = MAGIC + bytes([VERSION]) + varint(len(fields)) + fields
+    sealed = [piece for payload in payloads for piece in (payload, u32(crc32c(payload)))]
+    return b"".join([head, u32(crc32c(head)), *sealed])
+
+
+def unpack(data: bytes, max_samples: int = MAX_SAMPLES) -> tuple[Header, list[bytes]]:
+    """Header and payloads of a whole file, every claim checked.
+
+    Raises FormatError (empty, not ours, or needs a newer version), CorruptError (cut short, damaged, or
+    followed by other bytes), UnsupportedImageError (more than `max_samples` samples of 8 bits).
+    """
+    header, start, lengths = _read_head(data, max_samples)
+    payloads = []
+    for length in lengths:
+        payload = data[start : start + length]
+        if crc32c(payload) != read_u32(data, start + length):
+            raise CorruptError("the file is damaged: a payload's checksum does not match")
+        payloads.append(payload)
+        start += length + 4
+    return header, payloads
+
+
+def unpack_header(data: bytes) -> tuple[Header, list[int]]:
+    """Header and payload lengths of a whole file of any size, as `unpack` without looking at the payloads."""
+    header, _, lengths = _read_head(data, None)
+    return header, lengths
+
+
+def head_length(beginning: bytes) -> int:
+    """Bytes of a file up to its payloads; `beginning` is at least 18 bytes of it, or all.
+
+    Raises FormatError, CorruptError (also for a header that is longer than any).
+    """
+    _check_magic(beginning)
+    stream = io.BytesIO(beginning)
+    stream.seek(len(MAGIC) + 1)
+    length = take_varint(stream)
+    if length > _MAX_HEAD_BYTES:
+        raise CorruptError("the file's header claims to be longer than any")
+    return stream.tell() + length + 4
+
+
+def unpack_head(head: bytes) -> Header:
+    """Header of a file whose first `head_length` bytes are given. Raises FormatError, CorruptError."""
+    return _read_fields(head)[0]
+
+
+def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, list[int]]:
+    """Header, start of the payloads and their lengths; the file is as long as they say."""
+    header, start, lengths = _read_fields(data)
+    if max_samples is not None and header.samples > max_samples:
+        raise UnsupportedImageError(
+            f"the image has {header.samples} samples, more than the limit of {max_samples}; "
+            "raise max_samples (--max-samples) if you trust the file"
+        )
+    _check_length(len(data), start + sum(lengths) + 4 * len(lengths))
+    return header, start, lengths
+
+
+def _read_fields(data: bytes) -> tuple[Header, int, list[int]]:
+    """Header, start of the payloads and their lengths, whatever comes of them."""
+    _check_magic(data)
+    stream = io.BytesIO(data)
+    stream.seek(len(MAGIC) + 1)
+    fields = take(stream, take_varint(stream))
+    end = stream.tell()
+    if crc32c(data[:end]) != int.from_bytes(take(stream, 4), "little"):
+        raise CorruptError("the file is damaged: the header's checksum does not match")
+    header, lengths = _parse(fields)
+    _check(header, lengths)
+    return header, end + 4, lengths
+
+
+def _check_magic(data: bytes) -> None:
+    if not data:
+        raise FormatError("the file is empty")
+    if not data.startswith(MAGIC):
+        if MAGIC.startswith(data):
+            raise CorruptError("the file is cut short")
+        raise FormatError("not a Shearloc file: it does not begin with the Shearloc signature")
+    version = data[len(MAGIC)] if len(data) > len(MAGIC) else VERSION
+    if version != VERSION:
+        raise FormatError(
+            f"the file has format version {version}; this Shearloc reads version {VERSION}: get a newer one"
+        )
+
+
+def _check_length(actual: int, expected: int) -> None:
+    if actual < expected:
+        raise CorruptError(f"the file is cut short: {actual} bytes of {expected}")
+    if actual > expected:
+        raise CorruptError(f"the file is followed by {actual - expected} bytes that are not part of it")
+
+
+def _check(header: Header, lengths: Sequence[int]) -> None:
+    """Refuse what this version does not know (FormatError) and what contradicts itself (CorruptError)."""
+    _know("content kind", header.kind, (IMAGE,))
+    _know("colour type", header.colour, CHANNELS)
+    _know("bit depth", header.depth, DEPTHS[header.colour])
+    for part in header.parts:
+        _know("method", part.method, KNOWN_METHODS)
+        _know("order", part.order, range(len(ORDERS)))
+    if kind := chunks.unknown(header.chunks, (chunks.PALETTE, chunks.WEIGHTS)):
+        _know("a chunk", kind.decode(errors="replace"), ())
+    for problem in _contradictions(header, lengths):
+        raise CorruptError(f"the file's header contradicts itself: {problem}")
+
+
+def _know(what: str, value: object, known: Container[object]) -> None:
+    if value not in known:
+        raise FormatError(f"the file has {what} {value}, which this version of Shearloc does not know")
+
+
+def _contradictions(header: Header, lengths: Sequence[int]) -> Iterator[str]:
+    if not (0 < header.height < 1 << 32 and 0 < header.width < 1 << 32):
+        yield f"a size of {header.height} x {header.width}"
+    if not 0 <= header.pixel_crc < 1 << 32:
+        yield "a checksum of more than 32 bits"
+    yield from chunks.contradictions(header.chunks, sum(part.method == LOCAL for part in header.parts))
+    if not 1 <= len(header.parts) <= _MAX_PARTS or sum(part.planes for part in header.parts) != header.planes:
+        yield "parts that are not the picture"
+    first = 0
+    for part, length in zip(header.parts, lengths, strict=True):
+        yield from _part_contradictions(header, part, length, first)
+        first += part.planes
+
+
+def _part_contradictions(header: Header, part: Part, length: int, first: int) -> Iterator[str]:
+    """`first` is how many planes the parts before this one have."""
+    channels = CHANNELS[header.colour]
+    if not part.planes:
+        yield "a part without planes"
+    elif first // channels != (first + part.planes - 1) // channels and not _is_whole(header, part):
+        yield "a part of both high and low bytes"
+    if len(part.model.encode()) > _NAME_BYTES or not part.model.isprintable():
+        yield "a model name that is too long or not printable"
+    if len(part.fingerprint) != FINGERPRINT_BYTES:
+        yield "a fingerprint of another length"
+    if part.method == RAW and length != raw_bytes(header, part):
+        yield f"{length} bytes for {raw_bytes(header, part)} raw bytes"
+    if part.method == WEBP and not webp_holds(header.height, header.width, part.planes):
+        yield "a WebP of a size that WebP does not have"
+    if part.method == SAME and (length or first < channels):
+        yield "low bytes that equal high bytes, where there are none"
+    if part.method == LOCAL:
+        if not (part.model and 0 < part.precision <= _MAX_PRECISION and 0 < part.lanes <= _MAX_LANES):
+            yield "no model name, or coder parameters out of range"
+    elif part != Part(part.planes, part.method):
+        yield "model fields in a part that uses no model"
+
+
+def _is_whole(header: Header, part: Part) -> bool:
+    """Whether a part holds the picture's samples, not planes of 8 bits."""
+    return part.planes == header.planes and part.method in (RAW, DEFLATE)
+
+
+def part_format(header: Header, part: Part) -> tuple[int, int]:
+    """Colour type and bit depth of the samples that a raw or deflated part holds.
+
+    They are the picture's own if the part has all its planes; else 8 bits, and the colour type goes by the number of
+    planes.
+    """
+    if _is_whole(header, part):
+        return header.colour, header.depth
+    return {1: GRAY, 2: GRAY_ALPHA, 3: RGB}.get(part.planes, RGBA), 8
+
+
+def raw_bytes(header: Header, part: Part) -> int:
+    """Length of a raw part's payload: rows, each packed into whole bytes."""
+    colour, depth = part_format(header, part)
+    return header.height * ((header.width * CHANNELS[colour] * depth + 7) // 8)
+
+
+def webp_holds(height: int, width: int, planes: int) -> bool:
+    """Whether a WebP payload may hold planes of that size."""
+    return max(height, width) <= WEBP_SIDE and height * width <= WEBP_PIXELS and planes <= 4
+
+
+def _fields(header: Header, lengths: Sequence[int]) -> Iterator[bytes]:
+    """The header between its length and its checksum, in file order; `_parse` is the inverse."""
+    yield bytes([header.kind, header.colour, header.depth])
+    yield varint(header.height) + varint(header.width)
+    yield bytes([len(header.parts)])
+    for part, length in zip(header.parts, lengths, strict=True):
+        yield _part_fields(part, length)
+    yield chunks.pack(header.chunks)
+    yield u32(header.pixel_crc)
+
+
+def _part_fields(part: Part, length: int) -> bytes:
+    fields = bytes([part.planes, part.method]) + varint(length)
+    if part.method == LOCAL:
+        fields += bytes([part.order]) + string(part.model.encode()) + part.fingerprint
+        fields += bytes([part.precision]) + varint(part.lanes) + string(part.side_information)
+    return fields
+
+
+def part_bytes(part: Part, length: int) -> int:
+    """What a part with a payload of that length takes in a file."""
+    return len(_part_fields(part, length)) + length + 4
+
+
+def _parse(fields: bytes) -> tuple[Header, list[int]]:
+    """Header and payload lengths; structure only, `_check` judges the values."""
+    stream = io.BytesIO(fields)
+    kind, colour, depth = take(stream, 3)
+    height, width = take_varint(stream), take_varint(stream)
+    parts, lengths = [], []
+    for _ in range(take(stream, 1)[0]):
+        planes, method = take(stream, 2)
+        _know("method", method, KNOWN_METHODS)  # its fields cannot be told otherwise
+        lengths.append(take_varint(stream))
+        parts.append(_parse_local(stream, planes) if method == LOCAL else Part(planes, method))
+    found = chunks.take_chunks(stream)
+    pixel_crc = int.from_bytes(take(stream, 4), "little")
+    if stream.tell() != len(fields):
+        raise CorruptError("the file's header is longer than its fields")
+    return Header(height, width, colour, depth, tuple(parts), pixel_crc, found, kind), lengths
+
+
+def _parse_local(stream: io.BytesIO, planes: int) -> Part:
+    order = take(stream, 1)[0]
+    model = take_name(stream)
+    fingerprint = take(stream, FINGERPRINT_BYTES)
+    precision = take(stream, 1)[0]
+    return Part(planes, LOCAL, order, model, fingerprint, precision, take_varint(stream), take_string(stream))

@@ -1,0 +1,1 @@
+"""Pictures and their files: PNG, PNM, TIFF, BMP and WebP."""

@@ -1,0 +1,189 @@
+"""A picture as its file had it: samples, bit depth, palette, transparency and metadata. In memory only.
+
+Reading and writing files is `planes.py`'s work; coding is `api.py`'s. The kinds of samples are those of PNG, and so
+are their numbers.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import UnsupportedImageError
+
+GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
+CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
+DEPTHS = {GRAY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GRAY_ALPHA: (8, 16), RGBA: (8, 16)}
+NAMES = {GRAY: "gray", RGB: "RGB", PALETTE: "palette", GRAY_ALPHA: "gray+alpha", RGBA: "RGBA"}
+
+RESERVED = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
+"""Ancillary chunks that are no metadata: transparency, which has its own field, and animation."""
+
+MAX_CHUNK_BYTES = 1 << 26
+"""Limit on a picture's metadata and palette together, against files that claim memory they will not fill."""
+
+Samples = NDArray[Any]
+"""uint8 or uint16."""
+Planes = NDArray[np.uint8]
+Chunk = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Samples and all that says what they mean.
+
+    `samples`: [H, W] (gray, palette) or [H, W, 2 to 4] (gray+alpha, RGB, RGBA), uint8 or, at 16 bits, uint16; below
+    8 bits one sample each, less than 2^depth. `palette`: uint8 [n, 3], one RGB a sample value (of an RGB picture: PNG's
+    suggested palette). `transparency`: the content of PNG's tRNS chunk: one opacity byte a palette entry, or the
+    transparent gray (2 bytes) or colour (6), big-endian. `chunks`: metadata as PNG's ancillary chunks, (type, content)
+    in file order. Raises UnsupportedImageError where these do not fit together.
+    """
+
+    samples: Samples
+    depth: int = 8
+    palette: NDArray[np.uint8] | None = None
+    transparency: bytes = b""
+    chunks: tuple[Chunk, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that the fields fit together."""
+        for problem in _problems(self):
+            raise UnsupportedImageError(problem)
+
+    def __eq__(self, other: object) -> bool:
+        """The same in every sample and every byte."""
+        if not isinstance(other, Picture):
+            return NotImplemented
+        return (self.depth, self.transparency, self.chunks) == (other.depth, other.transparency, other.chunks) and (
+            np.array_equal(self.samples, other.samples)
+            and (self.palette is None) == (other.palette is None)
+            and (self.palette is None or other.palette is None or np.array_equal(self.palette, other.palette))
+        )
+
+    @property
+    def colour(self) -> int:
+        """PNG's colour type: GRAY, RGB, PALETTE, GRAY_ALPHA or RGBA."""
+        if self.samples.ndim == 2:
+            return GRAY if self.palette is None else PALETTE
+        return {2: GRAY_ALPHA, 3: RGB, 4: RGBA}[self.samples.shape[2]]
+
+    @property
+    def mode(self) -> str:
+        """As in "8-bit RGB", "1-bit gray" or "4-bit palette with transparency"."""
+        return mode_name(self.colour, self.depth, bool(self.transparency))
+
+    def stripped(self) -> "Picture":
+        """Without metadata; whatever the samples need to be read (palette, transparency) stays."""
+        return replace(self, chunks=())
+
+    def array(self) -> Samples:
+        """The picture as one array, which may share memory: [H, W] gray or [H, W, 2 to 4], uint8 or uint16.
+
+        Palette indices become RGB, or RGBA where an entry is not opaque; a transparent colour becomes an alpha channel;
+        gray below 8 bits spans 0 to 255.
+        """
+        if self.colour == PALETTE:
+            return self._coloured()
+        top = 2**self.depth - 1
+        full = self.samples * np.uint8(255 // top) if self.depth < 8 else self.samples
+        if not self.transparency:
+            return full
+        key = np.frombuffer(self.transparency, ">u2") & top
+        stack = self.samples.reshape(*self.samples.shape[:2], -1)
+        alpha = np.where((stack == key).all(axis=2), 0, max(top, 255)).astype(full.dtype)
+        return np.dstack([full, alpha])
+
+    def _coloured(self) -> NDArray[np.uint8]:
+        table = np.zeros((256, 4 if self.transparency else 3), np.uint8)
+        assert self.palette is not None
+        table[: len(self.palette), :3] = self.palette
+        if self.transparency:
+            table[:, 3] = 255
+            table[: len(self.transparency), 3] = np.frombuffer(self.transparency, np.uint8)
+        coloured: NDArray[np.uint8] = table[self.samples]
+        return coloured
+
+
+def from_array(image: Any) -> Picture:
+    """A picture of uint8 or uint16 [H, W], or [H, W, C] with C = 2 (gray+alpha), 3 (RGB) or 4 (RGBA).
+
+    UnsupportedImageError for anything else.
+    """
+    if not isinstance(image, np.ndarray):
+        raise UnsupportedImageError(f"the image is a {type(image).__name__}; pass a NumPy array of uint8 or uint16")
+    native = image.dtype.newbyteorder("=")
+    if native not in (np.uint8, np.uint16):
+        raise UnsupportedImageError(f"the image's samples are {image.dtype}; uint8 and uint16 are stored")
+    return Picture(np.ascontiguousarray(image, native), 8 * native.itemsize)
+
+
+def mode_name(colour: int, depth: int, transparency: bool) -> str:
+    """What `Picture.mode` says of such a picture."""
+    return f"{depth}-bit {NAMES[colour]}" + (" with transparency" if transparency else "")
+
+
+def plane_groups(colour: int, depth: int) -> tuple[int, ...]:
+    """How many planes go together: colours, alpha, and at 16 bits the same again for the low bytes."""
+    groups = {GRAY_ALPHA: (1, 1), RGBA: (3, 1)}.get(colour, (CHANNELS[colour],))
+    return groups * (2 if depth == 16 else 1)
+
+
+def take_planes(samples: Samples, first: int, count: int) -> Planes:
+    """Planes `first` to `first + count` of [H, W] or [H, W, C], as contiguous uint8 [H, W, count].
+
+    Plane p is channel p, or at 16 bits the high byte of channel p or the low byte of channel p - C.
+    """
+    stack = samples.reshape(*samples.shape[:2], -1)
+    if samples.dtype == np.uint16:
+        channel, low = first % stack.shape[2], first >= stack.shape[2]
+        part = stack[:, :, channel : channel + count]
+        return np.ascontiguousarray((part if low else part >> 8).astype(np.uint8))
+    return np.ascontiguousarray(stack[:, :, first : first + count])
+
+
+def put_planes(samples: Samples, first: int, planes: Planes) -> None:
+    """Undo `take_planes`: set those planes of [H, W, C], whose 16-bit samples began as zeros."""
+    count = planes.shape[2]
+    if samples.dtype == np.uint16:
+        channel, low = first % samples.shape[2], first >= samples.shape[2]
+        samples[:, :, channel : channel + count] |= planes if low else planes.astype(np.uint16) << 8
+    else:
+        samples[:, :, first : first + count] = planes
+
+
+def _problems(picture: Picture) -> list[str]:
+    """What is wrong, the worst first."""
+    samples, depth, palette = picture.samples, picture.depth, picture.palette
+    if samples.dtype != (np.uint16 if depth == 16 else np.uint8):
+        return [f"the image's samples are {samples.dtype}, which does not fit {depth} bits"]
+    if samples.ndim != 2 and (samples.ndim != 3 or samples.shape[2] not in (2, 3, 4)):
+        return [f"the image has shape {samples.shape}; pass [H, W] for gray, or [H, W, 2, 3 or 4]"]
+    if samples.size == 0:
+        return [f"the image has shape {samples.shape}: no pixels"]
+    if depth not in DEPTHS[picture.colour]:
+        return [f"{NAMES[picture.colour]} with {depth} bits is not stored"]
+    if depth < 8 and samples.max() >> depth:
+        return [f"the image has samples of more than {depth} bits"]
+    for kind, _ in picture.chunks:
+        if len(kind) != 4 or not kind.isalpha() or not kind[:1].islower() or kind in RESERVED:
+            return [f"{kind!r} is not a chunk of metadata"]
+    if sum(16 + len(content) for _, content in picture.chunks) > MAX_CHUNK_BYTES - (1 << 12):  # there is a palette, too
+        return [f"more than {MAX_CHUNK_BYTES} bytes of metadata; strip it"]
+    return [*_palette_problems(picture, palette), *_transparency_problems(picture)]
+
+
+def _palette_problems(picture: Picture, palette: NDArray[np.uint8] | None) -> list[str]:
+    if palette is None:
+        return []
+    entries = 1 << picture.depth if picture.colour == PALETTE else 256
+    if palette.dtype != np.uint8 or palette.ndim != 2 or palette.shape[1] != 3 or not 1 <= len(palette) <= entries:
+        return [f"the palette is not 1 to {entries} RGB colours"]
+    return ["gray+alpha has no palette"] if picture.colour == GRAY_ALPHA else []
+
+
+def _transparency_problems(picture: Picture) -> list[str]:
+    palette, length = picture.palette, len(picture.transparency)
+    most = len(palette) if palette is not None else 0
+    fits = {GRAY: length in (0, 2), RGB: length in (0, 6), PALETTE: length <= most}.get(picture.colour, length == 0)
+    return [] if fits else [f"a transparency of {length} bytes does not fit {NAMES[picture.colour]}"]

@@ -1,0 +1,1 @@
+"""Local autoregressive models: a pixel depends on a few causal neighbours, so many pixels decode at once."""

@@ -1,0 +1,29 @@
+"""Side information of a local model's file: the bias adjustments that adapt the model to the image, as bytes.
+
+Finding them is `training/adapt.py`'s work, applying them `models/local/model.py`'s.
+"""
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import CorruptError
+
+
+def pack(adjustments: NDArray[np.int8]) -> bytes:
+    """int8 [n] as a zlib stream (RFC 1950). Small numbers in no order: Huffman codes alone serve best."""
+    stream = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
+    return stream.compress(adjustments.tobytes()) + stream.flush()
+
+
+def unpack(data: bytes, count: int) -> NDArray[np.int8]:
+    """The int8 [count] that `pack` was given. CorruptError if the bytes are anything else."""
+    stream = zlib.decompressobj()
+    try:
+        content = stream.decompress(data, count + 1)
+    except zlib.error as error:
+        raise CorruptError(f"the file's side information is damaged ({error})") from error
+    if len(content) != count or not stream.eof or stream.unused_data:
+        raise CorruptError(f"the file's side information is not {count} numbers")
+    return np.frombuffer(content, np.int8)

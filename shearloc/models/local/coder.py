@@ -1,0 +1,132 @@
+"""Codes images of one size with a local model: every order, by every engine.
+
+How is said elsewhere: `wavefront.py` walks the sheared order, `gathered.py` decodes without the shear, and for the
+engine `cuda` `device.py` does all of it; their payloads are the same. What lies around a payload is `parts.py`'s and
+`archive.py`'s business.
+"""
+
+from collections.abc import Iterable
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...coding import lanes as stream
+from ...coding.lengths import code_lengths
+from ...nets import engines
+from . import gathered, wavefront
+from .model import LocalModel
+from .orders import shear, step_sizes, wavefront_positions
+from .past import MOST_BYTES
+from .wavefront import Frequencies, Pixels, Progress
+
+CUDA = "cuda"
+Size = tuple[int, int, int]
+
+
+def at_once(model: LocalModel, size: Size, engine: str, count: int) -> int:
+    """How many of `count` batches of images, each of size (N, H, W), to code side by side on a share of the processors.
+
+    One where the engine uses all of them itself; what the batches keep of earlier pixels is at most MOST_BYTES in all.
+    """
+    return max(1, min(engines.workers(engine, count), MOST_BYTES // wavefront.room(model, *size)))
+
+
+def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:
+    """start and freq of every subpixel of uint8 [N, H, W, C], uint32 [C, N * H * W] in the sheared order.
+
+    The model's own code length of the images is sum(PRECISION - log2(freq)) bits. ShearlocError where the engine is
+    not there, as from all functions here.
+    """
+    if engine == CUDA:
+        return _device().frequencies(model, pixels, progress)
+    return wavefront.frequencies(model, pixels, engine, progress)
+
+
+def encode_images(
+    model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
+) -> tuple[bytes, int]:
+    """Payload and number of lanes for uint8 [N, H, W, C], in the sheared order."""
+    return _encode(model, pixels.shape, frequencies(model, pixels, engine, progress))
+
+
+def encode_shortest(
+    model: LocalModel, versions: Iterable[Pixels], size: Size, engine: str
+) -> tuple[bytes, int, NDArray[np.uint8]]:
+    """`encode_images` of each image's shortest version, and which one that is, uint8 [N]; of equal ones the first.
+
+    `versions`: at most 256 arrays uint8 [N, H, W, C] of size (N, H, W); image k of each is one way to have image k.
+    """
+    images, height, width = size
+    owners = wavefront_positions(images, height, width, shear(model.offsets)) // (height * width)
+    shortest, chosen = np.full(images, np.iinfo(np.int64).max), np.zeros(images, np.uint8)
+    starts, freqs = (np.empty((model.channels, len(owners)), np.uint32) for _ in range(2))
+    for number, pixels in enumerate(versions):
+        new_starts, new_freqs = frequencies(model, pixels, engine)
+        lengths = np.zeros(images, np.int64)
+        np.add.at(lengths, owners, code_lengths(new_freqs).sum(0))
+        better = lengths < shortest
+        shortest[better], chosen[better] = lengths[better], number
+        theirs = better[owners]
+        starts[:, theirs], freqs[:, theirs] = new_starts[:, theirs], new_freqs[:, theirs]
+    return *_encode(model, size, (starts, freqs)), chosen
+
+
+def _encode(model: LocalModel, shape: tuple[int, ...], intervals: Frequencies) -> tuple[bytes, int]:
+    """Payload and number of lanes for images [N, H, W, ...] from what `frequencies` gave."""
+    images, height, width = shape[:3]
+    lanes = stream.lane_count(images * height, intervals[0].size)
+    return stream.encode(*intervals, step_sizes(images, height, width, shear(model.offsets)), lanes), lanes
+
+
+def encode_sequential(
+    model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
+) -> tuple[bytes, int]:
+    """Payload and number of lanes (one) for uint8 [N, H, W, C], in raster order.
+
+    The frequencies come from the wavefront, many pixels at once: they are the same integers in any order.
+    """
+    in_steps = frequencies(model, pixels, engine, progress)
+    images, height, width, _ = pixels.shape
+    positions = wavefront_positions(images, height, width, shear(model.offsets))
+    starts, freqs = (np.empty_like(part) for part in in_steps)
+    starts[:, positions], freqs[:, positions] = in_steps
+    return stream.encode(starts, freqs, np.ones(len(positions), np.int64), 1), 1
+
+
+def decode_images(
+    model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
+) -> Pixels:
+    """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError if it cannot have been."""
+    if engine == CUDA:
+        return _device().decode_images(model, payload, lanes, size, progress)
+    return wavefront.decode_images(model, payload, lanes, size, engine, progress)
+
+
+def decode_parallel(
+    model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
+) -> Pixels:
+    """As `decode_images`, without the shear (thesis, algorithm 3); on CUDA they are one."""
+    if engine == CUDA:
+        return _device().decode_images(model, payload, lanes, size, progress)
+    return gathered.decode_parallel(model, payload, lanes, size, engine, progress)
+
+
+def decode_sequential(
+    model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
+) -> Pixels:
+    """The images that `encode_sequential` coded; otherwise as `decode_images`."""
+    if engine == CUDA:
+        return _device().decode_images(model, payload, lanes, size, progress, sequential=True)
+    return gathered.decode_sequential(model, payload, lanes, size, engine, progress)
+
+
+def _device() -> ModuleType:
+    """The module `device.py`, after a look at whether there is a CUDA device; ShearlocError if not."""
+    with wavefront.at_hand(CUDA):
+        import torch
+
+        torch.empty(1, device="cuda")
+    from . import device
+
+    return device

@@ -1,0 +1,105 @@
+"""Threads inside Numba kernels that wait for each other, many thousand times a second.
+
+Python's own locks put a waiting thread to sleep, and waking it takes as long as the step it waited for. Here a
+waiting thread looks again and again, and after a while lets others have its processor in between. What the threads
+do is not known here.
+"""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from .engines import processors
+
+_CAN_YIELD = os.name == "posix"
+_CAN_PAUSE = platform.machine() in {"x86_64", "AMD64"}
+_PATIENCE = 2000
+"""Looks before a thread begins to let others run."""
+_FOR_ALL = 1 << 62
+"""A count beyond every goal."""
+
+
+def most_parts() -> int:
+    """Threads that may run side by side: 1 where a waiting thread could not let others run."""
+    return processors() if _CAN_YIELD else 1
+
+
+@contextmanager
+def all_together(arrived: NDArray[np.int64]) -> Iterator[None]:
+    """For what starts or runs threads that `wait`: if it fails, none waits any more for one that will not come.
+
+    What the others still do is of no use then, but it ends.
+    """
+    try:
+        yield
+    except BaseException:
+        arrived[0] = _FOR_ALL
+        raise
+
+
+def _number_at(builder: Any, address: Any) -> Any:
+    return builder.inttoptr(address, ir.IntType(64).as_pointer())
+
+
+@intrinsic
+def _add_one(_, address):  # type: ignore[no-untyped-def]
+    """Adds 1 to the int64 at an address, in one piece."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        builder.atomic_rmw("add", _number_at(builder, args[0]), ir.Constant(ir.IntType(64), 1), "seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@intrinsic
+def _look(_, address):  # type: ignore[no-untyped-def]
+    """The int64 at an address, and what other threads wrote before they changed it."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.load_atomic(_number_at(builder, args[0]), "seq_cst", 8)
+
+    return types.int64(types.int64), generate
+
+
+def _call(name: str, exists: bool, result: Any) -> Any:
+    @intrinsic
+    def call(_, nothing):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            if exists:
+                function = builder.module.globals.get(name)
+                function = function or ir.Function(builder.module, ir.FunctionType(result, []), name)
+                builder.call(function, [])
+            return context.get_dummy_value()
+
+        return types.void(types.int64), generate
+
+    return call
+
+
+_pause = _call("llvm.x86.sse2.pause", _CAN_PAUSE, ir.VoidType())
+_yield = _call("sched_yield", _CAN_YIELD, ir.IntType(32))
+
+
+@njit(cache=True, nogil=True)
+def wait(arrived, goal):  # type: ignore[no-untyped-def]
+    """Counts this thread in `arrived` int64 [1], and returns when `goal` have been counted.
+
+    With P threads the goal of the k-th meeting is k P. All P must be running: one that is not started is waited for.
+    """
+    address = arrived.ctypes.data
+    _add_one(address)  # type: ignore[call-arg]
+    looks = 0
+    while _look(address) < goal:
+        _pause(0)
+        looks += 1
+        if looks > _PATIENCE:
+            _yield(0)

@@ -1,0 +1,200 @@
+"""Engines: ways to run the exact layers of `layers.py`. They differ in speed only, never in a bit.
+
+    numba   int8 products in vector code of our own (`products.py`), the fastest on a processor with VNNI or AVX2
+    numpy   float32 matrix products of integers (BLAS), exact because no partial sum exceeds 2^24
+    torch   int8 products on the CPU by `torch._int_mm` (VNNI where the processor has it)
+    cuda    the same on a GPU's int8 tensor cores, in `models/local/device.py` with all else that a time step takes
+
+A runner holds a network's weights in its engine's form and buffers for up to `rows` inputs; there is none for `cuda`.
+"""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import network
+from .layers import Dense, requantize, requantize_and_add
+from .memory import NOTHING, Memory, columns, convolved
+from .products import is_fast
+
+LARGE = 1 << 22
+"""Subpixels from which `auto` finds importing torch (about two seconds) worth its speed."""
+
+
+class Runner:
+    """Numpy engine, and what the engines share: write `inputs[:n]`, call `run(n)`.
+
+    With convolutions, `memory.places[:n]` are written before, too; several runners may share a memory's levels.
+    """
+
+    dtype: type = np.float32
+
+    def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
+        self.layers, self.memory = layers, memory
+        self.inputs: NDArray[Any] = np.zeros((rows, layers[0].weight.shape[0]), self.dtype)
+        self._first = columns(layers)
+        self._seen: list[NDArray[Any]] = [
+            np.empty((rows if layer.convolution else 0, len(layer.weight)), self.dtype) for layer in layers
+        ]
+        self._prepare(rows)
+
+    def _prepare(self, rows: int) -> None:
+        self._weights: list[Any] = [layer.weight.astype(np.float32) for layer in self.layers]
+        self._sums = [np.empty((rows, layer.weight.shape[1]), np.float32) for layer in self.layers]
+        self._activations = [np.empty_like(sums) for sums in self._sums[:-1]]
+
+    def _product(self, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
+        return np.matmul(inputs, self._weights[k], out=self._sums[k][:n])
+
+    def run(self, n: int) -> NDArray[Any]:
+        """The last layer's products [n, out] (int32, or float32 holding integers), its bias not yet added.
+
+        The array is the runner's own and changes with the next call.
+        """
+        values = self.inputs[:n]
+        for k, layer in enumerate(self.layers[:-1]):
+            if layer.convolution:
+                convolved(self.memory, n, self._first[k], values, self._seen[k])
+                values = self._seen[k][:n]
+            sums = self._product(k, values, n)
+            values = self._activations[k][:n]
+            if layer.skip:
+                earlier = self._activations[k - layer.skip][:n]
+                requantize_and_add(sums, layer.bias, layer.multiplier, layer.shift, earlier, values)
+            else:
+                requantize(sums, layer.bias, layer.multiplier, layer.shift, values)
+        return self._product(len(self.layers) - 1, values, n)
+
+
+class NumbaRunner(Runner):
+    """int8 products of our own; its inputs may have more columns than there are features, and hold anything there."""
+
+    dtype = np.int8
+
+    def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
+        self.network, self.memory = network.packed(layers), memory
+        self.inputs = np.zeros((rows, self.network.features), np.int8)
+        self.buffers = network.buffers(self.network, rows)
+
+    def run(self, n: int) -> NDArray[Any]:
+        """As `Runner.run`; there may be more columns than outputs."""
+        network.run(self.network, self.inputs, n, self.memory, *self.buffers)
+        return self.buffers[-1][:n]
+
+
+@cache
+def _torch_is_exact() -> bool:
+    """Whether `torch._int_mm` keeps its largest sums. Without VNNI, int8 kernels may saturate pairs at 16 bits."""
+    import torch
+
+    inputs, weight = np.full((32, 64), -128, np.int8), np.full((64, 32), 127, np.int8)
+    inputs[::2] = 127
+    exact = inputs.astype(np.int64) @ weight.astype(np.int64)
+    return bool((torch._int_mm(torch.from_numpy(inputs), torch.from_numpy(weight)).numpy() == exact).all())
+
+
+class TorchRunner(Runner):
+    """int8 products on the CPU."""
+
+    dtype = np.int8
+
+    def _prepare(self, rows: int) -> None:
+        import torch
+
+        if not _torch_is_exact():
+            raise RuntimeError("torch's int8 product is not exact on this processor")
+        self._torch = torch
+        self._weights = [torch.from_numpy(layer.weight) for layer in self.layers]
+        self._sums = [np.empty((rows, layer.weight.shape[1]), np.int32) for layer in self.layers]
+        self._activations = [np.empty(sums.shape, np.int8) for sums in self._sums[:-1]]
+        inputs = [self.inputs, *self._activations]
+        inputs = [seen if len(seen) else plain for seen, plain in zip(self._seen, inputs, strict=True)]
+        self._tensors = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(inputs, self._sums, strict=True)]
+
+    def _product(self, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
+        source, target = self._tensors[k]
+        self._torch._int_mm(source[:n], self._weights[k], out=target[:n])
+        return self._sums[k][:n]
+
+
+def choose(engine: str, samples: int) -> str:
+    """What `auto` means for an image of so many subpixels.
+
+    numba where the processor has an instruction that makes it the fastest; else torch, if it is exact, and loaded or
+    worth loading; else numpy.
+    """
+    if engine != "auto":
+        return engine
+    if is_fast():
+        return "numba"
+    at_hand = sys.modules.get("torch") is not None or (
+        samples >= LARGE and importlib.util.find_spec("torch") is not None
+    )
+    return "torch" if at_hand and _torch_works() else "numpy"
+
+
+def _torch_works() -> bool:
+    """Whether torch can be loaded, has the product, and computes it exactly: numpy does without it."""
+    try:
+        return _torch_is_exact()
+    except Exception:  # of a broken installation anything may come
+        return False
+
+
+def workers(engine: str, most: int) -> int:
+    """Threads that may run the engine side by side, at most `most`; NumPy's products use all processors themselves."""
+    return max(1, min(most, processors())) if engine in ("torch", "numba") else 1
+
+
+_at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
+
+
+def processors() -> int:
+    """Processors that this process may use, or as many of them as `at_most` grants."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(there, _at_most.get() or there)
+
+
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """Has what is called from here (on this thread) use so many processors: for one of several workers."""
+    token = _at_most.set(count)
+    try:
+        yield
+    finally:
+        _at_most.reset(token)
+
+
+@contextmanager
+def one_thread_each(engine: str, count: int) -> Iterator[None]:
+    """Keeps torch's products on their caller's thread while `count` > 1 threads run the engine."""
+    if engine != "torch" or count == 1:
+        yield
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def runner(engine: str, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> Runner:
+    """A runner for up to `rows` inputs at a time. ImportError where the engine is not installed."""
+    if engine == "numpy":
+        return Runner(layers, rows, memory)
+    if engine == "numba":
+        return NumbaRunner(layers, rows, memory)
+    if engine == "torch":
+        return TorchRunner(layers, rows, memory)
+    raise ValueError(f"no engine is called {engine!r}")

@@ -1,0 +1,121 @@
+"""What the convolutions of a network see of earlier pixels: kept and found again, level by level.
+
+A masked convolution (`layers.Dense.convolution`) takes what the layer before it gave for some earlier pixels. Those
+levels are kept in a `Memory`; in which places is decided by who walks over the images (`models/local/past.py`).
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from .layers import Dense
+
+LINE = 64
+"""Bytes of a vector that is copied at once, and on most processors of a cache line."""
+
+OUTSIDE_LEVEL = -128
+"""Of all features of pixels outside an image: activations of 0."""
+
+
+class Memory(NamedTuple):
+    """What is kept, and for whom (Numba takes a NamedTuple).
+
+    levels int8 [places, columns of `columns`]: what the layers before convolutions gave, for every pixel that may be
+    seen; place 0 is that of all pixels outside an image. places int64 [n, neighbours + 1]: for each pixel that is now
+    at hand, its neighbours' places, and last its own. A network without convolutions has no levels and no places.
+    """
+
+    levels: NDArray[np.int8]
+    places: NDArray[np.int64]
+
+
+NOTHING = Memory(np.empty((1, 0), np.int8), np.empty((0, 1), np.int64))
+"""For networks without convolutions."""
+
+
+def columns(layers: tuple[Dense, ...]) -> list[int]:
+    """Of each layer, where in a memory's rows what it sees begins, if it is a convolution; last, how long they are."""
+    sizes = [before.bias.size if layer.convolution else 0 for before, layer in pairwise(layers)]
+    return np.cumsum([0, 0, *(-(-size // LINE) * LINE for size in sizes)]).tolist()
+
+
+@njit(cache=True, nogil=True)
+def convolved(memory, n, first, activations, out):  # type: ignore[no-untyped-def]
+    """Keeps the activations [n, features] of the pixels, and fills `out` [n, neighbours + 1 times features].
+
+    `first`: of `columns`. Any dtype that holds an int8. The n pixels do not see each other.
+    """
+    features, last = activations.shape[1], memory.places.shape[1] - 1
+    for q in range(n):
+        here = memory.places[q]
+        for f in range(features):
+            memory.levels[here[last], first + f] = np.int8(activations[q, f])
+        for k in range(last + 1):
+            for f in range(features):
+                out[q, k * features + f] = memory.levels[here[k], first + f]
+
+
+@intrinsic
+def _copy_line(_, source, target):  # type: ignore[no-untyped-def]
+    """Copies LINE bytes from an address to another, both int64."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        vector = ir.VectorType(ir.IntType(8), LINE).as_pointer()
+        line = builder.load(builder.inttoptr(args[0], vector), align=1)
+        builder.store(line, builder.inttoptr(args[1], vector), align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def _prefetch_line(_, address):  # type: ignore[no-untyped-def]
+    """Has the processor fetch what is at an address, int64, while other things are done."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", (pointer,), kind)
+        reading, near, data = (ir.Constant(word, n) for n in (0, 2, 1))
+        builder.call(function, [builder.inttoptr(args[0], pointer), reading, near, data])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@njit(cache=True, nogil=True)
+def prefetch(memory, begin, end):  # type: ignore[no-untyped-def]
+    """For the pixels begin .. end - 1 of those at hand: what they see is mostly in no cache."""
+    width = memory.levels.shape[1]
+    for q in range(begin, end if width else begin):
+        for k in range(memory.places.shape[1]):
+            for byte in range(0, width, LINE):
+                place = np.int64(memory.levels.ctypes.data) + memory.places[q, k] * width
+                _prefetch_line(place + byte)  # type: ignore[call-arg]
+
+
+@njit(cache=True, nogil=True)
+def convolved_lines(memory, begin, rows, first, features, activations, out):  # type: ignore[no-untyped-def]
+    """`convolved` for the pixels begin .. begin + rows - 1, in whole lines, which is ten times as fast.
+
+    activations int8 [>= rows, multiple of LINE]; out int8 [>= rows, at least LINE more than are wanted]. A line that
+    is not full runs over into the next neighbour's features, which are copied after it.
+    """
+    last, width = memory.places.shape[1] - 1, memory.levels.shape[1]
+    levels = np.int64(memory.levels.ctypes.data) + first
+    source, target = np.int64(activations.ctypes.data), np.int64(out.ctypes.data)
+    for q in range(rows):
+        own = levels + memory.places[begin + q, last] * width
+        for byte in range(0, features, LINE):
+            _copy_line(source + byte, own + byte)  # type: ignore[call-arg]
+        for k in range(last + 1):
+            seen = levels + memory.places[begin + q, k] * width
+            for byte in range(0, features, LINE):
+                _copy_line(seen + byte, target + k * features + byte)  # type: ignore[call-arg]
+        source += activations.shape[1]
+        target += out.shape[1]

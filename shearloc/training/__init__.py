@@ -1,0 +1,1 @@
+"""Everything that imports torch to learn: data, objectives, fitting, rounding, export."""

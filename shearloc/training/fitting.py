@@ -1,0 +1,291 @@
+"""Fits a float network to pixels: steps, the learning rate over time, and what is kept of them.
+
+What it fits, to which images and what becomes of it is `train.py`'s business. Needs torch.
+"""
+
+import ctypes
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..models.local.model import LocalModel
+from . import checkpoints
+from .images import PixelSet
+from .local_float import LocalNet, image_bits
+from .pixelcnn import PixelCNN
+from .rounding import ROUNDING_PIXELS, round_first
+
+ADAPTING_RATE = 1e-4
+"""Peak rate of `adapt`."""
+
+LAST_RATE = 0.1
+"""What the learning rate falls to, over its peak: the average takes away the noise that is left."""
+
+AVERAGED = 0.1
+"""The weights that training ends with are an average over about so large a part of its updates, the latest."""
+
+FIRST_ROUNDED = 0.7
+"""Where weights are rounded after training: of the schedule, when the first layer's are, which cost most."""
+
+HELD_OUT_PIXELS = 1 << 16
+"""Pixels of the held-out images that a report's rate is of."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast. The last `finish` of the time is quantisation-aware; 0: rounded afterwards instead.
+
+    `updates`: so many instead of `minutes`, so that a busy machine trains the same network.
+    """
+
+    minutes: float = 60.0
+    finish: float = 0.15
+    batch: int = 8192
+    learning_rate: float = 2e-3
+    seed: int = 1
+    updates: int | None = None
+
+
+@dataclass
+class Progress:
+    """Where a run is: what a checkpoint keeps besides the weights."""
+
+    seconds: float = 0.0
+    updates: int = 0
+    running_bits: float = 8.0
+    best_bits: float = math.inf
+    stale: int = 0
+    """The lowest held-out bits so far, and the looks at them since; only where there is a patience."""
+    quantized: bool = False
+    """Whether the quantisation-aware finish has begun."""
+
+
+Report = Callable[[Progress, float], None]
+Net = LocalNet | PixelCNN
+
+
+def optimizers(net: Net, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon for the trunk's matrices, AdamW for everything else (2% fewer bits than AdamW alone at equal time)."""
+    trunk = net.trunk()
+    rest = [p for p in net.parameters() if all(p is not weight for weight in trunk)]
+    muon = torch.optim.Muon(trunk, lr=5 * rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
+
+
+def part_done(schedule: Schedule, progress: Progress) -> float:
+    """Which part of its updates or minutes is over; 1 and more: all of them."""
+    if schedule.updates is not None:
+        return progress.updates / schedule.updates
+    return progress.seconds / (60 * schedule.minutes)
+
+
+def rate_factor(schedule: Schedule, progress: Progress) -> float:
+    """Learning rate over its peak: a short warm-up, a cosine to LAST_RATE, and such a one from 15% for the finish."""
+    done = part_done(schedule, progress)
+    start = 1 - schedule.finish
+    if done < start:
+        return min(1.0, (progress.updates + 1) / 100) * _falling(done / start)
+    return 0.15 * _falling((done - start) / schedule.finish) if schedule.finish else LAST_RATE
+
+
+def _falling(done: float) -> float:
+    return LAST_RATE + (1 - LAST_RATE) * _cosine(done)
+
+
+def _cosine(done: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def mean_bits(net: Net, pixels: PixelSet, count: int) -> float:
+    """Bits per subpixel, in float32, of `count` evenly spaced pixels (of whole images, if the net wants them whole)."""
+    total = samples = 0.0
+    with torch.no_grad():
+        for batch in net.batches(pixels, count):
+            bits = net(*map(torch.from_numpy, batch))
+            total += float(bits.double().sum())
+            samples += bits.numel()
+    return total / samples
+
+
+def mean_bits_of(model: Net | LocalModel, images: list[NDArray[np.uint8]]) -> float:
+    """Bits per dimension of all pixels of uint8 [H, W, C] images, in float32.
+
+    Of an integer model it is the float network with its weights and rounded activations; code lengths are within 0.1%.
+    """
+    if isinstance(model, LocalModel):
+        from .export import restore
+
+        model = restore(model)
+        model.rounded_activations = True
+    if isinstance(model, LocalNet) and model.shape.neighbours:
+        return sum(image_bits(model, image) for image in images) / sum(image.size for image in images)
+    pixels = PixelSet.of(images)
+    return mean_bits(model, pixels, int(pixels.ends[-1]))
+
+
+def fit(
+    net: Net,
+    training: PixelSet,
+    held_out: PixelSet,
+    schedule: Schedule,
+    folder: Path,
+    report: Report | None = None,
+    *,
+    every: float = 120.0,
+    patience: int | None = None,
+    to_round: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Progress:
+    """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one.
+
+    What `net` has in the end, and what reports are of, is an average of the latest weights (`AVERAGED`). A checkpoint
+    is written, and `report` called, `every` so many seconds; also when `stop()` says between two updates that it is
+    enough for now. With `patience`, training ends when the held-out bits have not fallen for so many reports, and `net`
+    has the weights, of `folder/best.pt`, that had the lowest. `to_round`: the weights are to be rounded by data
+    afterwards, so those of a local net's first layer are at FIRST_ROUNDED, and the others go on around them.
+    """
+    torch.manual_seed(schedule.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint, average, steppers = folder / "checkpoint.pt", deepcopy(net), optimizers(net, schedule.learning_rate)
+    nets = {"net": net, "average": average}
+    peaks = [group["lr"] for stepper in steppers for group in stepper.param_groups]
+    progress = Progress(**checkpoints.load(checkpoint, nets, steppers))
+    net.quantized = average.quantized = progress.quantized
+    rng = np.random.default_rng([schedule.seed, progress.updates])
+    saved, stopped = progress.seconds, False
+    # However slow an update is, it must not skip the finish.
+    while part_done(schedule, progress) < 1 or (schedule.finish and not progress.quantized):
+        stopped = stop()
+        if stopped or (patience and progress.stale >= patience):
+            break
+        began = time.perf_counter()
+        if schedule.finish and not progress.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
+            progress.quantized = True
+            _begin_finish(net, average, folder)
+        if to_round and isinstance(net, LocalNet):
+            _settle_first(net, average, part_done(schedule, progress) >= FIRST_ROUNDED, training, rng)
+        set_rates(steppers, peaks, rate_factor(schedule, progress))
+        bits = _update(net, steppers, net.draw(training, rng, schedule.batch))
+        progress.updates += 1
+        _average(average, net, progress.updates)
+        progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
+        # A process that was paused has not trained meanwhile.
+        progress.seconds += min(time.perf_counter() - began, 2.0)
+        if progress.seconds - saved > every:
+            saved = progress.seconds
+            held_out_bits = mean_bits(average, held_out, HELD_OUT_PIXELS) if report or patience else math.inf
+            if patience:
+                _keep_best(average, held_out_bits, progress, folder)
+            checkpoints.save(checkpoint, nets, steppers, asdict(progress))
+            if report:
+                report(progress, held_out_bits)
+    if patience and not stopped and progress.stale < patience:
+        _keep_best(average, mean_bits(average, held_out, HELD_OUT_PIXELS), progress, folder)
+    checkpoints.save(checkpoint, nets, steppers, asdict(progress))
+    net.load_state_dict(average.state_dict())
+    if patience and not stopped:
+        net.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
+    return progress
+
+
+def _begin_finish(net: Net, average: Net, folder: Path) -> None:
+    """Keeps the average in `folder/float.pt`, and goes on from it with everything rounded."""
+    torch.save(average.state_dict(), folder / "float.pt")
+    net.load_state_dict(average.state_dict())
+    net.quantized = average.quantized = True
+
+
+def set_rates(steppers: list[torch.optim.Optimizer], peaks: list[float], factor: float) -> None:
+    """Sets every group's learning rate to its peak times `factor`."""
+    groups = [group for stepper in steppers for group in stepper.param_groups]
+    for group, peak in zip(groups, peaks, strict=True):
+        group["lr"] = peak * factor
+
+
+def _settle_first(net: LocalNet, average: Net, due: bool, training: PixelSet, rng: np.random.Generator) -> None:
+    """Once it is `due`, rounds the average's first layer and goes on from there; freezes the net's, once rounded."""
+    if due and not net.first_scale.any():
+        assert isinstance(average, LocalNet)
+        round_first(average, torch.from_numpy(net.draw(training, rng, ROUNDING_PIXELS)[0]))
+        net.load_state_dict(average.state_dict())
+    net.first.weight.requires_grad_(not net.first_scale.any())
+
+
+def _average(average: Net, net: Net, updates: int) -> None:
+    """Moves the average's weights towards the net's after so many updates."""
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 / max(1.0, AVERAGED * updates))
+
+
+def _keep_best(net: Net, bits: float, progress: Progress, folder: Path) -> None:
+    """Counts reports without a new lowest held-out rate; the weights that have it go to `folder/best.pt`."""
+    progress.stale += 1
+    if bits < progress.best_bits:
+        progress.best_bits, progress.stale = bits, 0
+        torch.save(net.state_dict(), folder / "best.pt")
+
+
+def _update(
+    net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArray[np.float32], ...], exact: bool = False
+) -> float:
+    """One step of each optimizer; bfloat16 products unless `exact`. The batch's mean bits."""
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not exact):
+        loss: Tensor = net(*map(torch.from_numpy, batch)).mean()
+    for stepper in steppers:
+        stepper.zero_grad()
+    loss.backward()
+    with centred(net.means):
+        for stepper in steppers:
+            stepper.step()
+    return float(loss.detach())
+
+
+@contextmanager
+def centred(means: dict[nn.Linear, Tensor]) -> Iterator[None]:
+    """Lets steps be taken as if each layer saw its inputs less their mean, and another bias made up for it.
+
+    Activations have means far from zero. A step of one weight then moves a unit's output for all pixels alike, and
+    units that are pushed below zero everywhere never return: of a residual block of 256 units none was left. `means`:
+    each layer's mean input, float32 [in]. Layers that take no step stay as they are.
+    (Centred weight gradients: Schraudolph 1998, "Centering neural network gradient factors".)
+    """
+    with torch.no_grad():
+        before = {layer: layer.weight.clone() for layer in means}
+        for layer, mean in means.items():
+            if layer.weight.grad is not None and layer.bias.grad is not None:
+                layer.weight.grad -= torch.outer(layer.bias.grad, mean)
+        yield
+        for layer, mean in means.items():
+            layer.bias.sub_((layer.weight - before[layer]) @ mean)
+
+
+def adapt(net: LocalNet, training: PixelSet, batch: int, updates: int, rng: np.random.Generator) -> None:
+    """Trains for a moment what of `net` takes gradients, the rest being rounded: it takes up what rounding costs.
+
+    In float32, because bfloat16 rounds, too, and weights would learn to make up for that.
+    """
+    free = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    stepper = torch.optim.AdamW(free, lr=ADAPTING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    for update in range(updates):
+        stepper.param_groups[0]["lr"] = ADAPTING_RATE * _cosine(update / updates)
+        _update(net, [stepper], net.draw(training, rng, batch), exact=True)
+
+
+def keep_freed_memory() -> None:
+    """Makes glibc keep freed blocks: page faults of an update's large arrays otherwise take a fifth of its time."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mmap_threshold, trim_threshold, top_pad = -3, -1, -2
+    for parameter, value in ((mmap_threshold, 1 << 30), (trim_threshold, 1 << 30), (top_pad, 1 << 28)):
+        mallopt(parameter, value)

@@ -1,0 +1,249 @@
+"""Trains a local model on images, and exports it: the command, its data, and the card that tells of both.
+
+    python -m shearloc.training.train ../shared/data/photos ../shared/data/imagenet-jpeg \\
+        --name photo --minutes 80 --out runs/photo
+    python -m shearloc.training.train ../shared/data/cifar10 --nelloc 1 --name nelloc-r1 --minutes 80 --out runs/r1
+
+Float with a cosine schedule (`fitting.py`), then a quantisation-aware finish or rounding by data (`rounding.py`).
+Pixels are sampled with their contexts, and windows only for `--neighbours`. The run writes `checkpoint.pt` every
+two minutes and resumes from it; at the end of the float phase `float.pt` (the float parent), at the end of all
+`NAME.safetensors` and its card `NAME.json` (of a PixelCNN `NAME.pt` instead). Needs torch; nothing that decodes
+imports this file.
+"""
+
+import argparse
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..models.local.context import PREDICTORS
+from .fitting import (
+    HELD_OUT_PIXELS,
+    Net,
+    Progress,
+    Schedule,
+    adapt,
+    fit,
+    keep_freed_memory,
+    mean_bits,
+    mean_bits_of,
+    part_done,
+)
+from .images import PixelSet, camera_like, fingerprint, load_data, split
+from .local_float import LocalNet, Shape, grown, nelloc, revive
+from .pixelcnn import CnnShape, PixelCNN
+from .rounding import ROUNDING_PIXELS, round_weights
+
+ADAPTING_UPDATES = 1000
+ADAPTING_SHARE = 0.5
+"""Updates for later layers to adapt to a rounded one: how many at most, and how many in all of those in training."""
+ADAPTING_BATCH = 4096
+"""Pixels in one of them at most; else half of training's: more updates are better than large ones."""
+
+CARD_PIXELS, CARD_WINDOW_PIXELS = 1 << 18, 1 << 21
+"""Held-out pixels, at most, that a card's rate is of; in windows there are more, because these differ more."""
+
+MOST_FINGERPRINTS = 20_000
+"""Training images that a card lists. Of larger sets it has the name only: they are known by it, as CIFAR-10 is."""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path, help="folders of images or data sets; JPEGs are used reduced")
+    parser.add_argument("--name", required=True, help="name of the model, for its file and card")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the exported model")
+    parser.add_argument("--minutes", type=float, default=Schedule.minutes)
+    parser.add_argument(
+        "--updates", type=int, help="so many instead of --minutes: the same on a fast and a slow machine"
+    )
+    parser.add_argument("--finish", type=float, default=Schedule.finish)
+    parser.add_argument("--rate", type=float, default=Schedule.learning_rate, help="peak of the learning rate")
+    parser.add_argument("--batch", type=int, default=Schedule.batch, help="pixels in an update")
+    parser.add_argument("--base", help="start from this model (a name, or a .safetensors file) and its shape")
+    parser.add_argument(
+        "--camera-like", action="store_true", help="add a copy of each RGB image with a camera's defects"
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--nelloc", type=int, metavar="R", help="the thesis's network with R residual blocks")
+    parser.add_argument(
+        "--pixelcnn", type=int, metavar="N", help="a full PixelCNN of N blocks (the thesis: gray 5, RGB 10)"
+    )
+    fields = ("channels", "horizon", "reach", "width", "layers", "head_width", "components", "blocks")
+    for field in (*fields, "neighbours", "narrow"):
+        parser.add_argument(f"--{field.replace('_', '-')}", type=int)
+    parser.add_argument("--predictor", choices=PREDICTORS)
+    parser.add_argument("--level", action="store_true", default=None, help="show the network the predictions, too")
+    return parser.parse_args()
+
+
+def _start(args: argparse.Namespace) -> Net:
+    """A network as the arguments have it: new, or that of the base, with more residual blocks if they say so."""
+    if args.pixelcnn is not None:
+        channels = args.channels or 3
+        horizon = args.horizon or (4 if channels == 3 else 3)
+        return PixelCNN(CnnShape(channels, horizon, args.width or 256, args.pixelcnn))
+    if args.base is not None:
+        return start_from(args.base, args.nelloc)
+    base = Shape() if args.nelloc is None else nelloc(args.nelloc, args.channels or 3, args.horizon or 3)
+    given: dict[str, Any] = {field: getattr(args, field, None) for field in asdict(base)}
+    return LocalNet(replace(base, **{field: value for field, value in given.items() if value is not None}))
+
+
+def start_from(base: str, blocks: int | None = None) -> LocalNet:
+    """The network of a model (a name, or a .safetensors file), with more residual blocks if `blocks` says so."""
+    from ..models import zoo
+    from .export import restore, shape_of
+
+    model = zoo.load(base)
+    shape = shape_of(model)
+    return grown(restore(model), shape.blocks if blocks is None else blocks, shape.shared_logits)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run learns from, and is judged by. `fingerprints`: of the training images, without copies of them."""
+
+    training: PixelSet
+    held_out: PixelSet
+    fingerprints: list[str]
+
+    @classmethod
+    def of(cls, images: list[NDArray[np.uint8]], copy: Callable[..., NDArray[np.uint8]] | None = None) -> "Data":
+        """Sets some images aside and adds `copy` of each of the others. ShearlocError for fewer than 2 images."""
+        training, held_out = split(images)
+        prints = list(map(fingerprint, training))
+        copies = [copy(image) for image in training] if copy else []
+        return cls(PixelSet.of(training + copies), PixelSet.of(held_out), prints)
+
+
+def rounded_by_data(
+    net: LocalNet,
+    data: Data,
+    schedule: Schedule,
+    progress: Progress,
+    folder: Path,
+    report: Callable[[int, int], None] | None = None,
+) -> dict[torch.nn.Linear, Tensor]:
+    """Rounds the weights in place after keeping them in `folder/float.pt`; the layers' scales, for `export`.
+
+    `report` is called with (done, total), in layers. Minutes where training took hours.
+    """
+    torch.save(net.state_dict(), folder / "float.pt")
+    rng = np.random.default_rng(schedule.seed)
+    layers = len(net.hidden) + 1
+    updates = min(ADAPTING_UPDATES, int(ADAPTING_SHARE * progress.updates) // layers)
+    sample = torch.from_numpy(net.draw(data.training, rng, ROUNDING_PIXELS)[0])
+
+    def adapted(rounded: int) -> None:
+        adapt(net, data.training, min(ADAPTING_BATCH, schedule.batch // 2), updates, rng)
+        if report:
+            report(rounded, layers)
+
+    return round_weights(net, sample, adapted)
+
+
+def describe(
+    net: Net, name: str, folders: list[Path], base: str | None, data: Data, schedule: Schedule, progress: Progress
+) -> dict[str, Any]:
+    """The card of a network that has been trained, and rounded if it is to be: what the zoo says of the model."""
+    few = len(data.fingerprints) <= MOST_FINGERPRINTS
+    windows = isinstance(net, LocalNet) and net.shape.neighbours
+    pixels = min(CARD_WINDOW_PIXELS if windows else CARD_PIXELS, int(data.held_out.ends[-1]))
+    return {
+        "name": name,
+        "summary": _summary(net, folders, progress),
+        "kind": "local" if isinstance(net, LocalNet) else "pixelcnn",
+        "shape": asdict(net.shape),
+        "parameters": sum(p.numel() for p in net.parameters()),
+        "data": [folder.resolve().name for folder in folders],
+        "base": base and Path(base).name,
+        "training_pixels": int(data.training.ends[-1]),
+        "schedule": asdict(schedule),
+        "threads": torch.get_num_threads(),
+        "updates": progress.updates,
+        "held_out_bits_per_dimension": round(mean_bits(net, data.held_out, pixels), 4),
+    } | ({"training_images": data.fingerprints} if few else {})
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Writes a card as JSON, the fingerprints of the training images on one line."""
+    key = "training_images"
+    text = json.dumps(card | {key: 0} if key in card else card, indent=2)
+    path.write_text(text.replace(f'"{key}": 0', f'"{key}": {json.dumps(card.get(key))}') + "\n", encoding="utf-8")
+
+
+def _summary(net: Net, folders: list[Path], progress: Progress) -> str:
+    kind = "RGB" if net.shape.channels == 3 else "gray"
+    count = sum(p.numel() for p in net.parameters())
+    data = " and ".join(folder.resolve().name for folder in folders)
+    return f"{kind}, {count:,} parameters, trained {progress.seconds / 60:.0f} minutes on {data}"
+
+
+def _fitted(
+    net: Net, data: Data, schedule: Schedule, args: argparse.Namespace
+) -> tuple[Progress, dict[torch.nn.Linear, Tensor] | None]:
+    """Trains the network in place, and rounds it if it had no finish (the scales are for `export`), with a bar each."""
+    from rich.progress import Progress as Bar
+    from rich.progress import TextColumn
+
+    with Bar(*Bar.get_default_columns(), TextColumn("{task.fields[bits]}")) as bar:
+        task = bar.add_task(args.name, total=1.0, bits="")
+
+        def report(progress: Progress, bits: float) -> None:
+            line = f"{progress.running_bits:.4f} training, {bits:.4f} held-out bits per dimension"
+            bar.update(task, completed=part_done(schedule, progress), bits=line)
+            bar.console.print(f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {line}")
+
+        progress = fit(net, data.training, data.held_out, schedule, args.out, report, to_round=not schedule.finish)
+        if schedule.finish or not isinstance(net, LocalNet):
+            return progress, None
+        rounding = bar.add_task("rounding", bits="")
+
+        def report_layer(done: int, total: int) -> None:
+            bar.update(rounding, completed=done, total=total)
+
+        return progress, rounded_by_data(net, data, schedule, progress, args.out, report_layer)
+
+
+def main() -> None:
+    """The command `python -m shearloc.training.train`."""
+    from .export import export
+
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    torch.manual_seed(Schedule.seed)  # of the weights a new network starts with
+    net = _start(args)
+    finish = args.finish if isinstance(net, LocalNet) else 0.0
+    schedule = Schedule(args.minutes, finish, args.batch, args.rate, updates=args.updates)
+    images = [image for folder in args.folders for image in load_data(folder, net.shape.channels)]
+    rng = np.random.default_rng(schedule.seed)
+    data = Data.of(images, partial(camera_like, rng=rng) if args.camera_like else None)
+    if args.base and isinstance(net, LocalNet):
+        inputs = net.draw(data.training, rng, HELD_OUT_PIXELS)[0]
+        print(f"{revive(net, torch.from_numpy(inputs))} units of {args.base} were dead: they begin anew", flush=True)
+    progress, scales = _fitted(net, data, schedule, args)
+    card = describe(net, args.name, args.folders, args.base, data, schedule, progress)
+    card["camera_like_copies"] = args.camera_like
+    if test := [image for folder in args.folders for image in load_data(folder, net.shape.channels, "test")]:
+        card["test_images"] = len(test)
+        card["test_bits_per_dimension"] = round(mean_bits_of(net, test), 4)
+    if isinstance(net, LocalNet):
+        export(net, args.name, scales).save(args.out / f"{args.name}.safetensors")
+    else:
+        torch.save(net.state_dict(), args.out / f"{args.name}.pt")
+    write_card(args.out / f"{args.name}.json", card)
+    print(json.dumps({key: value for key, value in card.items() if key != "training_images"}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
