@@ -82,12 +82,13 @@ class NumbaRunner(Runner):
     def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
         self.network, self.memory = network.packed(layers), memory
         self.inputs = np.zeros((rows, self.network.features), np.int8)
-        self.buffers = network.buffers(self.network, rows)
+        self.buffers = network.buffers(self.network)
+        self.sums = np.empty((rows, self.network.outputs), np.int32)
 
     def run(self, n: int) -> NDArray[Any]:
         """As `Runner.run`; there may be more columns than outputs."""
-        network.run(self.network, self.inputs, n, self.memory, *self.buffers)
-        return self.buffers[-1][:n]
+        network.run(self.network, self.inputs, n, self.memory, self.buffers, self.sums)
+        return self.sums[:n]
 
 
 @cache
