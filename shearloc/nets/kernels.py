@@ -7,7 +7,7 @@ less than half the compiling. Index with unsigned integers: for signed ones Numb
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -21,6 +21,10 @@ LINE = 64
 """Bytes of a cache line, and of the longest vector."""
 
 
+VECTOR = LINE // 4
+"""int32 in the longest vector: kernels that read sums go through whole vectors, so sums have so many columns more."""
+
+
 @intrinsic
 def address(_, array):  # type: ignore[no-untyped-def]
     """The address of an array's first item, int64."""
@@ -30,12 +34,6 @@ def address(_, array):  # type: ignore[no-untyped-def]
         return builder.ptrtoint(data, context.get_value_type(types.int64))
 
     return types.int64(array), generate
-
-
-@njit(**PART)
-def wanted(size, unit):  # type: ignore[no-untyped-def]
-    """The least multiple of `unit` that is not less than `size`."""
-    return (size + unit - 1) // unit * unit
 
 
 def aligned(array: NDArray[Any]) -> NDArray[Any]:

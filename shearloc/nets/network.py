@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import memory
 from .layers import Dense
-from .kernels import KERNEL, LINE, PART, address, aligned
+from .kernels import KERNEL, LINE, PART, VECTOR, address, aligned
 from .memory import convolved_lines, prefetch
 from .products import COLUMNS, INPUTS, Room, lowest, multiply, pack, room
 
@@ -41,8 +41,8 @@ class Network(NamedTuple):
 
     @property
     def outputs(self) -> int:
-        """Columns of the last sums."""
-        return int(self.plan[-1, 1])
+        """Columns of the sums: those of the last layer, and VECTOR more."""
+        return int(self.plan[-1, 1]) + VECTOR
 
 
 def packed(layers: tuple[Dense, ...]) -> Network:

@@ -16,7 +16,7 @@ from ...nets import tensors
 from ...nets.layers import INT32_MAX, Dense, accumulator_bounds, prove
 from ...nets.quantize import COEFFICIENT_BITS
 from .context import MEDIAN_EDGE, PREDICTORS
-from .head import LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS, VECTOR, Head
+from .head import LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS, Head
 
 FORMAT = "shearloc-local-1"
 
@@ -48,8 +48,12 @@ class LocalModel:
         """The head's arrays."""
         last = self.layers[-1]
         scales = last.bias, last.multiplier, last.shift
-        adjust = np.pad(self.adjust, ((0, 0), (0, 0), (0, -self.adjust.shape[2] % VECTOR)))
-        return Head(self.components, *scales, self.learn, adjust, self.coefficient_bits)
+        return Head(self.components, *scales, self.learn, self.adjust, self.coefficient_bits)
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether it has convolutions, so that even its encoder goes through an image step by step."""
+        return len(self.neighbours) > 0
 
     @cached_property
     def fingerprint(self) -> bytes:
