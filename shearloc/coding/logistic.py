@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from .decimals import digits, rounded
 
-PART: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+PART: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False, "inline": "always"}
 """Options of a piece of other kernels, which is compiled into them."""
 
 PRECISION = 24

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import memory
 from .layers import Dense
-from .kernels import KERNEL, LINE, PART, VECTOR, address, aligned
+from .kernels import LINE, PART, VECTOR, Apart, address, aligned, call
 from .memory import convolved_lines, prefetch
 from .products import COLUMNS, INPUTS, Room, lowest, multiply, pack, room
 
@@ -71,21 +71,23 @@ def packed(layers: tuple[Dense, ...]) -> Network:
 
 class Buffers(NamedTuple):
     """What `run` needs: a block's activations int8 [layers, ROWS, most outputs], what a convolution sees of it int8
-    [ROWS, most inputs + LINE], and `products.room`."""
+    [ROWS, most inputs + LINE], `products.room`, and where `products.multiply` is."""
 
     activations: NDArray[np.int8]
     seen: NDArray[np.int8]
     room: Room
+    multiply: int
 
 
 def buffers(network: Network) -> Buffers:
     """Buffers for a network; each thread wants its own."""
     inputs, outputs = (int(most) for most in network.plan[:, :2].max(0))
     activations = aligned(np.zeros((len(network.plan), ROWS, outputs), np.int8))
-    return Buffers(activations, np.zeros((ROWS, inputs + LINE), np.int8), room(ROWS, inputs))
+    mine = room(ROWS, inputs)
+    return Buffers(activations, np.zeros((ROWS, inputs + LINE), np.int8), mine, multiply.at(*[0] * 12, mine))
 
 
-@njit(**KERNEL)
+@Apart
 def run(network, inputs, n, kept, buffers, out):  # type: ignore[no-untyped-def]
     """The last layer's products of int8 inputs [>= n, features] into out[:n], its bias not yet added.
 
@@ -110,10 +112,8 @@ def run(network, inputs, n, kept, buffers, out):  # type: ignore[no-untyped-def]
             if k + np.uint64(1) == layers:
                 multiplier, width = np.int64(0), 4 * out.shape[1]
                 target = address(out) + begin * width
-            multiply(
-                source, stride, rows, weights + place, size, columns, starts + 4 * column, multiplier, shift,
-                target, width, low, buffers.room,
-            )
+            sizes, scales = (rows, weights + place, size, columns), (starts + 4 * column, multiplier, shift)
+            call(buffers.multiply, (source, stride, *sizes, *scales, target, width, low, buffers.room))  # type: ignore[call-arg]
             if skip:
                 _add(activations[k - np.uint64(skip)], np.uint64(rows * width), activations[k])
             source, stride = target, width

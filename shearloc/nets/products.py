@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 from llvmlite import binding
-from numba import config, njit
+from numba import config
 from numpy.typing import NDArray
 
 from . import pairs
-from .kernels import KERNEL, address
+from .kernels import Apart, address
 from .tiles import Kind, tile
 
 ROWS = 6
@@ -91,7 +91,7 @@ def room(rows: int, inputs: int) -> Room:
 if _PAIRS:
     _row_sums, _row_levels = pairs.row(False, KIND), pairs.row(True, KIND)
 
-    @njit(**KERNEL)
+    @Apart
     def multiply(inputs, stride, rows, weights, size, columns, starts, multipliers, shifts, out, out_stride, low, room):  # type: ignore[no-untyped-def]
         """int8 inputs [rows, size] times packed weights, plus `starts` -> `out` [rows, columns].
 
@@ -120,7 +120,7 @@ else:
     _six_sums, _one_sum = tile(ROWS, False, KIND), tile(1, False, KIND)
     _six_levels, _one_level = tile(ROWS, True, KIND), tile(1, True, KIND)
 
-    @njit(**KERNEL)
+    @Apart
     def multiply(inputs, stride, rows, weights, size, columns, starts, multipliers, shifts, out, out_stride, low, room):  # type: ignore[no-untyped-def]
         """As above."""
         steps, whole = size >> 2, rows // ROWS * ROWS

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...nets.kernels import KERNEL, PART, VECTOR
+from ...nets.kernels import PART, VECTOR, Apart
 from ...nets.layers import INT32_MAX
 
 TOP_LEVEL = 255
@@ -126,7 +126,7 @@ def _clamp(value, low, high):  # type: ignore[no-untyped-def]
     return value if value < high else high
 
 
-@njit(**KERNEL)
+@Apart
 def channel_parameters(head, sums, begin, count, channel, predictions, differences, seen, levels, params):  # type: ignore[no-untyped-def]
     """Mixture parameters of one channel of the pixels begin .. begin + count - 1, given the pixels' earlier channels.
 

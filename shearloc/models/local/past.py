@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...errors import ShearlocError
-from ...nets.kernels import KERNEL, PART
+from ...nets.kernels import KERNEL, PART, Apart
 from ...nets.memory import OUTSIDE_LEVEL, Memory, columns
 from .context import Context, context, look
 from .model import LocalModel
@@ -130,7 +130,7 @@ def memory(past: Past, pixels: int) -> Memory:
     return Memory(past.levels, np.zeros((pixels if past.levels.size else 0, len(past.neighbours) + 1), np.int64))
 
 
-@njit(**KERNEL)
+@Apart
 def gather(past, t, context, begin, end, at, inputs, predictions):  # type: ignore[no-untyped-def]
     """Inputs and predictions (`context.look`) of the pixels begin .. end - 1 of step t, as pixels from `at` on."""
     _, rows, columns, channels = past.pixels.shape
@@ -146,7 +146,7 @@ def gather(past, t, context, begin, end, at, inputs, predictions):  # type: igno
             image, i = image + 1, first
 
 
-@njit(**KERNEL)
+@Apart
 def exchange(decoded, values, at, t, begin, end, past, pixels):  # type: ignore[no-untyped-def]
     """Puts the pixels begin .. end - 1 of step t into the pixels' ring.
 
@@ -186,7 +186,7 @@ def _find(past, image, i, j, places, q):  # type: ignore[no-untyped-def]
     places[q, count] = begin + row * past.columns + column
 
 
-@njit(**KERNEL)
+@Apart
 def find_in_step(past, t, begin, end, places):  # type: ignore[no-untyped-def]
     """Fills places[: end - begin] for the pixels begin .. end - 1 of step t; nothing of models without convolutions."""
     if places.shape[0]:

@@ -11,11 +11,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...nets import barrier, network
-from ...nets.kernels import KERNEL
+from ...nets.kernels import KERNEL, call
 from ...nets.memory import Memory
 from .context import Context
 from .orders import step_rows
-from .past import exchange, find_in_step, gather
+from .past import Past, exchange, find_in_step, gather
 from .symbols import Coder, Room, Symbols, code
 
 
@@ -40,8 +40,30 @@ class Space(NamedTuple):
     room: Room
 
 
+class Kernels(NamedTuple):
+    """Where the kernels are that a walk calls."""
+
+    gather: int
+    find: int
+    run: int
+    exchange: int
+    code: int
+
+
+def kernels(net: Net, space: Space, past: Past, coder: Coder, pixels: NDArray[np.uint8]) -> Kernels:
+    """The kernels of a walk with these."""
+    inputs, predictions, values, sums = space[:4]
+    return Kernels(
+        gather.at(past, 0, net.context, 0, 0, 0, inputs, predictions),
+        find_in_step.at(past, 0, 0, 0, space.kept.places),
+        network.run.at(net.network, inputs, 0, space.kept, space.buffers, sums),
+        exchange.at(True, values, 0, 0, 0, 0, past, pixels),
+        code.at(True, net.symbols, coder, *[0] * 5, sums, predictions, values, space.room),
+    )
+
+
 @njit(**KERNEL)
-def walk_steps(decoding, begin, end, done, net, space, past, coder, share, lanes, arrived, pixels):  # type: ignore[no-untyped-def]
+def walk_steps(kernels, decoding, begin, end, done, net, space, past, coder, share, lanes, arrived, pixels):  # type: ignore[no-untyped-def]
     """Decodes one thread's lanes of the steps begin .. end - 1 into `pixels` uint8 [N, H, W, C], or measures them.
 
     `done`: pixels of all steps before. share: the thread's first lane, one past its last, and how many threads there
@@ -54,17 +76,17 @@ def walk_steps(decoding, begin, end, done, net, space, past, coder, share, lanes
         size = images * (last - first)
         start, stop = size * first_lane // lanes, size * last_lane // lanes
         if start < stop:
-            gather(past, t, net.context, start, stop, 0, space.inputs, space.predictions)
-            find_in_step(past, t, start, stop, space.kept.places)
-            network.run(net.network, space.inputs, stop - start, space.kept, space.buffers, space.sums)
+            own = (decoding, space.values, 0, t, start, stop, past, pixels)
             if not decoding:
-                exchange(False, space.values, 0, t, start, stop, past, pixels)
-            code(
-                decoding, net.symbols, coder, size, first_lane, last_lane, lanes, done,
-                space.sums, space.predictions, space.values, space.room,
-            )
+                call(kernels.exchange, own)
+            call(kernels.gather, (past, t, net.context, start, stop, 0, space.inputs, space.predictions))
+            call(kernels.find, (past, t, start, stop, space.kept.places))
+            call(kernels.run, (net.network, space.inputs, stop - start, space.kept, space.buffers, space.sums))
+            where = (size, first_lane, last_lane, lanes, done)
+            seen = (space.sums, space.predictions, space.values, space.room)
+            call(kernels.code, (decoding, net.symbols, coder, *where, *seen))
             if decoding:
-                exchange(True, space.values, 0, t, start, stop, past, pixels)
+                call(kernels.exchange, own)
         done += size
         if parts > 1:
             barrier.wait(arrived, parts * (t - begin + 1))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...coding import lanes as stream
 from ...coding.logistic import PRECISION, mixture, mixture_cdf, mixture_search, tables
 from ...coding.rans import pop_advance, pop_target
-from ...nets.kernels import KERNEL, PART
+from ...nets.kernels import PART, Apart, call
 from .context import LARGEST, shown
 from .head import PackedHead, channel_parameters, packed_head
 from .model import LocalModel
@@ -37,7 +37,7 @@ class Symbols(NamedTuple):
 
 class Room(NamedTuple):
     """Scratch of `code` for blocks of n pixels, of a thread's own: differences, seen int32 [C, n]; levels int32 [units];
-    params int32 [n, parameters]; weights, means, inverses int64 [K]."""
+    params int32 [n, parameters]; weights, means, inverses int64 [K]; and where `channel_parameters` is."""
 
     differences: NDArray[np.int32]
     seen: NDArray[np.int32]
@@ -46,6 +46,7 @@ class Room(NamedTuple):
     weights: Numbers
     means: Numbers
     inverses: Numbers
+    parameters: int
 
 
 class Coder(NamedTuple):
@@ -69,10 +70,11 @@ def symbols(model: LocalModel) -> Symbols:
 def room(model: LocalModel, pixels: int) -> Room:
     """Scratch for steps whose lanes have at most so many pixels each."""
     n, head = max(BLOCK, pixels), packed_head(model.head, model.channels)
-    pair = (np.empty((model.channels, n), np.int32) for _ in range(2))
-    params = np.empty((n, head.outputs.bias.shape[1]), np.int32)
+    pair = [np.empty((model.channels, n), np.int32) for _ in range(2)]
+    levels, params = np.empty(head.units.bias.shape[1], np.int32), np.empty((n, head.outputs.bias.shape[1]), np.int32)
     mixture_of_one = (np.empty(model.components, np.int64) for _ in range(3))
-    return Room(*pair, np.empty(head.units.bias.shape[1], np.int32), params, *mixture_of_one)
+    place = channel_parameters.at(head, params, 0, 0, 0, pair[0], *pair, levels, params)
+    return Room(*pair, levels, params, *mixture_of_one, place)
 
 
 def popping(stacks: stream.Stacks) -> Coder:
@@ -85,7 +87,7 @@ def measuring(starts: NDArray[np.uint32], freqs: NDArray[np.uint32]) -> Coder:
     return Coder(np.empty(0, np.uint64), np.empty(0, np.uint32), np.empty(0, np.int64), starts, freqs)
 
 
-@njit(**KERNEL)
+@Apart
 def code(decoding, symbols, coder, size, first, last, lanes, done, sums, predictions, values, room):  # type: ignore[no-untyped-def]
     """Decodes the pixels of lanes first .. last - 1 of `lanes`, of a step of `size` pixels, or measures their values.
 
@@ -100,10 +102,8 @@ def code(decoding, symbols, coder, size, first, last, lanes, done, sums, predict
             stop += 1
         end = size * stop // lanes
         for channel in range(predictions.shape[0]):
-            channel_parameters(
-                symbols.head, sums, begin - offset, end - begin, channel, predictions,
-                room.differences, room.seen, room.levels, room.params,
-            )
+            known = predictions, room.differences, room.seen, room.levels, room.params
+            call(room.parameters, (symbols.head, sums, begin - offset, end - begin, channel, *known))  # type: ignore[call-arg]
             c = np.uint64(channel)
             if decoding:
                 for one in range(lane, stop):

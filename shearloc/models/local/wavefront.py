@@ -27,7 +27,7 @@ from ...nets.memory import Memory
 from . import symbols as coding
 from .model import LocalModel
 from .past import Walk, exchange, find_in_step, gather, memory
-from .steps import Net, Space, walk_steps
+from .steps import Net, Space, kernels, walk_steps
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
@@ -162,6 +162,7 @@ def _on_threads(
     shares = [(lanes * part // parts, lanes * (part + 1) // parts, parts) for part in range(parts)]
     net = Net(network.packed(model.layers), walk.context, coding.symbols(model))
     spaces = [_space(model, walk, net, most * (last - first) // lanes + 1, most // lanes + 1) for first, last, _ in shares]
+    calls = kernels(net, spaces[0], walk.past, coder, pixels)
     with _together(parts) as run:
         for begin in range(0, walk.steps, CHUNK):
             end = min(begin + CHUNK, walk.steps)
@@ -169,7 +170,7 @@ def _on_threads(
             where = begin, end, walk.before(begin), net
             run(
                 lambda part, arrived, where=where: walk_steps(
-                    decoding, *where, spaces[part], walk.past, coder, shares[part], lanes, arrived, pixels
+                    calls, decoding, *where, spaces[part], walk.past, coder, shares[part], lanes, arrived, pixels
                 )
             )
             yield end, walk.steps
