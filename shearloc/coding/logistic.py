@@ -176,6 +176,20 @@ def mixture_cdf(x, weights, means, inverses, sigmoid):  # type: ignore[no-untype
 
 
 @njit(**PART)
+def mixture_interval(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
+    """F(x) and F(x + 1) - F(x) for x in 0 .. 255."""
+    edge, low, high = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0), np.int64(0)
+    for k in range(np.uint64(weights.size)):
+        product, level = (edge - means[k]) * inverses[k], MEAN_STEPS * inverses[k]
+        for upper in range(2):
+            share = weights[k] * sigmoid_at(product + upper * level, sigmoid)[1]
+            low, high = low if upper else low + share, high + share if upper else high
+    start = (low >> SIGMOID_BITS) + FLOOR * x if x > 0 else np.int64(0)
+    end = (high >> SIGMOID_BITS) + FLOOR * (x + 1) if x < LEVELS - 1 else np.int64(1 << PRECISION)
+    return start, end - start
+
+
+@njit(**PART)
 def mixture_search(target, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """The x with F(x) <= target < F(x + 1): (x, F(x), F(x + 1) - F(x)), for a target in 0 .. 2^24 - 1.
 

@@ -26,11 +26,11 @@ class Apart:
     """
 
     def __init__(self, function: Callable[..., None]) -> None:
-        self._dispatcher = njit(**KERNEL)(function)
+        self._dispatcher = njit(**KERNEL, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
         self.__doc__ = function.__doc__
 
     def __call__(self, *arguments: Any) -> None:
-        self._dispatcher(*arguments)
+        _called(self.at(*arguments), arguments)
 
     def at(self, *arguments: Any) -> int:
         """Where it is, compiled for arguments of these very types."""
@@ -54,6 +54,12 @@ def call(_, place, arguments):  # type: ignore[no-untyped-def]
         return context.get_dummy_value()
 
     return types.void(types.int64, arguments), generate
+
+
+@njit(**KERNEL)
+def _called(place, arguments):  # type: ignore[no-untyped-def]
+    """`call`, from Python."""
+    call(place, arguments)
 
 
 LINE = 64

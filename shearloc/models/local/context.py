@@ -130,10 +130,12 @@ def look(pixels, place, below, i, j, width, context, inputs, predictions, q):  #
     channels = predictions.shape[0]
     for c in range(channels):
         here, channel = place + c, np.uint64(c)
-        west = np.int64(pixels[np.uint64(here - channels)]) if j > 0 else -1
-        north = np.int64(pixels[np.uint64(here - below)]) if i > 0 else -1
-        northwest = np.int64(pixels[np.uint64(here - below - channels)]) if i > 0 and j > 0 else -1
-        prediction = predict_pixel(context.predictor, west, north, northwest)
+        prediction = OUTSIDE_PREDICTION
+        if context.predictor == MEDIAN_EDGE and (i > 0 or j > 0):
+            west = np.int64(pixels[np.uint64(here - (channels if j > 0 else below))])
+            north = np.int64(pixels[np.uint64(here - below)]) if i > 0 else west
+            northwest = np.int64(pixels[np.uint64(here - below - channels)]) if i > 0 and j > 0 else west
+            prediction = predict(west, north, northwest)
         predictions[channel, q] = prediction
         begin, middle = c, LARGEST - prediction
         for r in range(np.uint64(runs.shape[0])):

@@ -41,7 +41,7 @@ class Space(NamedTuple):
 
 
 class Kernels(NamedTuple):
-    """Where the kernels are that a walk calls."""
+    """Where the kernels are that a walk calls; find is 0 for models without convolutions."""
 
     gather: int
     find: int
@@ -55,7 +55,7 @@ def kernels(net: Net, space: Space, past: Past, coder: Coder, pixels: NDArray[np
     inputs, predictions, values, sums = space[:4]
     return Kernels(
         gather.at(past, 0, net.context, 0, 0, 0, inputs, predictions),
-        find_in_step.at(past, 0, 0, 0, space.kept.places),
+        find_in_step.at(past, 0, 0, 0, space.kept.places) if len(past.neighbours) else 0,
         network.run.at(net.network, inputs, 0, space.kept, space.buffers, sums),
         exchange.at(True, values, 0, 0, 0, 0, past, pixels),
         code.at(True, net.symbols, coder, *[0] * 5, sums, predictions, values, space.room),
@@ -80,7 +80,8 @@ def walk_steps(kernels, decoding, begin, end, done, net, space, past, coder, sha
             if not decoding:
                 call(kernels.exchange, own)
             call(kernels.gather, (past, t, net.context, start, stop, 0, space.inputs, space.predictions))
-            call(kernels.find, (past, t, start, stop, space.kept.places))
+            if kernels.find:
+                call(kernels.find, (past, t, start, stop, space.kept.places))
             call(kernels.run, (net.network, space.inputs, stop - start, space.kept, space.buffers, space.sums))
             where = (size, first_lane, last_lane, lanes, done)
             seen = (space.sums, space.predictions, space.values, space.room)

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...coding import lanes as stream
-from ...coding.logistic import PRECISION, mixture, mixture_cdf, mixture_search, tables
+from ...coding.logistic import PRECISION, mixture, mixture_interval, mixture_search, tables
 from ...coding.rans import pop_advance, pop_target
 from ...nets.kernels import PART, Apart, call
 from .context import LARGEST, shown
@@ -37,7 +37,7 @@ class Symbols(NamedTuple):
 
 class Room(NamedTuple):
     """Scratch of `code` for blocks of n pixels, of a thread's own: differences, seen int32 [C, n]; levels int32 [units];
-    params int32 [n, parameters]; weights, means, inverses int64 [K]; and where `channel_parameters` is."""
+    params int32 [n, parameters]; weights, means, inverses int64 [n, K]; and where `channel_parameters` is."""
 
     differences: NDArray[np.int32]
     seen: NDArray[np.int32]
@@ -72,9 +72,9 @@ def room(model: LocalModel, pixels: int) -> Room:
     n, head = max(BLOCK, pixels), packed_head(model.head, model.channels)
     pair = [np.empty((model.channels, n), np.int32) for _ in range(2)]
     levels, params = np.empty(head.units.bias.shape[1], np.int32), np.empty((n, head.outputs.bias.shape[1]), np.int32)
-    mixture_of_one = (np.empty(model.components, np.int64) for _ in range(3))
+    mixtures = (np.empty((n, model.components), np.int64) for _ in range(3))
     place = channel_parameters.at(head, params, 0, 0, 0, pair[0], *pair, levels, params)
-    return Room(*pair, levels, params, *mixture_of_one, place)
+    return Room(*pair, levels, params, *mixtures, place)
 
 
 def popping(stacks: stream.Stacks) -> Coder:
@@ -104,47 +104,40 @@ def code(decoding, symbols, coder, size, first, last, lanes, done, sums, predict
         for channel in range(predictions.shape[0]):
             known = predictions, room.differences, room.seen, room.levels, room.params
             call(room.parameters, (symbols.head, sums, begin - offset, end - begin, channel, *known))  # type: ignore[call-arg]
-            c = np.uint64(channel)
+            for i in range(np.uint64(end - begin)):
+                mixed = room.weights[i], room.means[i], room.inverses[i]
+                mixture(room.params[i], symbols.exponential, symbols.inverse, mixed[0], mixed[1], mixed[2])
+            c, at = np.uint64(channel), begin - offset
             if decoding:
                 for one in range(lane, stop):
                     ends = size * one // lanes - begin, size * (one + 1) // lanes - begin
-                    _pop(symbols, coder, np.uint64(one), c, ends, begin - offset, predictions, values, room)
+                    _pop(coder, np.uint64(one), c, ends, at, values, symbols.sigmoid, room)
             else:
-                _measure(symbols, coder, c, end - begin, begin - offset, done + begin, predictions, values, room)
+                _measure(coder, c, end - begin, at, done + begin, values, symbols.sigmoid, room)
+            for i in range(np.uint64(end - begin)):
+                difference = np.int64(values[c, np.uint64(at) + i] - predictions[c, np.uint64(at) + i])
+                room.differences[c, i] = difference
+                room.seen[c, i] = symbols.seen[np.uint64(difference + LARGEST)]
         lane = stop
 
 
 @njit(**PART)
-def _pop(symbols, coder, lane, c, ends, at, predictions, values, room):  # type: ignore[no-untyped-def]
+def _pop(coder, lane, c, ends, at, values, sigmoid, room):  # type: ignore[no-untyped-def]
     """Pops a lane's values of one channel: of the block's pixels ends[0] .. ends[1] - 1, which `values` has from `at`."""
-    weights, means, inverses = room.weights, room.means, room.inverses
     state, top = coder.heads[lane], coder.tops[lane]
     for i in range(np.uint64(ends[0]), np.uint64(ends[1])):
-        mixture(room.params[i], symbols.exponential, symbols.inverse, weights, means, inverses)
         target = pop_target(state, PRECISION)
-        value, start, freq = mixture_search(target, weights, means, inverses, symbols.sigmoid)
+        value, start, freq = mixture_search(target, room.weights[i], room.means[i], room.inverses[i], sigmoid)
         # A lane that runs dry reads on in its neighbour's words; `Stacks` sees where the lanes ended.
         state, top = pop_advance(state, coder.words, top, start, freq, PRECISION)
         values[c, np.uint64(at) + i] = value
-        _note(symbols, c, i, value - predictions[c, np.uint64(at) + i], room)
     coder.heads[lane], coder.tops[lane] = state, top
 
 
 @njit(**PART)
-def _measure(symbols, coder, c, n, at, place, predictions, values, room):  # type: ignore[no-untyped-def]
+def _measure(coder, c, n, at, place, values, sigmoid, room):  # type: ignore[no-untyped-def]
     """Intervals of a channel of n pixels, which `values` has from `at` and the coder from `place`."""
-    weights, means, inverses = room.weights, room.means, room.inverses
     for i in range(np.uint64(n)):
-        mixture(room.params[i], symbols.exponential, symbols.inverse, weights, means, inverses)
         value = np.int64(values[c, np.uint64(at) + i])
-        start = mixture_cdf(value, weights, means, inverses, symbols.sigmoid)
-        end = mixture_cdf(value + 1, weights, means, inverses, symbols.sigmoid)
-        coder.starts[c, np.uint64(place) + i], coder.freqs[c, np.uint64(place) + i] = start, end - start
-        _note(symbols, c, i, value - predictions[c, np.uint64(at) + i], room)
-
-
-@njit(**PART)
-def _note(symbols, c, i, difference, room):  # type: ignore[no-untyped-def]
-    """Remembers a value's difference to the prediction, for the channels to come."""
-    room.differences[c, i] = difference
-    room.seen[c, i] = symbols.seen[np.uint64(difference + LARGEST)]
+        start, freq = mixture_interval(value, room.weights[i], room.means[i], room.inverses[i], sigmoid)
+        coder.starts[c, np.uint64(place) + i], coder.freqs[c, np.uint64(place) + i] = start, freq
