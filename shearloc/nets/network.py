@@ -24,15 +24,13 @@ class Network(NamedTuple):
 
     plan int64 [layers, 8]: padded in and out, where its weights and its columns begin, skip; of a convolution the
     features that it sees of a pixel (else 0), and where they begin in a memory (`memory.columns`); `products.lowest`;
-    weights int8 (as `products.pack` has them) and starts (with the bias, but for the last layer), multiplier, shift
-    int32: all layers', one after another.
+    weights int8, as `products.pack` has them; columns int32 [3, columns]: starts (with the bias, but for the last layer),
+    multiplier, shift; all layers', one after another.
     """
 
     plan: NDArray[np.int64]
     weights: NDArray[np.int8]
-    starts: NDArray[np.int32]
-    multiplier: NDArray[np.int32]
-    shift: NDArray[np.int32]
+    columns: NDArray[np.int32]
 
     @property
     def features(self) -> int:
@@ -66,7 +64,7 @@ def packed(layers: tuple[Dense, ...]) -> Network:
         scales = [np.pad(field, padding[1], constant_values=1) for field in (layer.multiplier, layer.shift)]
         columns.append(np.stack([starts, *scales]))
         inputs = outputs
-    return Network(np.array(plan, np.int64), aligned(np.concatenate(weights)), *map(aligned, np.concatenate(columns, 1)))
+    return Network(np.array(plan, np.int64), aligned(np.concatenate(weights)), aligned(np.concatenate(columns, 1)))
 
 
 class Buffers(NamedTuple):
@@ -95,8 +93,7 @@ def run(network, inputs, n, kept, buffers, out):  # type: ignore[no-untyped-def]
     `out` int32 [>= n, outputs].
     """
     plan, activations, seen = network.plan, buffers.activations, buffers.seen
-    weights, starts = address(network.weights), address(network.starts)
-    multipliers, shifts = address(network.multiplier), address(network.shift)
+    weights, starts, length = address(network.weights), address(network.columns), 4 * network.columns.shape[1]
     layers, room = np.uint64(plan.shape[0]), ROWS * activations.shape[2]
     for begin in range(0, n, ROWS):
         rows = min(ROWS, n - begin)
@@ -108,11 +105,12 @@ def run(network, inputs, n, kept, buffers, out):  # type: ignore[no-untyped-def]
             if features:
                 convolved_lines(kept, begin, rows, first, features, target - room, width, seen)
                 source, stride = address(seen), seen.shape[1]
-            multiplier, shift = multipliers + 4 * column, shifts + 4 * column
+            start = starts + 4 * column
+            multiplier, shift = start + length, start + 2 * length
             if k + np.uint64(1) == layers:
                 multiplier, width = np.int64(0), 4 * out.shape[1]
                 target = address(out) + begin * width
-            sizes, scales = (rows, weights + place, size, columns), (starts + 4 * column, multiplier, shift)
+            sizes, scales = (rows, weights + place, size, columns), (start, multiplier, shift)
             call(buffers.multiply, (source, stride, *sizes, *scales, target, width, low, buffers.room))  # type: ignore[call-arg]
             if skip:
                 _add(activations[k - np.uint64(skip)], np.uint64(rows * width), activations[k])

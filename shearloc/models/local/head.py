@@ -45,30 +45,22 @@ class Head(NamedTuple):
     coefficient_bits: int
 
 
-class Scales(NamedTuple):
-    """How int32 totals become parameters or levels, row by row (a channel's, or its units'), padded to whole vectors.
-
-    bias, limit int32 [rows, W]; multiplier, half int64, shift uint64 [rows, W]: (total * multiplier + half) >> shift.
-    Totals beyond `limit` give what totals at the limit give, once that is clamped.
-    """
-
-    bias: NDArray[np.int32]
-    limit: NDArray[np.int32]
-    multiplier: NDArray[np.int64]
-    half: NDArray[np.int64]
-    shift: NDArray[np.uint64]
+BIAS, LIMIT, MULTIPLIER, SHIFT = (np.uint64(k) for k in range(4))
+"""Rows of scales int32 [4, rows, W], by which int32 totals become parameters or levels: with their bias added,
+(total * multiplier + 2^(shift - 1)) >> shift. Totals beyond the limit give, once clamped, what those at the limit give."""
 
 
 class PackedHead(NamedTuple):
     """A head for kernels. first, first_unit int64 [C]: where in the network's outputs a channel's begin, and its
-    units'; learn int32 [C-1, C-1, U], adjust int32 [C-1, U, W]: as in `Head`, padded with zeros."""
+    units'; outputs int32 [4, C, W], units int32 [4, C-1, U]: their scales, padded to whole vectors; learn int32
+    [C-1, C-1, U], adjust int32 [C-1, U, W]: as in `Head`, padded with zeros."""
 
     components: int
     coefficient_bits: int
     first: NDArray[np.int64]
     first_unit: NDArray[np.int64]
-    outputs: Scales
-    units: Scales
+    outputs: NDArray[np.int32]
+    units: NDArray[np.int32]
     learn: NDArray[np.int32]
     adjust: NDArray[np.int32]
 
@@ -97,27 +89,28 @@ def _whole(count: int) -> int:
     return -(-count // VECTOR) * VECTOR
 
 
-def _scales(head: Head, begins: NDArray[np.int64], counts: list[int], width: int, most: int) -> Scales:
+def _scales(head: Head, begins: NDArray[np.int64], counts: list[int], width: int, most: int) -> NDArray[np.int32]:
     """Scales of the outputs that begin there, so many of each, whose results are clamped to `most`."""
-    bias = np.zeros((len(counts), width), np.int32)
-    multiplier, shift = np.ones((len(counts), width), np.int64), np.ones((len(counts), width), np.int64)
+    scales = np.zeros((4, len(counts), width), np.int32)
+    scales[MULTIPLIER], scales[SHIFT] = 1, 1
     for row, (begin, count) in enumerate(zip(begins.tolist(), counts, strict=True)):
         part = slice(begin, begin + count)
-        bias[row, :count], multiplier[row, :count] = head.bias[part], head.multiplier[part]
-        shift[row, :count] = head.shift[part]
-    limit = np.minimum(((most + 1 << shift) - 1) // multiplier + 1, INT32_MAX).astype(np.int32)
-    return Scales(bias, limit, multiplier, np.int64(1) << shift - 1, shift.astype(np.uint64))
+        scales[BIAS, row, :count], scales[MULTIPLIER, row, :count] = head.bias[part], head.multiplier[part]
+        scales[SHIFT, row, :count] = head.shift[part]
+    reached = (most + 1 << scales[SHIFT].astype(np.int64)) - 1
+    scales[LIMIT] = np.minimum(reached // scales[MULTIPLIER] + 1, INT32_MAX)
+    return scales
 
 
 @njit(**PART)
 def _rescaled(total, scales, row, j):  # type: ignore[no-untyped-def]
     """An int32 total times its multiplier / 2^shift, rounded, int32."""
-    limit = scales.limit[row, j]
+    limit, shift = scales[LIMIT, row, j], np.uint64(np.uint32(scales[SHIFT, row, j]))
     total = total if total < limit else limit
     total = total if total > -limit else np.int32(-limit)
-    product = np.int64(total) * scales.multiplier[row, j] + scales.half[row, j]
+    product = np.int64(total) * np.int64(scales[MULTIPLIER, row, j]) + (np.int64(1) << (shift - np.uint64(1)))
     # The result fits an int32, so its low bits are right however the sign is shifted in; AVX2 shifts in only zeros.
-    return np.int32(np.uint64(product) >> scales.shift[row, j])
+    return np.int32(np.uint64(product) >> shift)
 
 
 @njit(**PART)
@@ -144,7 +137,7 @@ def channel_parameters(head, sums, begin, count, channel, predictions, differenc
     for i in range(np.uint64(count)):
         pixel = np.uint64(begin) + i
         for j in range(width):
-            params[i, j] = sums[pixel, first + j] + scales.bias[row, j]
+            params[i, j] = sums[pixel, first + j] + scales[BIAS, row, j]
         if channel > 0:
             _add_units(head, sums, pixel, row, seen, i, levels, params)
         for j in range(width):
@@ -175,7 +168,7 @@ def _add_units(head, sums, pixel, channel, seen, i, levels, params):  # type: ig
     units = np.uint64(adjust.shape[1]) // np.uint64(VECTOR) * np.uint64(VECTOR)  # all of them; LLVM sees whole vectors
     width = np.uint64(adjust.shape[2]) // np.uint64(VECTOR) * np.uint64(VECTOR)
     for u in range(units):
-        levels[u] = sums[pixel, first + u] + scales.bias[later, u]
+        levels[u] = sums[pixel, first + u] + scales[BIAS, later, u]
     for k in range(channel):
         earlier = seen[k, i]
         for u in range(units):

@@ -71,7 +71,7 @@ def room(model: LocalModel, pixels: int) -> Room:
     """Scratch for steps whose lanes have at most so many pixels each."""
     n, head = max(BLOCK, pixels), packed_head(model.head, model.channels)
     pair = [np.empty((model.channels, n), np.int32) for _ in range(2)]
-    levels, params = np.empty(head.units.bias.shape[1], np.int32), np.empty((n, head.outputs.bias.shape[1]), np.int32)
+    levels, params = np.empty(head.units.shape[2], np.int32), np.empty((n, head.outputs.shape[2]), np.int32)
     mixtures = (np.empty((n, model.components), np.int64) for _ in range(3))
     place = channel_parameters.at(head, params, 0, 0, 0, pair[0], *pair, levels, params)
     return Room(*pair, levels, params, *mixtures, place)
