@@ -19,7 +19,8 @@ from ..codec import archive
 from ..codec.info import archive_info
 from ..models import zoo
 from ..models.vae import chain as bitsback
-from ..models.vae.model import VaeModel, likelihood, product_of
+from ..models.vae.model import VaeModel, likelihood
+from ..nets.fixed_point import product_of
 
 Pixels = NDArray[np.uint8]
 
