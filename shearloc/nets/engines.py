@@ -9,11 +9,9 @@ A runner holds a network's weights in its engine's form and buffers for up to `r
 """
 
 import importlib.util
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -24,6 +22,8 @@ from . import network
 from .kernels import VECTOR
 from .layers import Dense, requantize, requantize_and_add
 from .memory import NOTHING, Memory, columns, convolved
+from .processors import at_most as at_most
+from .processors import processors, sharing
 from .products import is_fast
 
 LARGE = 1 << 22
@@ -159,39 +159,11 @@ def workers(engine: str, most: int) -> int:
     return max(1, min(most, processors())) if engine in ("torch", "numba") else 1
 
 
-_at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
-
-
-def processors() -> int:
-    """Processors that this process may use, or as many of them as `at_most` grants."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(there, _at_most.get() or there)
-
-
-@contextmanager
-def at_most(count: int) -> Iterator[None]:
-    """Has what is called from here (on this thread) use so many processors: for one of several workers."""
-    token = _at_most.set(count)
-    try:
-        yield
-    finally:
-        _at_most.reset(token)
-
-
 @contextmanager
 def one_thread_each(engine: str, count: int) -> Iterator[None]:
-    """Keeps torch's products on their caller's thread while `count` > 1 threads run the engine."""
-    if engine != "torch" or count == 1:
+    """Has `count` threads that run the engine share the processors; torch's products use all of them themselves."""
+    with sharing(count, torch=engine == "torch"):
         yield
-        return
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def runner(engine: str, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> Runner:

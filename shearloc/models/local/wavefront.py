@@ -127,11 +127,12 @@ def decode_images(
         done = _on_threads(model, walk, True, coding.popping(stacks), lanes, pixels)
     else:
         done = _decode_step_by_step(model, walk, engine, coding.popping(stacks), lanes, pixels)
-    for t, steps in done:
-        if stacks.dry:
-            break
-        if progress:
-            progress(t, steps)
+    with engines.one_thread_each(engine, 1):
+        for t, steps in done:
+            if stacks.dry:
+                break
+            if progress:
+                progress(t, steps)
     stacks.finish()
     if progress:
         progress(walk.steps, walk.steps)
