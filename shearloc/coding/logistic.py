@@ -21,10 +21,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..kernels import PART
 from .decimals import digits, rounded
-
-PART: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False, "inline": "always"}
-"""Options of a piece of other kernels, which is compiled into them."""
 
 PRECISION = 24
 """Bits of a cumulative frequency."""
@@ -196,9 +194,10 @@ def mixture_search(target, weights, means, inverses, sigmoid):  # type: ignore[n
     Newton's method, as if F were the sigmoid of a line: from where the heaviest component alone has the target, by F
     and its slope. That needs little more than two looks at F. Where it does not converge, what is left is halved.
     """
-    heaviest = np.uint64(0)
+    heaviest: Any = np.uint64(0)
     for k in range(np.uint64(1), np.uint64(weights.size)):
-        heaviest = k if weights[k] > weights[heaviest] else heaviest
+        if weights[k] > weights[heaviest]:
+            heaviest = k
     goal = _LOG_ODDS[np.uint64(target) >> np.uint64(ODDS_SHIFT)]
     scale = np.uint64(MEAN_STEPS << INVERSE_BITS) // np.uint64(inverses[heaviest])  # 1/64 grey level, as means are
     x = (means[heaviest] + (np.int64(scale) * goal >> LOG_ODDS_BITS) + MEAN_STEPS // 2) // MEAN_STEPS

@@ -17,7 +17,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .kernels import KERNEL, address
+from ..kernels import KERNEL, address
 from .processors import processors
 
 _CAN_YIELD = os.name == "posix"

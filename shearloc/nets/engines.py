@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels import VECTOR
 from . import network
-from .kernels import VECTOR
 from .layers import Dense, requantize, requantize_and_add
 from .memory import NOTHING, Memory, columns, convolved
 from .processors import at_most as at_most
@@ -46,7 +46,7 @@ class Runner:
         self._seen: list[NDArray[Any]] = [
             np.empty((rows if layer.convolution else 0, len(layer.weight)), self.dtype) for layer in layers
         ]
-        self._values = np.empty(self.inputs.shape, self.dtype)
+        self._values: NDArray[Any] = np.empty(self.inputs.shape, self.dtype)
         self._sums = np.empty((rows, layers[-1].bias.size + VECTOR), np.int32)
         self._prepare(rows)
 
@@ -122,7 +122,9 @@ class TorchRunner(Runner):
         self._activations = [np.empty(sums.shape, np.int8) for sums in self._products[:-1]]
         inputs = [self._values, *self._activations]
         inputs = [seen if len(seen) else plain for seen, plain in zip(self._seen, inputs, strict=True)]
-        self._tensors = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(inputs, self._products, strict=True)]
+        self._tensors = [
+            (torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(inputs, self._products, strict=True)
+        ]
 
     def _product(self, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
         source, target = self._tensors[k]

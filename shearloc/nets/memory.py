@@ -13,7 +13,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .kernels import LINE, PART, address
+from ..kernels import LINE, PART, address
 from .layers import Dense
 
 OUTSIDE_LEVEL = -128

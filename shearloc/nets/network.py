@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..kernels import LINE, PART, VECTOR, Apart, address, aligned, call
 from . import memory
 from .layers import Dense
-from .kernels import LINE, PART, VECTOR, Apart, address, aligned, call
 from .memory import convolved_lines, prefetch
 from .products import COLUMNS, INPUTS, Room, lowest, multiply, pack, room
 
@@ -24,8 +24,8 @@ class Network(NamedTuple):
 
     plan int64 [layers, 8]: padded in and out, where its weights and its columns begin, skip; of a convolution the
     features that it sees of a pixel (else 0), and where they begin in a memory (`memory.columns`); `products.lowest`;
-    weights int8, as `products.pack` has them; columns int32 [3, columns]: starts (with the bias, but for the last layer),
-    multiplier, shift; all layers', one after another.
+    weights int8, as `products.pack` has them; columns int32 [3, columns]: starts (with the bias, but for the last
+    layer), multiplier, shift; all layers', one after another.
     """
 
     plan: NDArray[np.int64]
@@ -111,7 +111,7 @@ def run(network, inputs, n, kept, buffers, out):  # type: ignore[no-untyped-def]
                 multiplier, width = np.int64(0), 4 * out.shape[1]
                 target = address(out) + begin * width
             sizes, scales = (rows, weights + place, size, columns), (start, multiplier, shift)
-            call(buffers.multiply, (source, stride, *sizes, *scales, target, width, low, buffers.room))  # type: ignore[call-arg]
+            call(buffers.multiply, (source, stride, *sizes, *scales, target, width, low, buffers.room))
             if skip:
                 _add(activations[k - np.uint64(skip)], np.uint64(rows * width), activations[k])
             source, stride = target, width

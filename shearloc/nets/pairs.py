@@ -46,7 +46,9 @@ def _listed(context, builder, signature, args):  # type: ignore[no-untyped-def]
     store(builder, levels, builder.add(values, builder.mul(group, ir.Constant(_NUMBER, 2 * AT_ONCE))))
     some = builder.icmp_signed("!=", builder.bitcast(levels, pairs), ir.Constant(pairs, [0] * 8))
     byte = builder.zext(builder.bitcast(some, _BYTE), _NUMBER)
-    which = load(builder, builder.add(_places(builder), builder.mul(byte, ir.Constant(_NUMBER, 8))), ir.VectorType(_BYTE, 8))
+    which = load(
+        builder, builder.add(_places(builder), builder.mul(byte, ir.Constant(_NUMBER, 8))), ir.VectorType(_BYTE, 8)
+    )
     first = spread(builder, builder.trunc(builder.mul(group, ir.Constant(_NUMBER, 8)), _WORD), 8)
     found = builder.add(builder.zext(which, pairs), first)
     store(builder, found, builder.add(places, builder.mul(count, ir.Constant(_NUMBER, 4))))
@@ -91,7 +93,9 @@ def row(requantized: bool, kind: Kind) -> Any:
         builder.position_at_end(loop)
         k = builder.phi(_NUMBER)
         old = [builder.phi(vector) for _ in vectors]
-        place = builder.zext(load(builder, builder.add(places, builder.mul(k, ir.Constant(_NUMBER, 4))), _WORD), _NUMBER)
+        place = builder.zext(
+            load(builder, builder.add(places, builder.mul(k, ir.Constant(_NUMBER, 4))), _WORD), _NUMBER
+        )
         pair = load(builder, builder.add(values, builder.mul(place, ir.Constant(_NUMBER, 4))), _WORD)
         inputs = builder.bitcast(spread(builder, pair, kind.lanes), pairs)
         here = builder.add(weights, builder.mul(place, ir.Constant(_NUMBER, 4 * kind.columns)))

@@ -22,7 +22,8 @@ _at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
 
 def processors() -> int:
     """Processors that this process may use, or as many of them as `at_most` grants."""
-    there = min(_allowed(), max(1, math.ceil(quota())) if quota() else _allowed())
+    share = quota()
+    there = min(_allowed(), max(1, math.ceil(share))) if share else _allowed()
     return min(there, _at_most.get() or there)
 
 
@@ -35,7 +36,7 @@ def _allowed() -> int:
 
 @cache
 def quota(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """Processors' worth of time that the process's cgroup has, or one above it, of both versions; None without limit."""
+    """Processors' worth of time that the process's cgroups grant, of version 1 or 2; None without limit."""
     try:
         lines = groups.read_text().splitlines()
     except OSError:

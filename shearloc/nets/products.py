@@ -10,15 +10,15 @@ fifth of a network's time.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding
 from numba import config
 from numpy.typing import NDArray
 
+from ..kernels import Apart, address
 from . import pairs
-from .kernels import Apart, address
 from .tiles import Kind, tile
 
 ROWS = 6
@@ -85,10 +85,13 @@ class Room(NamedTuple):
 def room(rows: int, inputs: int) -> Room:
     """Room for products of up to so many rows and inputs."""
     inputs = inputs if _PAIRS else 0
-    return Room(np.empty((rows, inputs), np.int16), np.empty((rows, inputs // 2 + 8), np.int32), np.empty(rows, np.int64))
+    return Room(
+        np.empty((rows, inputs), np.int16), np.empty((rows, inputs // 2 + 8), np.int32), np.empty(rows, np.int64)
+    )
 
 
 if _PAIRS:
+    _listed: Any = pairs.listed
     _row_sums, _row_levels = pairs.row(False, KIND), pairs.row(True, KIND)
 
     @Apart
@@ -103,8 +106,8 @@ if _PAIRS:
         values, places, counts = address(room.values), address(room.places), room.counts
         width, length = 2 * room.values.shape[1], 4 * room.places.shape[1]
         for row in range(rows):
-            own = values + width * row, places + length * row
-            counts[np.uint64(row)] = pairs.listed(inputs + row * stride, size >> 4, low, own[0], own[1])
+            source, value, place = inputs + row * stride, values + width * row, places + length * row
+            counts[np.uint64(row)] = _listed(source, size >> 4, low, value, place)
         for column in range(0, columns, _TILE):
             packed, begin = weights + 2 * size * column, starts + 4 * column
             multiplier, shift = multipliers + 4 * column, shifts + 4 * column

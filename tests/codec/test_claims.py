@@ -18,7 +18,7 @@ from shearloc.codec.pictures import png
 from shearloc.coding.fields import varint
 from shearloc.errors import CorruptError, ShearlocError, UnsupportedImageError
 from shearloc.models.local import coder as local
-from shearloc.models.local import past, wavefront
+from shearloc.models.local import past
 from shearloc.models.local.model import LocalModel
 from shearloc.models.vae import chain as bitsback
 from shearloc.models.vae.model import VaeModel

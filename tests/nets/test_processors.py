@@ -20,7 +20,11 @@ from shearloc.nets.processors import Pool, at_most, quota
         ("0::/", {"cpu.max": "max 100000"}, None),
         ("0::/", {"cpu.max": "nonsense"}, None),
         ("0::/", {}, None),
-        ("4:cpu,cpuacct:/x", {"cpu,cpuacct/x/cpu.cfs_quota_us": "300000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"}, 3),
+        (
+            "4:cpu,cpuacct:/x",
+            {"cpu,cpuacct/x/cpu.cfs_quota_us": "300000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"},
+            3,
+        ),
         ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
         ("5:memory:/\n4:cpu:/\n0::/", {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "50000"}, 2),
     ],

@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from ...nets.kernels import PART
+from ...kernels import PART
 
 OUTSIDE_PREDICTION = 128
 """Prediction of a channel at the first pixel of an image, which has no neighbours; and CONSTANT's everywhere."""
@@ -107,7 +107,7 @@ def side_by_side(offsets: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 class Context(NamedTuple):
-    """What `look` needs (Numba takes a NamedTuple): `side_by_side` of the offsets, the predictor, and `shown` for it."""
+    """What `look` needs (for Numba): `side_by_side` of the offsets, the predictor, and `shown` for it."""
 
     runs: NDArray[np.int64]
     predictor: int
@@ -174,7 +174,7 @@ def sample_contexts(
     """Contexts of picked pixels of many images, for training.
 
     `pixels`: the images' bytes one after another (row, column, channel); image k starts at byte `starts[k]`.
-    `picks` int64 [n, 4]: image, row, column, and 1 to mirror left and right (else 0). `seen`: `shown` for the predictor.
+    `picks` int64 [n, 4]: image, row, column, and 1 to mirror left and right (else 0). `seen`: of `shown`.
     Fills `inputs` [n, offsets x channels] with what the network sees, `predictions` and `values` [n, channels].
     """
     channels = values.shape[1]
@@ -198,5 +198,5 @@ def sample_contexts(
                 if offsets[k, 0] == 0 and offsets[k, 1] == 0:
                     shows = prediction - OUTSIDE_PREDICTION
                 elif 0 <= y < height and 0 <= x < width:
-                    shows = np.int64(seen[LARGEST + pixels[start + (y * width + x) * channels + c] - prediction])
+                    shows = int(seen[LARGEST + pixels[start + (y * width + x) * channels + c] - prediction])
                 inputs[q, k * channels + c] = shows

@@ -12,8 +12,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...coding import lanes as stream
+from ...kernels import KERNEL
 from ...nets import engines
-from ...nets.kernels import KERNEL
 from . import symbols
 from .context import context, look
 from .model import LocalModel

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...nets.kernels import PART, VECTOR, Apart
+from ...kernels import PART, VECTOR, Apart
 from ...nets.layers import INT32_MAX
 
 TOP_LEVEL = 255
@@ -47,7 +47,7 @@ class Head(NamedTuple):
 
 BIAS, LIMIT, MULTIPLIER, SHIFT = (np.uint64(k) for k in range(4))
 """Rows of scales int32 [4, rows, W], by which int32 totals become parameters or levels: with their bias added,
-(total * multiplier + 2^(shift - 1)) >> shift. Totals beyond the limit give, once clamped, what those at the limit give."""
+(total * multiplier + 2^(shift - 1)) >> shift. Totals beyond the limit give, once clamped, what those at it give."""
 
 
 class PackedHead(NamedTuple):

@@ -69,11 +69,6 @@ class LocalModel:
         scales = last.bias, last.multiplier, last.shift
         return Head(self.components, *scales, self.learn, self.adjust, self.coefficient_bits)
 
-    @property
-    def stepwise(self) -> bool:
-        """Whether it has convolutions, so that even its encoder goes through an image step by step."""
-        return len(self.neighbours) > 0
-
     @cached_property
     def fingerprint(self) -> bytes:
         """8 bytes that change with any integer of the model: of SHA-256 over names, types, shapes and values."""

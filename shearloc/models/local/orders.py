@@ -18,7 +18,7 @@ from numba import njit
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
-from ...nets.kernels import KERNEL
+from ...kernels import KERNEL
 
 
 def shear(offsets: NDArray[np.int32]) -> int:

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...errors import ShearlocError
-from ...nets.kernels import KERNEL, PART, Apart
+from ...kernels import KERNEL, PART, Apart
 from ...nets.memory import OUTSIDE_LEVEL, Memory, columns
 from .context import Context, context, look
 from .model import LocalModel
@@ -27,9 +27,9 @@ MOST_BYTES = 1 << 30
 class Past(NamedTuple):
     """Both rings and their geometry (Numba takes a NamedTuple); o is the shear.
 
-    pixels uint8 [N, rows kept, 2 x columns kept, C]: image row i is its row origin + i. Column t of the sheared image is
-    there twice, at t modulo the columns kept and as many further on, so that what a pixel looks at in a row lies in one
-    piece. levels: as in `memory.Memory`, of `rows` x `columns` places an image; none without convolutions.
+    pixels uint8 [N, rows kept, 2 x columns kept, C]: image row i is its row origin + i. Column t of the sheared image
+    is there twice, at t modulo the columns kept and as many further on, so that what a pixel looks at in a row lies in
+    one piece. levels: as in `memory.Memory`, of `rows` x `columns` places an image; none without convolutions.
     """
 
     pixels: NDArray[np.uint8]
@@ -44,7 +44,7 @@ class Past(NamedTuple):
 
 
 def past(model: LocalModel, images: int, height: int, width: int, o: int) -> Past:
-    """What convolutions want of images of one size that are coded with shear o, and no ring of pixels. ShearlocError."""
+    """What convolutions want of images that are coded with shear o, and no ring of pixels. ShearlocError."""
     features = columns(model.layers)[-1]
     rows, period = _extent(model, height, width, o)
     places = 1 + images * rows * period if features else 1
@@ -150,7 +150,7 @@ def gather(past, t, context, begin, end, at, inputs, predictions):  # type: igno
 def exchange(decoded, values, at, t, begin, end, past, pixels):  # type: ignore[no-untyped-def]
     """Puts the pixels begin .. end - 1 of step t into the pixels' ring.
 
-    They are the `values` int32 [C, n] from `at` on, which go into `pixels`, if they are decoded; else the other way round.
+    They are the `values` int32 [C, n] from `at` on, which go into `pixels` if they are decoded, else come from there.
     """
     channels = pixels.shape[3]
     first, last = step_rows(t, past.height, past.width, past.o)

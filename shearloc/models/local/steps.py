@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...kernels import KERNEL, call
 from ...nets import barrier, network
-from ...nets.kernels import KERNEL, call
 from ...nets.memory import Memory
 from .context import Context
 from .orders import step_rows
@@ -28,8 +28,8 @@ class Net(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What a thread needs for up to n pixels of its own: inputs int8 [n, features]; predictions and values int32 [C, n];
-    sums int32 [n, outputs and more]."""
+    """What a thread needs for up to n pixels of its own: inputs int8 [n, features]; predictions and values int32
+    [C, n]; sums int32 [n, outputs and more]."""
 
     inputs: NDArray[np.int8]
     predictions: NDArray[np.int32]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ...coding import lanes as stream
 from ...coding.logistic import PRECISION, mixture, mixture_interval, mixture_search, tables
 from ...coding.rans import pop_advance, pop_target
-from ...nets.kernels import PART, Apart, call
+from ...kernels import PART, Apart, call
 from .context import LARGEST, shown
 from .head import PackedHead, channel_parameters, packed_head
 from .model import LocalModel
@@ -36,8 +36,8 @@ class Symbols(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Scratch of `code` for blocks of n pixels, of a thread's own: differences, seen int32 [C, n]; levels int32 [units];
-    params int32 [n, parameters]; weights, means, inverses int64 [n, K]; and where `channel_parameters` is."""
+    """Scratch of `code` for blocks of n pixels, of a thread's own: differences, seen int32 [C, n]; levels int32
+    [units]; params int32 [n, parameters]; weights, means, inverses int64 [n, K]; and where `channel_parameters` is."""
 
     differences: NDArray[np.int32]
     seen: NDArray[np.int32]
@@ -72,9 +72,9 @@ def room(model: LocalModel, pixels: int) -> Room:
     n, head = max(BLOCK, pixels), packed_head(model.head, model.channels)
     pair = [np.empty((model.channels, n), np.int32) for _ in range(2)]
     levels, params = np.empty(head.units.shape[2], np.int32), np.empty((n, head.outputs.shape[2]), np.int32)
-    mixtures = (np.empty((n, model.components), np.int64) for _ in range(3))
+    weights, means, inverses = (np.empty((n, model.components), np.int64) for _ in range(3))
     place = channel_parameters.at(head, params, 0, 0, 0, pair[0], *pair, levels, params)
-    return Room(*pair, levels, params, *mixtures, place)
+    return Room(pair[0], pair[1], levels, params, weights, means, inverses, place)
 
 
 def popping(stacks: stream.Stacks) -> Coder:
@@ -103,7 +103,7 @@ def code(decoding, symbols, coder, size, first, last, lanes, done, sums, predict
         end = size * stop // lanes
         for channel in range(predictions.shape[0]):
             known = predictions, room.differences, room.seen, room.levels, room.params
-            call(room.parameters, (symbols.head, sums, begin - offset, end - begin, channel, *known))  # type: ignore[call-arg]
+            call(room.parameters, (symbols.head, sums, begin - offset, end - begin, channel, *known))
             for i in range(np.uint64(end - begin)):
                 mixed = room.weights[i], room.means[i], room.inverses[i]
                 mixture(room.params[i], symbols.exponential, symbols.inverse, mixed[0], mixed[1], mixed[2])
@@ -123,7 +123,7 @@ def code(decoding, symbols, coder, size, first, last, lanes, done, sums, predict
 
 @njit(**PART)
 def _pop(coder, lane, c, ends, at, values, sigmoid, room):  # type: ignore[no-untyped-def]
-    """Pops a lane's values of one channel: of the block's pixels ends[0] .. ends[1] - 1, which `values` has from `at`."""
+    """Pops a lane's values of a channel: of the block's pixels ends[0] .. ends[1] - 1; `values` has these from `at`."""
     state, top = coder.heads[lane], coder.tops[lane]
     for i in range(np.uint64(ends[0]), np.uint64(ends[1])):
         target = pop_target(state, PRECISION)

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any
 
@@ -65,7 +64,7 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
 def _encode_in_batches(
     model: LocalModel, walk: Walk, engine: str, coder: coding.Coder, pixels: Pixels
 ) -> Iterator[tuple[int, int]]:
-    """Fills the coder's intervals, many steps to a batch, several batches at once; of a model with convolutions one step.
+    """Fills the coder's intervals, many steps to a batch and several batches at once, or step by step.
 
     Gives the number of steps done now and then, and that of all.
     """
@@ -86,15 +85,12 @@ def _encode_in_batches(
     jobs: deque[Future[None]] = deque()
     with engines.one_thread_each(engine, workers), ThreadPoolExecutor(workers) as pool:
         while t < walk.steps:
-            batch, n = spaces.get(), 0
+            batch, n, stop = spaces.get(), 0, min(t + (1 if model.stepwise else SPAN), walk.steps)
             walk.move_to(t)
-            for t in range(t, min(t + (1 if model.stepwise else SPAN), walk.steps)):
-                if n + walk.size(t) > rows:
-                    break
+            while t < stop and n + walk.size(t) <= rows:
                 batch.look(walk, t, n)
                 exchange(False, batch.values, n, t, 0, walk.size(t), walk.past, pixels)
                 n += walk.size(t)
-            else:
                 t += 1
             if workers > 1:
                 jobs.append(pool.submit(work, batch, n, done))
@@ -162,18 +158,20 @@ def _on_threads(
     parts = max(1, min(lanes, barrier.most_parts(), most // LEAST))
     shares = [(lanes * part // parts, lanes * (part + 1) // parts, parts) for part in range(parts)]
     net = Net(network.packed(model.layers), walk.context, coding.symbols(model))
-    spaces = [_space(model, walk, net, most * (last - first) // lanes + 1, most // lanes + 1) for first, last, _ in shares]
+    rows = max(most * (last - first) // lanes + 1 for first, last, _ in shares)
+    spaces = [_space(model, walk, net, rows, most // lanes + 1) for _ in shares]
     calls = kernels(net, spaces[0], walk.past, coder, pixels)
     with _together(parts) as run:
         for begin in range(0, walk.steps, CHUNK):
             end = min(begin + CHUNK, walk.steps)
             walk.move_to(begin)
             where = begin, end, walk.before(begin), net
-            run(
-                lambda part, arrived, where=where: walk_steps(
-                    calls, decoding, *where, spaces[part], walk.past, coder, shares[part], lanes, arrived, pixels
-                )
-            )
+
+            def chunk(part: int, arrived: NDArray[np.int64], where: tuple[Any, ...] = where) -> None:
+                mine = spaces[part], walk.past, coder, shares[part], lanes
+                walk_steps(calls, decoding, *where, *mine, arrived, pixels)
+
+            run(chunk)
             yield end, walk.steps
 
 
@@ -252,5 +250,3 @@ def at_hand(engine: str) -> Iterator[None]:
         yield
     except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA
         raise ShearlocError(f"the engine '{engine}' is not available here ({error}); use --engine numpy") from error
-
-

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from shearloc.kernels import VECTOR
 from shearloc.models.local.context import compand
 from shearloc.models.local.head import Head, channel_parameters, packed_head
 from shearloc.models.local.model import LocalModel
-from shearloc.nets.kernels import VECTOR
 
 Numbers = NDArray[np.int32]
 
