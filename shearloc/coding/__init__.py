@@ -1,8 +1,8 @@
 """Entropy coding for people's own models: a stack with push and pop, bits-back coding, and a range coder.
 
-`Message` is the stack. A `Codec` pushes values onto it and pops them off again; `uniform`, `categorical`, `bernoulli`,
-`gaussian` and `logistic_mixture` give codecs of arrays, and `Serial`, `Substack`, `Transformed` and `BitsBack` make
-codecs of codecs. `Encoder` and `Decoder` are the range coder: first in, first out. docs/coding.md shows how.
+`Message` is the stack. A `Codec` pushes values onto it and pops them off again: `uniform`, `categorical`, `bernoulli`,
+`gaussian` and `logistic_mixture` give codecs of arrays; `Serial`, `Substack`, `Transformed`, `Joint` and `BitsBack`
+make codecs of codecs. `Encoder` and `Decoder` are the range coder: first in, first out. docs/coding.md shows how.
 
 Importing this is cheap: Numba is imported with the first name that is used.
 """
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .bins import bins_of, centres
-    from .codec import BitsBack, Codec, Serial, Substack, Transformed
+    from .codec import BitsBack, Codec, Joint, Serial, Substack, Transformed
     from .distributions import Symbols, bernoulli, categorical, gaussian, logistic_mixture, uniform
     from .message import Message
     from .range_coder import Decoder, Encoder
 
 _HOMES = {
     "bins": ("bins_of", "centres"),
-    "codec": ("BitsBack", "Codec", "Serial", "Substack", "Transformed"),
+    "codec": ("BitsBack", "Codec", "Joint", "Serial", "Substack", "Transformed"),
     "distributions": ("Symbols", "bernoulli", "categorical", "gaussian", "logistic_mixture", "uniform"),
     "message": ("Message",),
     "range_coder": ("Decoder", "Encoder"),
@@ -30,6 +30,7 @@ __all__ = [
     "Codec",
     "Decoder",
     "Encoder",
+    "Joint",
     "Message",
     "Serial",
     "Substack",

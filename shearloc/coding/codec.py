@@ -93,6 +93,27 @@ class Transformed(Generic[V, W]):
 
 
 @dataclass(frozen=True)
+class Joint(Generic[X, Z]):
+    """Codes pairs (x, z) by p(x, z) = p(z) p(x|z), at -log2 of it in bits."""
+
+    prior: Codec[Z]
+    likelihood: Callable[[Z], Codec[X]]
+
+    def push(self, message: Message, values: tuple[X, Z]) -> None:
+        """Pushes x, then z."""
+        x, z = values
+        with unchanged_on_error(message):
+            self.likelihood(z).push(message, x)
+            self.prior.push(message, z)
+
+    def pop(self, message: Message) -> tuple[X, Z]:
+        """The pair (x, z); z is popped first, as x depends on it."""
+        with unchanged_on_error(message):
+            z = self.prior.pop(message)
+            return self.likelihood(z).pop(message), z
+
+
+@dataclass(frozen=True)
 class BitsBack(Generic[X, Z]):
     """Codes x by a model with latents z (thesis, algorithm 1), at -log2 p(x|z) - log2 p(z) + log2 q(z|x) bits.
 

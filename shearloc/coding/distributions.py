@@ -58,7 +58,7 @@ class Symbols:
         return flat.reshape(self.shape)
 
     def intervals(self, values: Integers) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-        """start and freq of every value, uint64 of `shape`, out of 2^precision; for the range coder, or code lengths."""
+        """start and freq of every value out of 2^precision, uint64 of `shape`: for the range coder, or code lengths."""
         flat = self._checked(values)
         starts, freqs = np.empty(flat.size, np.uint64), np.empty(flat.size, np.uint64)
         self.kernels.measure(flat, self.parameters, self._scratch(), starts, freqs)

@@ -6,7 +6,7 @@ of 32 bits for its tail. Lanes share one tail, or each has its own:
     shared     heads  h0 h1 h2      tail   w w w w w w        smallest: 8 bytes a lane, and 4 a word
     own tails  heads  h0 h1 h2      tails  w w | w w w | w    lanes are independent: threads may take some each
 
-Pushing k symbols at once gives symbol i to lane i mod lanes; pop the last call first, with as many symbols as it pushed.
+Pushing n symbols at once gives symbol k to lane k mod lanes. Pop the last call first, with as many symbols.
 
 Source: lanes that share a tail are from F. Giesen, "Interleaved entropy coders", 2014 (arXiv:1402.3392).
 """

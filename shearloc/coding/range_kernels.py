@@ -113,6 +113,7 @@ def encode_intervals(
     freqs: Counts,
     precision: int,
 ) -> int:
+    """Append intervals [N] to `words[:size]`; `state`: low and width. The new size."""
     low, width = state[0], state[1]
     for k in range(starts.size):
         low, width, size = encode_symbol(low, width, words, size, starts[k], freqs[k], precision)
@@ -129,7 +130,7 @@ def encode_symbols(
     rows: Counts,
     precision: int,
 ) -> int:
-    """`rows` [N, K+1] or, shared, [1, K+1]."""
+    """The same for symbols by tables; `rows` [N, K+1] or, shared, [1, K+1]."""
     low, width = state[0], state[1]
     step = 1 if len(rows) > 1 else 0
     for k in range(symbols.size):
@@ -151,6 +152,7 @@ def decode_shared(
     precision: int,
     symbols: NDArray[np.int32],
 ) -> int:
+    """Fill `symbols` by one table and its buckets; `state`: offset and width. The new cursor, or EMPTY."""
     offset, width = state[0], state[1]
     for k in range(symbols.size):
         target = decode_target(offset, width, precision)
@@ -174,6 +176,7 @@ def decode_rows(
     precision: int,
     symbols: NDArray[np.int32],
 ) -> int:
+    """The same with a table [K+1] for each symbol."""
     offset, width = state[0], state[1]
     for k in range(symbols.size):
         target = decode_target(offset, width, precision)

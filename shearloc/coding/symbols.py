@@ -69,7 +69,7 @@ def _bernoulli_search(k, target, values, parameters, scratch):
 
 @register_jitable(inline="always")
 def _unpacked(k, parameters, scratch):
-    """Weights, means and inverse scales of a mixture, int64 [K] each, in `scratch` [3K]; and the table of the sigmoid."""
+    """Weights, means and inverse scales of a mixture, int64 [K] each, in `scratch` [3K]; the table of the sigmoid."""
     rows, sigmoid, exponential, inverse = parameters
     components = scratch.size // 3
     weights, means = scratch[:components], scratch[components : 2 * components]
