@@ -25,9 +25,12 @@ from numpy.typing import NDArray
 
 from ...errors import ShearlocError
 from ...nets import tensors
+from ...types import Pixels, Size
+from ..family import Coded, Family, How
+from . import FAMILY
 from .shape import BERNOULLI, VaeShape, check, decoder_steps, encoder_steps, largest_tape, latent_side
 
-FORMAT = "shearloc-vae-1"
+FORMAT = FAMILY.format
 
 ACTIVATION_BITS = 16
 WEIGHT_BITS = 12
@@ -40,7 +43,6 @@ MAX_NUMBERS = 1 << 24
 LOG_SIGMA_RANGE = (-6.0 * (1 << ACTIVATION_BITS), 2.0 * (1 << ACTIVATION_BITS))
 
 Numbers = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
 Product = Callable[[Numbers, Numbers], Numbers]
 """x [n, in] @ weight [in, out], exact."""
 
@@ -69,6 +71,16 @@ class VaeModel:
     name: str
     shape: VaeShape
     arrays: dict[str, NDArray[Any]]
+
+    @property
+    def family(self) -> Family:
+        """Autoencoders."""
+        return FAMILY
+
+    @property
+    def adaptable(self) -> bool:
+        """No: optimal inference refines the posterior on both sides instead."""
+        return False
 
     @cached_property
     def encoder(self) -> tuple[Part, ...]:
@@ -109,6 +121,26 @@ class VaeModel:
         """Images to give to a network at a time: their activations should stay near the processor."""
         return max(1, min(32 if self.shape.blocks else 256, MAX_NUMBERS // largest_tape(self.shape)))
 
+    def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
+        """As `family.Model.refuses`."""
+        return _images().refuses(self, shape, levels)
+
+    def engine_for(self, engine: str, samples: int) -> str:
+        """As `family.Model.engine_for`: the engines of the exact networks choose for themselves."""
+        return engine
+
+    def at_once(self, size: Size, engine: str, count: int) -> int:
+        """As `family.Model.at_once`."""
+        return _images().at_once(count)
+
+    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
+        """As `family.Model.encode`; there is no side information."""
+        return _images().encode(self, images, how)
+
+    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
+        """As `family.Model.decode`."""
+        return _images().decode(self, coded, size, how)
+
     def prove(self) -> None:
         """Checks that arrays fit the shape and every sum stays exact, forwards and backwards; ValueError if not."""
         expected = array_shapes(self.shape)
@@ -128,6 +160,13 @@ class VaeModel:
         """Writes the model as .safetensors, after `prove`."""
         self.prove()
         tensors.write(path, self.arrays, {"format": FORMAT, "shape": _shape_text(self.shape)})
+
+
+def _images() -> Any:
+    """The module `images.py`, which codes with a model: it imports this one."""
+    from . import images
+
+    return images
 
 
 def load(path: Path, name: str) -> VaeModel:
