@@ -115,8 +115,8 @@ def cdf(means: Integers, log_sigmas: Integers, places: NDArray[np.int32]) -> Int
     """F at places from 0 to 2^16 under N(mean, sigma^2); all of one shape."""
     out = np.empty(places.size, np.int64)
     known = tables()
-    flat = (np.ascontiguousarray(part).reshape(-1) for part in (means, inverses(log_sigmas), places))
-    _fill_cdf(*flat, known.edges, known.phi, out)
+    mean, inverse, place = (np.ascontiguousarray(part).reshape(-1) for part in (means, inverses(log_sigmas), places))
+    _fill_cdf(mean, inverse, place, known.edges, known.phi, out)
     return out.reshape(places.shape)
 
 

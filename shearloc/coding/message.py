@@ -88,14 +88,17 @@ class Message:
         return int((self.tops - self.bases).sum())
 
     @property
-    def bits(self) -> float:
-        """Length in bits, fractions included: 32 for each word, and log2 of every head to 2^-13.
+    def length(self) -> int:
+        """Length in 2^-16 bits: 32 bits for each word, and log2 of every head, which is right to 2^-13 bits or so.
 
-        An empty message has 32 for each lane; subtract them for the cost of its symbols. A whole number of 2^-16,
-        the same on every machine.
+        An empty message has 32 bits a lane; subtract them for the cost of its symbols. The same on every machine.
         """
-        whole = 32 * self.size << LENGTH_BITS
-        return (whole + int(logarithms(self.heads).sum())) / (1 << LENGTH_BITS)
+        return (32 * self.size << LENGTH_BITS) + int(logarithms(self.heads).sum())
+
+    @property
+    def bits(self) -> float:
+        """`length` in bits."""
+        return self.length / (1 << LENGTH_BITS)
 
     @property
     def is_empty(self) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..codec import archive
 from ..codec.info import archive_info
+from ..coding.lengths import LENGTH_BITS
 from ..models import zoo
 from ..models.vae import chain as bitsback
 from ..models.vae import codecs
@@ -76,7 +77,7 @@ def measure(model: VaeModel, images: Pixels, steps: int, rounds: int = 3) -> Arc
             net = archive_info(data).net_bits
         else:
             chain = bitsback.encode_chain(model, images, steps, "numpy")
-            data, net = chain.data, math.ceil(chain.net_bits)
+            data, net = chain.data, math.ceil(chain.net_bits / (1 << LENGTH_BITS))
         encoded = time.perf_counter()
         if installed:
             back = archive.decode_images(data)[0]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...coding.bins import BIN_BITS
 from ...coding.fields import take, take_varint, varint
+from ...coding.lengths import LENGTH_BITS
 from ...coding.message import Message
 from ...errors import CorruptError, UnsupportedImageError
 from .codecs import bits_back
@@ -29,11 +30,11 @@ MANY = 64
 @dataclass(frozen=True)
 class Chain:
     """A coded chain: its bytes; `net_bits`, what bits-back coding cost by itself, latents returned; `plain` images, and
-    `initial_bits`, what they cost beyond that because nothing was there to pop. Bits are whole numbers of 2^-16."""
+    `initial_bits`, what they cost beyond that because nothing was there to pop. Bits are in 2^-16."""
 
     data: bytes
-    net_bits: float
-    initial_bits: float
+    net_bits: int
+    initial_bits: int
     plain: int
 
 
@@ -63,7 +64,7 @@ def encode_chain(model: VaeModel, images: Pixels, steps: int, engine: str) -> Ch
     message = Message.empty(LANES if len(images) >= MANY else 1)
     done = push_images(message, model, np.ascontiguousarray(images), steps, product_of(engine))
     head = bytes([done.coarse, message.lanes]) + b"".join(map(varint, [len(done.rounds), *done.rounds]))
-    net_bits = message.bits - 32 * message.lanes - done.initial_bits
+    net_bits = message.length - (32 * message.lanes << LENGTH_BITS) - done.initial_bits
     return Chain(head + message.to_bytes(), net_bits, done.initial_bits, done.rounds.count(0))
 
 

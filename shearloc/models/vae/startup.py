@@ -11,7 +11,7 @@ import numpy as np
 
 from ...coding import bins
 from ...coding.codec import Joint
-from ...coding.lengths import LENGTH_BITS, code_lengths
+from ...coding.lengths import code_lengths
 from ...coding.message import Message
 from ...errors import CorruptError
 from . import codecs
@@ -29,11 +29,11 @@ COARSE_BITS = range(3, 11)
 @dataclass
 class Started:
     """How images were pushed: each round's images, 0 for one plain image; the plain images' grid of 2^-coarse, 0 where
-    there are none; and the bits that bits-back coding would have given back for them."""
+    there are none; and what bits-back coding would have given back for them, in 2^-16 bits."""
 
     rounds: list[int]
     coarse: int = 0
-    initial_bits: float = 0.0
+    initial_bits: int = 0
 
 
 def push_images(message: Message, model: VaeModel, images: Pixels, steps: int, product: Product) -> Started:
@@ -91,9 +91,9 @@ def _best_coarse(model: VaeModel, image: Pixels, means: Numbers, product: Produc
     return min(COARSE_BITS, key=length)
 
 
-def _posterior_bits(means: Numbers, log_sigmas: Numbers, latents: Bins, bits: int) -> float:
-    """-log2 of the posterior's mass in these coarse bins; a whole number of 2^-16, the same on every machine."""
+def _posterior_bits(means: Numbers, log_sigmas: Numbers, latents: Bins, bits: int) -> int:
+    """-log2 of the posterior's mass in these coarse bins, in 2^-16 bits."""
     shift = bins.BIN_BITS - bits
     sigmas = rounded_log_sigmas(log_sigmas)
     below, above = (bins.cdf(means.astype(np.int64), sigmas, latents + k << shift) for k in (0, 1))
-    return int(code_lengths(above - below, bins.PRECISION).sum()) / (1 << LENGTH_BITS)
+    return int(code_lengths(above - below, bins.PRECISION).sum())
