@@ -21,7 +21,8 @@ from ..coding.lengths import LENGTH_BITS
 from ..models import zoo
 from ..models.vae import chain as bitsback
 from ..models.vae import codecs
-from ..models.vae.model import VaeModel, likelihood, product_of
+from ..models.vae.model import VaeModel, likelihood
+from ..nets.fixed_point import product_of
 
 Pixels = NDArray[np.uint8]
 

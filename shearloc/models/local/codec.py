@@ -9,9 +9,9 @@ import numpy as np
 
 from ...coding.intervals import check_values
 from ...coding.message import Message
-from .coder import Size, pop_images, push_images
+from ...types import Pixels, Size
+from .coder import pop_images, push_images
 from .model import LocalModel
-from .wavefront import Pixels
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from ...coding.fields import take, take_varint, varint
 from ...coding.lengths import LENGTH_BITS
 from ...coding.message import Message
 from ...errors import CorruptError, UnsupportedImageError
+from ...nets.fixed_point import product_of
+from ...types import Pixels
 from .codecs import bits_back
-from .model import Pixels, VaeModel, product_of
+from .model import VaeModel
 from .shape import BERNOULLI
 from .startup import ROUND, plain, push_images
 

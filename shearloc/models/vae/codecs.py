@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from ...coding import bins, logistic
 from ...coding.codec import BitsBack, Codec, Transformed
 from ...coding.distributions import Symbols, bernoulli, gaussian, uniform
-from .distributions import BERNOULLI_PRECISION, LOGISTIC, Numbers, probabilities_of_one, rounded_log_sigmas
+from ...nets.fixed_point import Numbers, Product
+from ...types import Pixels
+from .distributions import BERNOULLI_PRECISION, LOGISTIC, probabilities_of_one, rounded_log_sigmas
 from .inference import refine
-from .model import Pixels, Product, VaeModel
+from .model import VaeModel
 from .model import likelihood as likelihood_parameters
 from .model import posterior as posterior_parameters
 from .shape import BERNOULLI

@@ -23,8 +23,7 @@ from ...coding.logistic import (
     tables,
 )
 from ...coding.loops import kernels
-
-Numbers = NDArray[np.float64]
+from ...nets.fixed_point import Numbers
 
 BERNOULLI_PRECISION = SIGMOID_BITS
 

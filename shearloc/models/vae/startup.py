@@ -14,10 +14,12 @@ from ...coding.codec import Joint
 from ...coding.lengths import code_lengths
 from ...coding.message import Message
 from ...errors import CorruptError
+from ...nets.fixed_point import Numbers, Product
+from ...types import Pixels
 from . import codecs
 from .codecs import Bins
 from .distributions import rounded_log_sigmas
-from .model import Numbers, Pixels, Product, VaeModel
+from .model import VaeModel
 
 ROUND = 256
 """Images of a round at most."""

@@ -15,7 +15,8 @@ from shearloc.errors import CorruptError, UnsupportedImageError
 from shearloc.models.vae import chain as bitsback
 from shearloc.models.vae import distributions as vae_cdf
 from shearloc.models.vae.chain import decode_chain, encode_chain
-from shearloc.models.vae.model import VaeModel, likelihood, product_of
+from shearloc.models.vae.model import VaeModel, likelihood
+from shearloc.nets.fixed_point import product_of
 
 KINDS = ("bernoulli", "logistic", "colour")
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from shearloc.coding.logistic import tables
 from shearloc.models.vae import inference
 from shearloc.models.vae.inference import GRADIENT_BITS, _signs, refine
-from shearloc.models.vae.model import VaeModel, posterior, product_of
+from shearloc.models.vae.model import VaeModel, posterior
+from shearloc.nets.fixed_point import product_of
 
 UNIT = 1 << 16
 
