@@ -90,6 +90,8 @@ def categorical(cdf: Integers, shape: Shape | None = None) -> Symbols:
     given = np.asarray(cdf)
     rows = given if given.ndim < 2 else given.reshape(-1, given.shape[-1])
     table, precision = check_table(rows)
+    if precision < 32:  # of one type, so that Numba compiles one kernel
+        table = read_only(table.astype(np.uint32, copy=False))
     highest = table.shape[-1] - 2
     if given.ndim > 1:
         own = given.shape[:-1]
