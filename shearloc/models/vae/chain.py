@@ -16,12 +16,11 @@ from ...coding.bins import BIN_BITS
 from ...coding.fields import take, take_varint, varint
 from ...coding.lengths import LENGTH_BITS
 from ...coding.message import Message
-from ...errors import CorruptError, UnsupportedImageError
+from ...errors import CorruptError
 from ...nets.fixed_point import product_of
 from ...types import Pixels
 from .codecs import bits_back
 from .model import VaeModel
-from .shape import BERNOULLI
 from .startup import ROUND, plain, push_images
 
 LANES = 8
@@ -38,27 +37,6 @@ class Chain:
     net_bits: int
     initial_bits: int
     plain: int
-
-
-def check_images(model: VaeModel, images: Pixels, names: list[str] | None = None) -> None:
-    """UnsupportedImageError, with the first image's name or number, for images the model cannot code.
-
-    `images` uint8 [n, H, W, C].
-    """
-    shape = model.shape
-    wanted = (shape.side, shape.side, shape.channels)
-    if images.shape[1:] != wanted:
-        size, needed = (f"{s[0]} x {s[1]} x {s[2]}" for s in (images.shape[1:], wanted))
-        raise UnsupportedImageError(f"model '{model.name}' codes images of {needed}, these are {size}")
-    if shape.likelihood == BERNOULLI:
-        bad = (images > 1).reshape(len(images), -1).any(1)
-        if bad.any():
-            k = int(bad.argmax())
-            name = f"'{names[k]}'" if names else f"{k}"
-            raise UnsupportedImageError(
-                f"model '{model.name}' codes pixels 0 and 1 only, and image {name} has others; "
-                "binarise first, for example (image > 127).astype(numpy.uint8)"
-            )
 
 
 def encode_chain(model: VaeModel, images: Pixels, steps: int, engine: str) -> Chain:
