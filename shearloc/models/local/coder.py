@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...coding.lanes import check_count, check_tails, lane_count, push
+from ...coding import lanes as stream
 from ...coding.lengths import code_lengths
 from ...coding.message import Message, unchanged_on_error
 from ...errors import CorruptError
@@ -79,8 +79,8 @@ def encode_shortest(
 def _encode(model: LocalModel, shape: tuple[int, ...], intervals: Frequencies) -> tuple[bytes, int]:
     """Payload and number of lanes for images [N, H, W, ...] from what `frequencies` gave."""
     images, height, width = shape[:3]
-    message = Message.empty(lane_count(images * height, intervals[0].size), shared=False)
-    push(message, *intervals, step_sizes(images, height, width, shear(model.offsets)))
+    message = Message.empty(stream.lane_count(images * height, intervals[0].size), shared=False)
+    stream.push(message, *intervals, step_sizes(images, height, width, shear(model.offsets)))
     return message.to_bytes(), message.lanes
 
 
@@ -97,7 +97,7 @@ def encode_sequential(
     starts, freqs = (np.empty_like(part) for part in in_steps)
     starts[:, positions], freqs[:, positions] = in_steps
     message = Message.empty(1)
-    push(message, starts, freqs, np.ones(len(positions), np.int64))
+    stream.push(message, starts, freqs, np.ones(len(positions), np.int64))
     return message.to_bytes(), 1
 
 
@@ -105,10 +105,10 @@ def push_images(
     message: Message, model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
 ) -> None:
     """Pushes uint8 [N, H, W, C] in the sheared order. ValueError where the message's lanes share a tail."""
-    check_tails(message)
+    stream.check_tails(message)
     images, height, width = pixels.shape[:3]
     sizes = step_sizes(images, height, width, shear(model.offsets))
-    push(message, *frequencies(model, pixels, engine, progress), sizes)
+    stream.push(message, *frequencies(model, pixels, engine, progress), sizes)
 
 
 def pop_images(
@@ -157,13 +157,13 @@ def decode_sequential(
 
 def _opened(payload: bytes, lanes: int, size: Size) -> Message:
     """A payload's message. CorruptError for what images of that size cannot have."""
-    check_count(lanes, size[0] * size[1])
+    stream.check_count(lanes, size[0] * size[1])
     return Message.from_bytes(payload, lanes, shared=False)
 
 
 def _popped(message: Message, pop: Callable[..., Pixels], model: LocalModel, *arguments: Any) -> Pixels:
     """What a decoder pops; CorruptError, and the message as it was, where it ran dry."""
-    check_tails(message)
+    stream.check_tails(message)
     with unchanged_on_error(message):
         pixels = pop(model, message, *arguments)
         if message.dry:
