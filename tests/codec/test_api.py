@@ -1,5 +1,6 @@
 """encode, decode, read, write, info, with the shipped models: what goes in comes out, and what is bad is refused."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from shearloc.codec.formats.container import Header, Method, Part
 from shearloc.codec.pictures import files, png
 from shearloc.codec.pictures.picture import GRAY, PALETTE, RGB, Picture, from_array
 from shearloc.coding.fields import varint
+from shearloc.models import zoo
 
 Pixels = Callable[..., NDArray[np.uint8]]
 
@@ -102,10 +104,15 @@ def test_files(tmp_path: Path, picture: Pixels) -> None:
             shearloc.write(path, image, **options)
     assert not list(tmp_path.iterdir())
     for options in ({}, {"model": "photo"}, {"model": "photo", "effort": 2, "engine": "numpy", "embed": True}):
-        shearloc.write(path, image, **options)
+        shearloc.write(path, image, overwrite=True, **options)
         assert path.read_bytes() == shearloc.encode(image, **options)
         assert np.array_equal(shearloc.read(path), image)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        shearloc.write(path, image[::-1])
+    assert path.read_bytes() == before
     assert shearloc.info(path.read_bytes()).embedded_weights
+    assert shearloc.info(path) == shearloc.info(str(path)) == shearloc.info(before)
     with pytest.raises(ValueError, match="engine"):
         shearloc.read(path, engine="abacus")
     with pytest.raises(shearloc.UnsupportedImageError, match="max_samples"):
@@ -488,3 +495,44 @@ def test_constants_agree_with_the_command_line() -> None:
     from shearloc.cli import app
 
     assert get_args(get_args(app.Engine)[0]) == api.ENGINES
+
+
+def test_file_objects_and_out(picture: Pixels) -> None:
+    image, file = picture(12, 10, 3), io.BytesIO()
+    shearloc.write(file, image)
+    file.seek(0)
+    assert np.array_equal(shearloc.read(file), image)
+    file.seek(0)
+    assert shearloc.info(file) == shearloc.info(file.getvalue())
+    out = np.zeros_like(image)
+    assert shearloc.decode(file.getvalue(), out=out) is out and np.array_equal(out, image)
+    with pytest.raises(ValueError, match="out is uint8"):
+        shearloc.decode(file.getvalue(), out=out[1:])
+
+
+def test_threads_are_a_limit(picture: Pixels) -> None:
+    image = picture(12, 10, 3)
+    data = shearloc.encode(image, threads=1)
+    assert data == shearloc.encode(image) and np.array_equal(shearloc.decode(data, threads=9), image)
+    for wrong in (0, -1, True, 1.5, "2"):
+        with pytest.raises(ValueError, match="threads"):
+            shearloc.decode(data, threads=wrong)  # type: ignore[arg-type]
+
+
+def test_archives_come_through_the_same_door(picture: Pixels) -> None:
+    """`encode_images`, and `decode` and `info` of what it made."""
+    images = np.stack([picture(12, 10, 3)] * 3)
+    data = shearloc.encode_images(images, names=["a", "b", "c"], model="small", threads=1)
+    assert np.array_equal(shearloc.decode(data), images)
+    about = shearloc.info(data)
+    assert isinstance(about, shearloc.ArchiveInfo) and about.names == ("a", "b", "c") and about.model == "small"
+    assert isinstance(shearloc.info(shearloc.encode(images[0])), shearloc.PictureInfo)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"photo"])
+def test_a_model_is_a_name_or_a_path(wrong: object, picture: Pixels, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="model"):
+        shearloc.encode(picture(4, 4, 3), model=wrong)  # type: ignore[arg-type]
+    copy = tmp_path / "mine.safetensors"
+    copy.write_bytes(zoo.weights("nelloc-r0"))
+    assert shearloc.encode(picture(4, 4, 3), model=copy) == shearloc.encode(picture(4, 4, 3), model=str(copy))

@@ -15,8 +15,8 @@ from shearloc.coding import lanes
 from shearloc.models.local import wavefront
 from shearloc.nets import barrier, engines
 
-from ..forced import archive_with
 from . import make
+from .make import archive_with
 
 ENGINES = ["numpy", "numba", *(["torch"] if importlib.util.find_spec("torch") else [])]
 ENCODERS = {"numpy": [(1, 5), (1, 8192)], "numba": [(1, 8192), (2, 8192)], "torch": [(1, 5), (2, 5), (1, 8192)]}

@@ -20,6 +20,7 @@ from shearloc.models import defaults
 from shearloc.models.family import Order
 from shearloc.models.local import FAMILY as LOCAL_FAMILY
 from shearloc.models.local import model as local
+from shearloc.models.registry import FAMILIES
 from shearloc.models.vae import FAMILY as VAE_FAMILY
 from shearloc.nets import barrier, engines
 
@@ -111,14 +112,14 @@ def test_embedded_weights_are_enough(name: str, monkeypatch: pytest.MonkeyPatch,
 def test_they_are_of_every_kind() -> None:
     """Methods, orders, steps, models and colour types: what the format has is pinned."""
     found = [part for header in PICTURES.values() for part in header.parts]
-    assert {part.method for part in found} == set(container.KNOWN_METHODS)
+    assert {part.method for part in found} == {*Method, *(f.method for f in FAMILIES if f.pictures)}
     assert {part.order for part in found if part.model} == {Order.SEQUENTIAL, Order.SHEARED}
     assert any(part.side_information for part in found) and any(part.lanes > 1 for part in found)
     assert max(len(chunks.weights_in(header.chunks)) for header in PICTURES.values()) > 1
     kinds = {(header.colour, header.depth) for header in PICTURES.values()}
     assert kinds == {(c, d) for c, depths in DEPTHS.items() for d in depths}
     headers = ARCHIVES.values()
-    assert {header.method for header in headers} == set(archive.METHODS)
+    assert {header.method for header in headers} == {Method.RAW, *(f.method for f in FAMILIES)}
     assert {0, 3} <= {header.steps for header in headers} and any(header.weights for header in headers)
     used = {part.model for part in found} | {header.model for header in headers}
     assert used - {""} == {path.stem for path in make.MODELS.glob("*.safetensors")}
