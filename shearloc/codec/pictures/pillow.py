@@ -1,0 +1,66 @@
+"""Pillow, where it reads and writes what we do not: opened with our limit instead of its own."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...errors import UnsupportedImageError
+from .picture import PALETTE, Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_LIMIT = threading.Lock()
+
+
+@contextmanager
+def opened(data: bytes, kind: str, pixels: int) -> Iterator["Image"]:
+    """The image of a file of a kind that Pillow names so, of about that many pixels, which the caller has bounded.
+
+    Raises UnsupportedImageError for whatever Pillow raises, in opening and in the caller's block.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with _own_limit(pixels), Image.open(BytesIO(data), formats=[kind]) as image:
+            yield image
+    except UnsupportedImageError:
+        raise
+    except UnidentifiedImageError as error:  # its message names a BytesIO
+        raise UnsupportedImageError(f"not a {kind} that Pillow can read (it is damaged)") from error
+    except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
+        raise UnsupportedImageError(f"not a {kind} that Pillow can read ({error})") from error
+
+
+@contextmanager
+def _own_limit(pixels: int) -> Iterator[None]:
+    """Lift Pillow's limit for an image that is above it. It is the process's, so one thread at a time."""
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is None or pixels <= limit:
+        yield
+        return
+    with _LIMIT:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def image_of(picture: Picture) -> "Image":
+    """The Pillow image of a picture that Pillow has a mode for."""
+    from PIL import Image
+
+    if picture.depth == 1 and picture.palette is None:
+        return Image.fromarray(picture.samples * np.uint8(255)).convert("1", dither=Image.Dither.NONE)
+    image = Image.fromarray(picture.samples)
+    if picture.colour == PALETTE and picture.palette is not None:
+        image.putpalette(picture.palette.tobytes())
+    return image
