@@ -27,6 +27,7 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, COLOURS, INDICES = range(4)
 NO_COMPRESSION, FAX, JPEGS = 1, (2, 3, 4), (6, 7, 34892)
 _LOSSLESS = (NO_COMPRESSION, *FAX, 5, 8, 32773, 32946, 34925, 50000)
 """None, CCITT's three, LZW, Deflate, PackBits, old Deflate, LZMA, Zstandard."""
+_REVERSED = (NO_COMPRESSION, *FAX)
 _PREDICTED = (5, 8, 32946, 34925, 50000)
 
 _OTHER_SAMPLES = {
@@ -85,6 +86,8 @@ def main_image(data: bytes) -> tuple[Directory, bytes, list[str]]:
 
     Raises UnsupportedImageError where there are several pictures, or parts that cannot be left out.
     """
+    if data.startswith(MAGICS[3]):
+        raise UnsupportedImageError(f"a big-endian BigTIFF; not read: {_CONVERT}")
     chain = list(_chain(data))
     beside = [_directory(data, at) for page in chain for at in page.numbers(SUB_IFDS)]
     pages = [*chain, *beside]
@@ -151,10 +154,14 @@ def _foreign(page: Directory) -> Iterator[str]:
         yield "channels of several depths"
     if _MULTIPLIED_ALPHA in extra:
         yield "colours multiplied by alpha"
+    if photometric == COLOURS and channels > 3 and not extra:
+        yield f"{channels} samples a pixel, and no word of what the last one is"
     if (photometric, bits[0], channels, extra) not in _KINDS:
-        yield f"{channels} samples of {bits[0]} bits" + (" and no word of what the last one is" if channels > 1 else "")
-    if page.number(FILL_ORDER, 1) != 1 and bits[0] != 1:
+        yield f"{channels} samples of {bits[0]} bits a pixel, photometric {photometric}, extra samples {[*extra]}"
+    if page.number(FILL_ORDER, 1) != 1 and not (bits[0] == 1 and photometric != INDICES and compression in _REVERSED):
         yield "its bits in reverse order"
+    if page.number(PLANAR, 1) == 2 and channels == 2:
+        yield "gray and alpha in planes of their own"
     predictor = page.number(PREDICTOR, 1)
     if predictor != 1 and (predictor != 2 or bits[0] not in (8, 16) or compression not in _PREDICTED):
         yield f"predictor {predictor} of {bits[0]} bits"

@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _LIMIT = threading.Lock()
+_thread = threading.local()
 
 
 @contextmanager
@@ -52,6 +54,41 @@ def _own_limit(pixels: int) -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def libtiff_watched() -> Iterator[None]:
+    """Raise UnsupportedImageError at the end if libtiff, inside Pillow, found an error in the data of a TIFF.
+
+    By itself it prints a line on stderr, and goes on with wrong pixels where the data is a fax.
+    """
+    _take_errors()
+    _thread.errors = []
+    try:
+        yield
+    finally:
+        errors, _thread.errors = _thread.errors, []
+        if errors:
+            raise UnsupportedImageError(f"not a TIFF that can be read ({errors[0]})")
+
+
+@cache
+def _take_errors() -> Any:
+    """Have Pillow's libtiff report to `_thread.errors`, where it can be reached; what is returned must stay alive."""
+    import ctypes
+
+    from PIL import Image
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
+    def report(function: bytes | None, form: bytes | None, values: Any) -> None:
+        if hasattr(_thread, "errors"):
+            _thread.errors.append(f"libtiff finds an error in {(function or b'its data').decode(errors='replace')}")
+
+    with suppress(OSError, AttributeError):
+        setter = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
+        setter.restype = None
+        setter(report)
+    return report
 
 
 def image_of(picture: Picture) -> "Image":

@@ -101,7 +101,8 @@ def _unreadable(why: object) -> UnsupportedImageError:
 
 def _samples(image: "Image", found: Layout) -> Samples:
     """What Pillow reads, if it is of the kind that the file names: [H, W] or [H, W, C]."""
-    image = _as_stored(image)
+    with pillow.libtiff_watched():
+        image = _as_stored(image)
     mode = {2: "LA", 3: "RGB", 4: "RGBA"}.get(
         found.channels, "P" if found.photometric == INDICES else _MODES[found.bits]
     )
