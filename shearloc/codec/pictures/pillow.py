@@ -77,7 +77,7 @@ def _take_errors() -> Any:
     """Have Pillow's libtiff report to `_thread.errors`, where it can be reached; what is returned must stay alive."""
     import ctypes
 
-    from PIL import Image
+    from PIL import _imaging
 
     @ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
     def report(function: bytes | None, form: bytes | None, values: Any) -> None:
@@ -85,7 +85,7 @@ def _take_errors() -> Any:
             _thread.errors.append(f"libtiff finds an error in {(function or b'its data').decode(errors='replace')}")
 
     with suppress(OSError, AttributeError):
-        setter = ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler
+        setter = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler
         setter.restype = None
         setter(report)
     return report

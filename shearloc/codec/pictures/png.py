@@ -37,8 +37,6 @@ _BEFORE_DATA = (b"PLTE", b"tRNS")
 """Chunks that say something about the samples, and only before them."""
 _ONE_FRAME = b"\0\0\0\1"
 
-_LOOK_AHEAD = 1024
-"""Bytes that libpng inflates beyond the picture's to see where the stream ends."""
 _IDAT_BYTES = 1 << 20
 
 
@@ -103,6 +101,9 @@ def _read(data: bytes, max_samples: int) -> Picture:
     check_size(height, width, CHANNELS[colour] * (2 if depth == 16 else 1), max_samples)
     before, body, after = _around_data(chunks[1:])
     _check_kinds([*before, *after])
+    palettes = [kind for chunks in (before, after) for kind, _ in chunks if kind == b"PLTE"]
+    if len(palettes) > 1 and any(kind == b"PLTE" for kind, _ in before):
+        raise _unreadable("a palette comes twice")
     palette, transparency = _colours(before, colour, depth, notes)
     notes += [f"a {kind.decode()} chunk after the image data is ignored" for kind, _ in after if kind in _BEFORE_DATA]
     metadata = _metadata([*before, *after], notes)
@@ -158,8 +159,8 @@ def _check_kinds(chunks: list[Chunk]) -> None:
         if not kind[0] & 0x20 and kind not in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
             what = f"a PNG with a chunk {kind.decode()} that changes its meaning"
             raise UnsupportedImageError(f"{what}: convert it first")
-    if b"IHDR" in kinds or kinds.count(b"PLTE") > 1:
-        raise _unreadable("a header or palette comes twice")
+    if b"IHDR" in kinds:
+        raise _unreadable("a header comes twice")
     if any(kind == b"acTL" and content[:4] > _ONE_FRAME for kind, content in chunks) or (
         b"acTL" in kinds and b"fdAT" in kinds
     ):
@@ -181,9 +182,6 @@ def _colours(chunks: list[Chunk], colour: int, depth: int, notes: list[str]) -> 
     for kind, content in chunks:
         if kind == b"PLTE":
             palette = _palette(content, colour, depth, notes)
-            if palette is not None and transparency:
-                transparency = b""
-                notes.append("a tRNS chunk before the palette is ignored")
         elif kind == b"tRNS":
             if decided or not _fits(content, colour, palette):
                 notes.append(
@@ -236,13 +234,16 @@ def _inflate_picture(data: bytes, size: int, notes: list[str]) -> bytes:
     content = stream.decompress(data, min(size, sys.maxsize))
     if len(content) < size:
         raise zlib.error(f"{len(content)} bytes of samples, not {size}")
-    try:
-        more = stream.decompress(stream.unconsumed_tail, _LOOK_AHEAD)
-    except zlib.error:
-        more = b"damaged"
-    else:
-        if not stream.eof and len(more) < _LOOK_AHEAD:
+    more = False
+    while not stream.eof:
+        try:
+            extra = stream.decompress(stream.unconsumed_tail, _IDAT_BYTES)
+        except zlib.error:  # behind the picture, where it does no harm
+            more = True
+            break
+        if not (extra or stream.eof):
             raise zlib.error("the image data is cut short")
+        more = more or bool(extra)
     if more or stream.unused_data:
         notes.append("more image data than the picture has is ignored")
     return content

@@ -1,9 +1,11 @@
 """PNG files: pictures come back, Pillow and this reader agree, and what is damaged or animated is refused."""
 
 import io
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ from PIL import Image
 from shearloc.codec.pictures import png, rows
 from shearloc.codec.pictures.picture import CHANNELS, DEPTHS, GRAY, RGB, Picture
 from shearloc.errors import UnsupportedImageError
+
+from .against_libpng import compare
 
 KINDS = [(colour, depth) for colour, depths in DEPTHS.items() for depth in depths]
 
@@ -217,6 +221,52 @@ def test_damage_is_refused_or_harmless() -> None:
 def test_files_that_are_refused(data: bytes, told: str) -> None:
     with pytest.raises(UnsupportedImageError, match=told):
         png.read(data)
+
+
+@pytest.mark.skipif(not (shutil.which("cc") and Path("/usr/include/png.h").exists()), reason="needs cc and libpng-dev")
+def test_libpng_says_the_same_of_damaged_files(tmp_path: Path) -> None:
+    """More of them: python -m tests.codec.pictures.against_libpng."""
+    counts, differences = compare(150, 1, tmp_path)
+    assert differences == [] and counts["equal"] > 40 and counts["refused by both"] > 40
+
+
+@pytest.mark.parametrize(
+    ("chunks", "header", "transparency", "noted"),
+    [
+        ([(b"tRNS", bytes(5))], (1, 1, 8, 2, 0, 0, 0), b"", "a tRNS chunk that does not fit"),
+        ([(b"tRNS", b"\0\1" * 3), (b"tRNS", b"\0\2" * 3)], (1, 1, 8, 2, 0, 0, 0), b"\0\1" * 3, "a second tRNS chunk"),
+        ([(b"PLTE", bytes(3 * 257))], (1, 1, 8, 2, 0, 0, 0), b"", "a suggested palette of 771 bytes"),
+        ([(b"PLTE", bytes(6)), (b"tRNS", b"123")], (3, 1, 8, 3, 0, 0, 0), b"", "a tRNS chunk that does not fit"),
+        ([(b"tRNS", b"1"), (b"PLTE", bytes(6))], (3, 1, 8, 3, 0, 0, 0), b"", "a tRNS chunk that does not fit"),
+        ([(b"PLTE", bytes(6)), (b"tRNS", b"12")], (3, 1, 8, 3, 0, 0, 0), b"12", ""),
+        ([(b"PLTE", bytes(15))], (12, 1, 2, 3, 0, 0, 0), b"", "cut to the 4 that 2 bits name"),
+        ([(b"PLTE", bytes(3))], (3, 1, 8, 0, 0, 0, 0), b"", "a palette of gray samples"),
+        ([(b"acTL", b"\0\0\0\1\0\0\0\0"), (b"fcTL", bytes(26))], (1, 1, 8, 2, 0, 0, 0), b"", "animation of one frame"),
+        ([(b"IDAT", zlib.compress(bytes(9))), (b"tEXt", b"a\0b")], (1, 1, 8, 2, 0, 0, 0), b"", "more image data"),
+        ([(b"IDAT", zlib.compress(bytes(4))), (b"PLTE", bytes(3))], (1, 1, 8, 2, 0, 0, 0), b"", "PLTE chunk after"),
+    ],
+    ids=range(11),
+)
+def test_what_libpng_ignores_is_ignored_and_noted(
+    chunks: list[tuple[bytes, bytes]], header: tuple[int, ...], transparency: bytes, noted: str
+) -> None:
+    picture = png.read(with_chunks(*chunks, header=header))
+    assert not picture.samples.any() and picture.transparency == transparency
+    assert any(noted in note for note in picture.notes) if noted else picture.notes == ()
+    assert not {kind for kind, _ in picture.chunks} & {b"tRNS", b"PLTE", b"acTL", b"fcTL"}
+
+
+def test_more_samples_than_the_limit_are_refused() -> None:
+    assert png.read(SMALL, max_samples=60).samples.size == 60
+    with pytest.raises(
+        UnsupportedImageError, match="the image has 60 samples, more than the limit of 59"
+    ):
+        png.read(SMALL, max_samples=59)
+
+
+def test_bytes_behind_the_end_are_noted() -> None:
+    assert png.read(SMALL).notes == ()
+    assert png.read(SMALL + b"more").notes == ("what follows the end of the PNG is ignored",)
 
 
 def test_filtering_pays() -> None:
