@@ -60,8 +60,8 @@ class Directory:
 
     def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """The values of a tag of numbers."""
-        value = self.tags.get(tag, default)
-        return default if isinstance(value, bytes) else value
+        value = self.tags.get(tag)
+        return value if value and not isinstance(value, bytes) else default
 
     def number(self, tag: int, default: int) -> int:
         """The first value of a tag."""
@@ -207,7 +207,7 @@ def _pointer(data: bytes, at: int) -> int:
         where: int = struct.unpack_from(order + ("Q" if big else "I"), data, at)[0]
     except struct.error as error:
         raise _unreadable("it is cut short") from error
-    return where
+    return min(where, len(data))  # no place that struct cannot name
 
 
 def _chain(data: bytes) -> Iterator[Directory]:

@@ -1,6 +1,7 @@
 """Pillow, where it reads and writes what we do not: opened with our limit instead of its own."""
 
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -27,15 +28,18 @@ def opened(data: bytes, kind: str, pixels: int) -> Iterator["Image"]:
     """
     from PIL import Image, UnidentifiedImageError
 
+    name = {"WEBP": "WebP"}.get(kind, kind)
     try:
-        with _own_limit(pixels), Image.open(BytesIO(data), formats=[kind]) as image:
-            yield image
+        with _own_limit(pixels), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metadata with too many or too few values
+            with Image.open(BytesIO(data), formats=[kind]) as image:
+                yield image
     except UnsupportedImageError:
         raise
     except UnidentifiedImageError as error:  # its message names a BytesIO
-        raise UnsupportedImageError(f"not a {kind} that Pillow can read (it is damaged)") from error
+        raise UnsupportedImageError(f"not a {name} that can be read (Pillow says: it is damaged)") from error
     except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
-        raise UnsupportedImageError(f"not a {kind} that Pillow can read ({error})") from error
+        raise UnsupportedImageError(f"not a {name} that can be read (Pillow says: {error})") from error
 
 
 @contextmanager
@@ -82,7 +86,8 @@ def _take_errors() -> Any:
     @ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_void_p)
     def report(function: bytes | None, form: bytes | None, values: Any) -> None:
         if hasattr(_thread, "errors"):
-            _thread.errors.append(f"libtiff finds an error in {(function or b'its data').decode(errors='replace')}")
+            where = (function or b"").decode(errors="replace")
+            _thread.errors.append(f"libtiff finds an error in {where if where.isidentifier() else 'its data'}")
 
     with suppress(OSError, AttributeError):
         setter = ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler

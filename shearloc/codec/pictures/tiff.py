@@ -3,6 +3,7 @@
 `directories.py` has named what a file holds before either sees it; what they read is checked against that.
 """
 
+import logging
 from fractions import Fraction
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -34,6 +35,7 @@ _CENTIMETRES = {2: Fraction(254, 100), 3: Fraction(1)}
 
 _MODES = {1: "1", 2: "L", 4: "L", 8: "L", 16: "I;16"}
 """Bits of gray -> what Pillow calls it."""
+_SILENT = logging.NullHandler()
 _NO_TIFFFILE = 'TIFFs of 16-bit colour need tifffile: pip install "shearloc[tiff]", or use PNG'
 
 
@@ -139,6 +141,7 @@ def _as_stored(image: "Image") -> "Image":
 def _read_tifffile(data: bytes, found: Layout) -> Samples:
     """uint16 [H, W, 3 or 4]."""
     tifffile = _tifffile()
+    logging.getLogger("tifffile").addHandler(_SILENT)  # or its warnings go to stderr, beside our error
     try:
         with tifffile.TiffFile(BytesIO(data)) as file:
             samples = file.pages[0].asarray()

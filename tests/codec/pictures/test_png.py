@@ -258,9 +258,7 @@ def test_what_libpng_ignores_is_ignored_and_noted(
 
 def test_more_samples_than_the_limit_are_refused() -> None:
     assert png.read(SMALL, max_samples=60).samples.size == 60
-    with pytest.raises(
-        UnsupportedImageError, match="the image has 60 samples, more than the limit of 59"
-    ):
+    with pytest.raises(UnsupportedImageError, match="the image has 60 samples, more than the limit of 59"):
         png.read(SMALL, max_samples=59)
 
 
