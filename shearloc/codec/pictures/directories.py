@@ -81,26 +81,25 @@ class Layout:
     planar: bool
 
 
-def main_image(data: bytes) -> tuple[Directory, bytes, list[str]]:
-    """The directory of the picture, the file with that directory alone, and notes of what was left out.
-
-    Raises UnsupportedImageError where there are several pictures, or parts that cannot be left out.
-    """
+def all_directories(data: bytes) -> list[Directory]:
+    """The directories that follow each other, then those below them. UnsupportedImageError for a damaged file."""
     if data.startswith(MAGICS[3]):
         raise UnsupportedImageError(f"a big-endian BigTIFF; not read: {_CONVERT}")
     chain = list(_chain(data))
-    beside = [_directory(data, at) for page in chain for at in page.numbers(SUB_IFDS)]
-    pages = [*chain, *beside]
+    return [*chain, *(_directory(data, at) for page in chain for at in page.numbers(SUB_IFDS))]
+
+
+def main_image(pages: list[Directory]) -> Directory:
+    """The directory of the one picture.
+
+    Raises UnsupportedImageError where there are several pictures, or parts that cannot be left out.
+    """
     if any(page.number(NEW_SUBFILE, 0) & _MASK for page in pages) and len(pages) > 1:
         raise UnsupportedImageError(f"a TIFF with a transparency mask beside its image; not stored: {_CONVERT}")
     whole = pages if len(pages) == 1 else [page for page in pages if not _is_reduced(page)]
     if len(whole) != 1:
         raise UnsupportedImageError(f"{len(whole)} frames; one image is stored: save the frames one by one")
-    page = whole[0]
-    _check_slices(data, page, pages)
-    if len(pages) == 1:
-        return page, data, []
-    return page, _alone(data, page), ["the TIFF's smaller copies of the image are left out"]
+    return whole[0]
 
 
 def with_black_zero(data: bytes, page: Directory) -> bytes:
@@ -256,7 +255,7 @@ def _value(data: bytes, at: int, order: str, kind: int, count: int) -> tuple[int
     return data[at : at + length] if code == "c" else struct.unpack_from(f"{order}{count}{code}", data, at)
 
 
-def _alone(data: bytes, page: Directory) -> bytes:
+def alone(data: bytes, page: Directory) -> bytes:
     """The file with that directory as its first and only one."""
     order, big = _order(data)
     code = order + ("Q" if big else "I")
@@ -290,7 +289,7 @@ def _check_strips(page: Directory, found: Layout) -> None:
         raise _unreadable(f"{len(starts)} strips or tiles where the picture has {needed}")
 
 
-def _check_slices(data: bytes, page: Directory, pages: list[Directory]) -> None:
+def check_slices(data: bytes, page: Directory, pages: list[Directory]) -> None:
     """Refuse a directory that stands for several slices, and one whose samples are not all there."""
     starts, lengths = _sections(page)
     ends = [start + length for start, length in zip(starts, lengths, strict=False)]

@@ -45,14 +45,18 @@ def read(data: bytes, max_samples: int = MAX_SAMPLES) -> Picture:
     Raises UnsupportedImageError: damaged, several pictures, samples that are not those of PNG, or more than
     `max_samples` of 8 bits.
     """
-    page, data, notes = directories.main_image(data)
+    pages = directories.all_directories(data)
+    page = directories.main_image(pages)
     found = directories.layout(page)
     check_size(found.height, found.width, found.channels * (2 if found.bits == 16 else 1), max_samples)
+    directories.check_slices(data, page, pages)
+    notes = ["the TIFF's smaller copies of the image are left out"] if len(pages) > 1 else []
     left_out = sorted({*page.tags} - {*_STRUCTURAL, *_DESCRIPTIVE, _ICC, _XMP})
     if left_out:
         notes.append(f"the TIFF's tags {' '.join(map(str, left_out))} are left out")
     white_is_zero = found.photometric == WHITE_IS_ZERO
-    file = directories.with_black_zero(data, page) if white_is_zero else data
+    file = directories.alone(data, page) if len(pages) > 1 else data
+    file = directories.with_black_zero(file, page) if white_is_zero else file
     with pillow.opened(file, "TIFF", found.height * found.width) as image:
         chunks = _tiff_chunks(image)
         wide = found.bits == 16 and found.channels > 1

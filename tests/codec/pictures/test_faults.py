@@ -1,4 +1,4 @@
-"""Files that were once read wrongly, dropped in part, or refused without need; `../shared/faults/README.md` names them."""
+"""Files that were once read wrongly, dropped in part, or refused without need; ../shared/faults/README.md has them."""
 
 import io
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_what_other_readers_read_is_read(name: str, samples: list, transparency:
     [
         ("int8.tif", "signed samples are not stored"),
         ("float64.tif", "floats are not stored"),
-        ("volume.tif", "a TIFF of 4 slices; one image is stored"),
+        ("volume.tif", "a TIFF with a volume of 4 slices; not stored"),
         ("truncated_stack.tif", "a TIFF of 5 slices; one image is stored"),
         ("cgbi.png", "a chunk CgBI that changes its meaning"),
     ],
