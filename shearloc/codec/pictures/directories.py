@@ -7,6 +7,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ...errors import UnsupportedImageError
@@ -41,31 +42,48 @@ _OLD_REDUCED = 2
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Field type -> bytes of a value."""
-_CODES = {1: "B", 2: "c", 3: "H", 4: "I", 7: "c", 13: "I", 16: "Q", 18: "Q"}
-"""Field type -> struct's code, of the types that are read here."""
-_MOST_DIRECTORIES = 1 << 12
+_CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+"""Field type -> struct's code, of the types that are whole numbers from 0 on."""
+_ASCII = 2
+_MOST_ENTRIES = 1 << 16
+"""Of all directories together, against files whose directories overlap."""
 
 _CONVERT = "convert it to PNG first, if that loses nothing you need"
 
 
 @dataclass(frozen=True)
 class Directory:
-    """One IFD: where it stands, where its pointer to the next does, and its tags' values (numbers, or bytes)."""
+    """One IFD: where it stands, where its pointer to the next does, and its entries.
 
+    `tags`: tag -> type, number of values, and where they stand in `data`, inside of it. Values are taken out when they
+    are asked for: a hostile file has many large ones in the same place.
+    """
+
+    data: bytes
     at: int
     next_at: int
-    tags: dict[int, tuple[int, ...] | bytes]
-    spans: tuple[tuple[int, int], ...]
-    """Parts of the file that it takes itself: entries, and values that stand elsewhere."""
+    tags: dict[int, tuple[int, int, int]]
 
-    def numbers(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """The values of a tag of numbers."""
-        value = self.tags.get(tag)
-        return value if value and not isinstance(value, bytes) else default
+    def numbers(self, tag: int, default: tuple[int, ...] = (), most: int | None = None) -> tuple[int, ...]:
+        """The values of a tag of numbers, or the first `most` of them."""
+        kind, count, at = self.tags.get(tag, (0, 0, 0))
+        count = count if most is None else min(count, most)
+        if kind not in _CODES or not count:
+            return default
+        return struct.unpack_from(f"{_order(self.data)[0]}{count}{_CODES[kind]}", self.data, at)
 
     def number(self, tag: int, default: int) -> int:
         """The first value of a tag."""
-        return (self.numbers(tag) or (default,))[0]
+        return self.numbers(tag, (default,), 1)[0]
+
+    def text(self, tag: int) -> bytes:
+        """The bytes of a tag of text."""
+        kind, count, at = self.tags.get(tag, (0, 0, 0))
+        return self.data[at : at + count] if kind == _ASCII else b""
+
+    def places(self) -> list[int]:
+        """Where the directory, and its values that stand elsewhere, begin."""
+        return [self.at, *(at for _, _, at in self.tags.values() if not self.at <= at < self.next_at)]
 
 
 @dataclass(frozen=True)
@@ -85,8 +103,28 @@ def all_directories(data: bytes) -> list[Directory]:
     """The directories that follow each other, then those below them. UnsupportedImageError for a damaged file."""
     if data.startswith(MAGICS[3]):
         raise UnsupportedImageError(f"a big-endian BigTIFF; not read: {_CONVERT}")
-    chain = list(_chain(data))
-    return [*chain, *(_directory(data, at) for page in chain for at in page.numbers(SUB_IFDS))]
+    pages: dict[int, Directory] = {}
+    entries = 0
+
+    def take(at: int) -> Directory:
+        nonlocal entries
+        if at in pages:
+            raise _unreadable("its directories go in circles")
+        pages[at] = page = _directory(data, at)
+        entries += 1 + len(page.tags)
+        if entries > _MOST_ENTRIES:
+            raise UnsupportedImageError("too many frames; one image is stored: save the frames one by one")
+        return page
+
+    at = _pointer(data, _first_at(data))
+    while at:
+        at = _pointer(data, take(at).next_at)
+    if not pages:
+        raise _unreadable("it has no image")
+    for page in list(pages.values()):
+        for at in page.numbers(SUB_IFDS, (), _MOST_ENTRIES):
+            take(at)
+    return list(pages.values())
 
 
 def main_image(pages: list[Directory]) -> Directory:
@@ -209,50 +247,27 @@ def _pointer(data: bytes, at: int) -> int:
     return min(where, len(data))  # no place that struct cannot name
 
 
-def _chain(data: bytes) -> Iterator[Directory]:
-    """The directories that follow each other."""
-    at, seen = _pointer(data, _first_at(data)), set[int]()
-    if not at:
-        raise _unreadable("it has no image")
-    while at:
-        if at in seen or len(seen) == _MOST_DIRECTORIES:
-            raise _unreadable("its directories have no end")
-        seen.add(at)
-        page = _directory(data, at)
-        yield page
-        at = _pointer(data, page.next_at)
-
-
 def _directory(data: bytes, at: int) -> Directory:
+    """The IFD at a place; every value lies in the file."""
     order, big = _order(data)
-    size, count_code, entry_code = (20, "Q", "HHQ") if big else (12, "H", "HHI")
+    size, room, count_code, entry_code = (20, 8, "Q", "HHQ") if big else (12, 4, "H", "HHI")
+    tags = {}
     try:
         (count,) = struct.unpack_from(order + count_code, data, at)
         first = at + struct.calcsize(order + count_code)
-        tags: dict[int, tuple[int, ...] | bytes] = {}
-        spans = [(at, first + size * count + (8 if big else 4))]
-        if spans[0][1] > len(data):
+        if first + size * count + room > len(data):
             raise _unreadable("it is cut short")
         for place in range(first, first + size * count, size):
             tag, kind, many = struct.unpack_from(order + entry_code, data, place)
-            value_at = place + size - (8 if big else 4)
-            length = _SIZES.get(kind, 1) * many
-            if length > (8 if big else 4):
+            length, value_at = _SIZES.get(kind, 1) * many, place + size - room
+            if length > room:
                 value_at = _pointer(data, value_at)
-                spans.append((value_at, value_at + length))
-            tags[tag] = _value(data, value_at, order, kind, many)
+                if value_at + length > len(data):
+                    raise _unreadable("a value lies outside of the file")
+            tags[tag] = kind, many, value_at
     except struct.error as error:
         raise _unreadable("it is cut short") from error
-    return Directory(at, first + size * count, tags, tuple(spans))
-
-
-def _value(data: bytes, at: int, order: str, kind: int, count: int) -> tuple[int, ...] | bytes:
-    """Numbers, or bytes for text and for types that hold no whole numbers."""
-    length = _SIZES.get(kind, 1) * count
-    if at + length > len(data):
-        raise _unreadable("a value lies outside of the file")
-    code = _CODES.get(kind, "c")
-    return data[at : at + length] if code == "c" else struct.unpack_from(f"{order}{count}{code}", data, at)
+    return Directory(data, at, first + size * count, tags)
 
 
 def alone(data: bytes, page: Directory) -> bytes:
@@ -309,9 +324,7 @@ def _raw_bytes(page: Directory) -> int:
 
 def _described_slices(page: Directory) -> int:
     """Slices that ImageJ or tifffile say there are, where these have no directories of their own."""
-    text = page.tags.get(DESCRIPTION, b"")
-    if not isinstance(text, bytes):
-        return 1
+    text = page.text(DESCRIPTION)[:_LONGEST_TEXT]
     counted = re.search(rb"^images=(\d{1,9})\s*$", text, re.MULTILINE) if text.startswith(b"ImageJ=") else None
     if counted:
         return int(counted[1])
@@ -327,6 +340,7 @@ def _described_slices(page: Directory) -> int:
     return size // max(1, page.number(HEIGHT, 0) * page.number(WIDTH, 0) * page.number(SAMPLES, 1))
 
 
+_LONGEST_TEXT = 1 << 12
 _LEAST = 8
 """Bytes: less than that behind the samples is padding."""
 
@@ -342,8 +356,9 @@ def _slices_behind(
     if excess >= max(size, _LEAST):
         return 1 + excess // size
     last = max(ends)
-    described = [_directory(data, at) for other in pages for tag in _PRIVATE for at in other.numbers(tag)]
-    taken = [start for other in [*pages, *described] for start, _ in other.spans]
-    taken += [start for other in pages for start in _sections(other)[0]]
+    taken = [start for other in pages for start in (*other.places(), *_sections(other)[0])]
+    for tag in _PRIVATE:
+        with suppress(UnsupportedImageError):  # a damaged description is no slice
+            taken += _directory(data, page.number(tag, 0)).places() if tag in page.tags else []
     behind = min([start for start in taken if start >= last], default=len(data)) - last
     return 1 + behind // size if behind >= max(size, _LEAST) else 1
