@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from shearloc.models.local.model.head import PARAMETER_LIMIT
+from shearloc.models.local.head import PARAMETER_LIMIT
 
 from shearloc.coding.logistic import (
     FLOOR,

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from shearloc.models.local.model.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
+from shearloc.models.local.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 
 from shearloc.codec import api, archive, parts
 from shearloc.codec.formats import container

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 from numpy.typing import NDArray
-from shearloc.models.local.model.context import (
+from shearloc.models.local.context import (
     CONSTANT,
     MEDIAN_EDGE,
     OUTSIDE_PREDICTION,

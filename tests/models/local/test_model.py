@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from shearloc.models.local.model.context import CONSTANT, MEDIAN_EDGE
+from shearloc.models.local.context import CONSTANT, MEDIAN_EDGE
 
 from shearloc.errors import ShearlocError
 from shearloc.models import zoo

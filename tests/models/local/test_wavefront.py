@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from shearloc.models.local.model.context import causal_offsets
-from shearloc.models.local.model.orders import shear, step_count
+from shearloc.models.local.context import causal_offsets
+from shearloc.models.local.orders import shear, step_count
 
 from shearloc.coding.lanes import MAX_LANES, lane_count
 from shearloc.coding.logistic import PRECISION

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from shearloc.models.vae.model.chain import decode_chain, encode_chain
+from shearloc.models.vae.chain import decode_chain, encode_chain
 
 from shearloc.coding import rans
 from shearloc.errors import CorruptError, UnsupportedImageError

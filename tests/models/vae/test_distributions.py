@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shearloc.models.vae.model.distributions import BINS, LATENT_PRECISION
+from shearloc.models.vae.distributions import BINS, LATENT_PRECISION
 
 from shearloc.coding import rans
 from shearloc.coding.logistic import tables

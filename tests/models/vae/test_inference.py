@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from shearloc.models.vae.model.inference import GRADIENT_BITS, _signs, refine
+from shearloc.models.vae.inference import GRADIENT_BITS, _signs, refine
 
 from shearloc.coding.logistic import tables
 from shearloc.models.vae.model import VaeModel, inference, posterior, product_of
