@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import archive
+from ..codec.info import archive_info
 from ..models import zoo
 from ..models.vae import chain as bitsback
-from ..models.vae.model import VaeModel, likelihood, product_of
+from ..models.vae.model import VaeModel, likelihood
+from ..nets.fixed_point import product_of
 
 Pixels = NDArray[np.uint8]
 
@@ -63,14 +65,14 @@ def negative_elbo_bits(model: VaeModel, images: Pixels, steps: int, seed: int = 
 
 def measure(model: VaeModel, images: Pixels, steps: int, rounds: int = 3) -> ArchiveRow:
     """Archive `images` and decode them, so many times. A model that is not the zoo's codes them as one chain."""
-    installed = model.name in zoo.names("vae") and zoo.load_vae(model.name).fingerprint == model.fingerprint
+    installed = model.name in zoo.names() and zoo.load(model.name).fingerprint == model.fingerprint
     encode_times, decode_times = [], []
     exact = True
     for _ in range(rounds):
         began = time.perf_counter()
         if installed:
             data = archive.encode_images(images, model=model.name, steps=steps)
-            net = archive.info(data).net_bits
+            net = archive_info(data).net_bits
         else:
             chain = bitsback.encode_chain(model, images, steps, "numpy")
             data, net = chain.data, math.ceil(chain.net_bits)
@@ -97,7 +99,7 @@ def measure(model: VaeModel, images: Pixels, steps: int, rounds: int = 3) -> Arc
 def model_for(dataset: str, weights: Path | None) -> VaeModel:
     """The zoo's model of a data set, or the exact model of a training run's float weights (which takes torch)."""
     if weights is None:
-        return zoo.load_vae(f"vae-{dataset}")
+        return zoo.load_as(VaeModel, f"vae-{dataset}")
     from ..models.vae.shape import SHAPES
     from ..training.export_vae import export
     from ..training.vae_float import load_float

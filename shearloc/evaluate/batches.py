@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import archive
+from ..codec.info import archive_info
 
 Pixels = NDArray[np.uint8]
 
@@ -61,7 +62,7 @@ def measure(images: Pixels, model: str, rounds: int, effort: int = 5) -> BatchRo
         decode_seconds.append(time.perf_counter() - encoded)
         encode_seconds.append(encoded - began)
         exact &= np.array_equal(back.reshape(images.shape), images)
-    info = archive.info(data)
+    info = archive_info(data)
     return BatchRow(
         model=info.model or info.method,
         effort=effort,

@@ -24,10 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..codec import api, archive
-from ..codec.parts import DEFAULT_MODELS
 from ..codec.pictures import files
 from ..errors import ShearlocError
-from ..models import zoo
+from ..models import defaults, zoo
 from .peers import Codec, peers, same_pixels
 
 Pixels = NDArray[np.uint8]
@@ -170,7 +169,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def our_contenders(models: list[str], efforts: list[int], engines: list[str]) -> list[Ours]:
-    """Every model at every effort by every engine; an autoencoder, which knows no efforts, once for each engine.
+    """Every model at every effort by every engine; one that codes alike at every effort once for each engine.
 
     UnknownModelError for a model that is not at hand, ShearlocError for an engine that nobody knows.
     """
@@ -179,12 +178,12 @@ def our_contenders(models: list[str], efforts: list[int], engines: list[str]) ->
             raise ShearlocError(f"engine is one of {', '.join(api.ENGINES)}, not {engine!r}")
     found: dict[Ours, None] = {}
     for model in models:
-        is_vae = model in zoo.names("vae")
-        if model != "auto" and not is_vae:
-            zoo.load(model)
+        family = None if model == "auto" else zoo.load(model).family
+        together = family is not None and not family.pictures
+        has_efforts = family is None or "effort" in family.options
         for effort in efforts:
             for engine in engines:
-                found[Ours(model, 5 if is_vae else effort, engine, archive=is_vae)] = None
+                found[Ours(model, effort if has_efforts else 5, engine, archive=together)] = None
     return list(found)
 
 
@@ -210,7 +209,7 @@ def seen_in_training(images: Iterable[Path], models: Iterable[str]) -> tuple[dic
     from ..training.images import fingerprint
 
     names = dict.fromkeys(
-        name for model in models for name in (DEFAULT_MODELS.values() if model == "auto" else [model])
+        name for model in models for name in (defaults.PICTURES.values() if model == "auto" else [model])
     )
     records = {name: zoo.training_images(name) for name in names}
     prints = {}

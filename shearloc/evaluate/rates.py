@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..codec import api
+from ..codec.info import picture_info
 from ..codec.pictures import files
 from ..coding import logistic
 from ..errors import CorruptError, ShearlocError
@@ -77,7 +78,7 @@ def measure(paths: Iterable[Path], model: LocalModel, parent: "LocalNet | None",
 def image_rates(name: str, pixels: Pixels, model: LocalModel, parent: "LocalNet | None" = None) -> ImageRates:
     """All rates of one image, uint8 [H, W] or [H, W, 3]. `model` is one of the zoo's."""
     data = api.encode(pixels, model=model.name)
-    info = api.info(data)
+    info = picture_info(data)
     return ImageRates(
         image=name,
         height=info.height,

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import shearloc
-from shearloc.codec import api
-from shearloc.codec import parts as parts_
+from shearloc.codec import api, webp
 from shearloc.codec.formats import container, crc32c
-from shearloc.codec.formats.container import RAW, WEBP, Header, Part
+from shearloc.codec.formats.container import Header, Method, Part
 from shearloc.codec.pictures import files, png
 from shearloc.codec.pictures.picture import GRAY, PALETTE, RGB, Picture, from_array
 from shearloc.coding.fields import varint
@@ -195,7 +194,7 @@ def test_pixels_are_checked(coded: tuple[NDArray[np.uint8], bytes]) -> None:
     with pytest.raises(shearloc.CorruptError, match="pixels"):
         shearloc.decode(forged(coded[1], pixel_crc=1))
     with pytest.raises(shearloc.CorruptError, match="pixels"):
-        shearloc.decode(container.pack(Header(2, 2, GRAY, 8, (Part(1, RAW),), 1), [bytes(4)]))
+        shearloc.decode(container.pack(Header(2, 2, GRAY, 8, (Part(1, Method.RAW),), 1), [bytes(4)]))
 
 
 def test_unknown_weights_are_named(coded: tuple[NDArray[np.uint8], bytes]) -> None:
@@ -258,9 +257,9 @@ def test_size_claims_are_bounded(coded: tuple[NDArray[np.uint8], bytes]) -> None
 def webp_file(image: NDArray[np.uint8], **changes: int) -> bytes:
     picture = from_array(image)
     planes = image.reshape(*image.shape[:2], -1)
-    part = Part(planes.shape[2], WEBP)
+    part = Part(planes.shape[2], Method.WEBP)
     header = Header(*image.shape[:2], picture.colour, 8, (part,), crc32c.crc32c(image))
-    return container.pack(replace(header, **changes), [parts_.webp(planes, 0, 0)])  # type: ignore[arg-type]
+    return container.pack(replace(header, **changes), [webp.encode(planes, 0, 0)])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -283,7 +282,7 @@ def test_bad_webp_payloads(picture: Pixels) -> None:
 
 
 def raw_file(samples: NDArray, colour: int, depth: int, chunks: tuple = ()) -> bytes:
-    header = Header(*samples.shape, colour, depth, (Part(1, RAW),), crc32c.crc32c(samples), chunks)
+    header = Header(*samples.shape, colour, depth, (Part(1, Method.RAW),), crc32c.crc32c(samples), chunks)
     return container.pack(header, [png.pack_rows(samples, depth).tobytes()])
 
 
@@ -309,14 +308,14 @@ def test_chunks_must_make_a_picture(chunks: tuple) -> None:
 def test_samples_beyond_their_depth_are_damage() -> None:
     """A WebP of a gray below 8 bits can hold more than that."""
     samples = np.full((4, 4), 9, np.uint8)
-    header = Header(4, 4, GRAY, 2, (Part(1, WEBP),), crc32c.crc32c(samples))
+    header = Header(4, 4, GRAY, 2, (Part(1, Method.WEBP),), crc32c.crc32c(samples))
     with pytest.raises(shearloc.CorruptError, match="more than 2 bits"):
-        shearloc.decode(container.pack(header, [parts_.webp(samples[:, :, None], 0, 0)]))
+        shearloc.decode(container.pack(header, [webp.encode(samples[:, :, None], 0, 0)]))
 
 
 @pytest.mark.parametrize("payload", [b"", b"nonsense", png.compress(from_array(np.zeros((4, 3), np.uint8)), 9)])
 def test_bad_deflated_payloads(payload: bytes) -> None:
-    header = Header(4, 4, GRAY, 8, (Part(1, container.DEFLATE),), 0)
+    header = Header(4, 4, GRAY, 8, (Part(1, Method.DEFLATE),), 0)
     with pytest.raises(shearloc.CorruptError, match="deflated"):
         shearloc.decode(container.pack(header, [payload]))
 
@@ -342,7 +341,7 @@ def kinds_of_files(picture: Pixels) -> list[tuple[bytes, list[bytes]]]:
     found.append(
         (
             b"".join(container._fields(*container.unpack_header(webp_file(picture(6, 5, 4))))),
-            [parts_.webp(picture(6, 5, 4), 0, 0)],
+            [webp.encode(picture(6, 5, 4), 0, 0)],
         )
     )
     return found
@@ -410,9 +409,9 @@ def test_a_named_model_is_kept(picture: Pixels) -> None:
 
 def test_webp_costs_at_most_what_it_costs_alone(picture: Pixels) -> None:
     for image in (drawn(64, 128), picture(40, 40, 3), drawn(8, 8), np.zeros((300, 300, 3), np.uint8)):
-        alone = len(parts_.webp(image, 6, 100))
+        alone = len(webp.encode(image, 6, 100))
         assert len(shearloc.encode(image)) <= alone + 64
-        assert len(shearloc.encode(image, effort=1)) <= len(parts_.webp(image, 1, 75)) + 64
+        assert len(shearloc.encode(image, effort=1)) <= len(webp.encode(image, 1, 75)) + 64
 
 
 def test_opaque_alpha_and_doubled_bytes_cost_next_to_nothing(picture: Pixels) -> None:
@@ -474,7 +473,7 @@ def test_screenshots_cost_at_most_what_webp_does(data_folder: Path) -> None:
     picture = files.load(path)
     file = api.encode_picture(picture)
     assert api.decode_picture(file) == picture
-    assert len(file) <= len(parts_.webp(picture.samples, 6, 100)) + 64
+    assert len(file) <= len(webp.encode(picture.samples, 6, 100)) + 64
 
 
 def test_data_must_be_bytes() -> None:

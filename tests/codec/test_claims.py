@@ -13,14 +13,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shearloc.codec import archive
+from shearloc.codec.formats import archive_header
 from shearloc.codec.pictures import png
 from shearloc.coding.fields import varint
 from shearloc.errors import CorruptError, ShearlocError, UnsupportedImageError
 from shearloc.models.local import coder as local
-from shearloc.models.local.model import LocalModel, past, wavefront
+from shearloc.models.local import past, wavefront
+from shearloc.models.local.model import LocalModel
 from shearloc.models.vae import chain as bitsback
 from shearloc.models.vae.model import VaeModel
+
+from ..forced import archive_with
 
 
 @pytest.fixture
@@ -73,7 +76,7 @@ def test_a_chain_of_more_latents_than_it_has_bits(
 def test_where_chunks_end_is_summed_once() -> None:
     """And not for each chunk anew, of which a file can have a million."""
     images = np.arange(60, dtype=np.uint8).reshape(5, 3, 4, 1)
-    header, _ = archive.read_header(archive._encode_with(images, None, "raw", chunk_samples=12))
+    header, _ = archive_header.read(archive_with(images, None, "raw", chunk_samples=12))
     assert len(header.sizes) == 5 and header.ends == tuple(accumulate(header.sizes))
     assert header.ends is header.ends
 

@@ -18,18 +18,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from shearloc.models.local.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 
-from shearloc.codec import api, archive, parts
+from shearloc.codec import api, archive, parts, webp
 from shearloc.codec.formats import container
+from shearloc.codec.formats.container import Method
 from shearloc.codec.formats.crc32c import crc32c
 from shearloc.codec.pictures import png
 from shearloc.codec.pictures.picture import Picture
-from shearloc.models import zoo
+from shearloc.models import defaults, zoo
+from shearloc.models.family import How
+from shearloc.models.local.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 from shearloc.models.local.model import LocalModel
 from shearloc.models.vae.model import VaeModel, array_shapes
 from shearloc.models.vae.shape import VaeShape
 from shearloc.nets.layers import Dense
+
+from ..forced import archive_with
 
 HERE = Path(__file__).parent
 MODELS = HERE / "models"
@@ -253,7 +257,7 @@ def _webp(pixels: Pixels) -> bytes:
     return _parts(Picture(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), _webp_part(pixels))
 
 
-def _parts(picture: Picture, *coded: parts.Coded) -> bytes:
+def _parts(picture: Picture, *coded: parts.CodedPart) -> bytes:
     """A file of these parts."""
     height, width = picture.samples.shape[:2]
     crc = crc32c(picture.samples.astype(picture.samples.dtype.newbyteorder("<")))
@@ -263,21 +267,21 @@ def _parts(picture: Picture, *coded: parts.Coded) -> bytes:
     return container.pack(header, [one.payload for one in coded])
 
 
-def _local_part(planes: Pixels, name: str, embed: bool = False) -> parts.Coded:
-    return parts._by_model(planes, name, parts.Options(name, 5, "numpy", "sheared", embed))
+def _local_part(planes: Pixels, name: str, embed: bool = False) -> parts.CodedPart:
+    return parts._by_model(planes, name, parts.Options(name, 5, How("numpy"), embed))
 
 
-def _webp_part(planes: Pixels) -> parts.Coded:
-    return parts.Coded(container.Part(planes.shape[2], container.WEBP), parts.webp(planes, 4, 75))
+def _webp_part(planes: Pixels) -> parts.CodedPart:
+    return parts.CodedPart(container.Part(planes.shape[2], Method.WEBP), webp.encode(planes, 4, 75))
 
 
-def _raw_part(planes: Pixels) -> parts.Coded:
-    return parts.Coded(container.Part(planes.shape[2], container.RAW), planes.tobytes())
+def _raw_part(planes: Pixels) -> parts.CodedPart:
+    return parts.CodedPart(container.Part(planes.shape[2], Method.RAW), planes.tobytes())
 
 
-def _deflate_part(planes: Pixels) -> parts.Coded:
+def _deflate_part(planes: Pixels) -> parts.CodedPart:
     plain = Picture(planes[:, :, 0] if planes.shape[2] == 1 else planes)
-    return parts.Coded(container.Part(planes.shape[2], container.DEFLATE), png.compress(plain, 9))
+    return parts.CodedPart(container.Part(planes.shape[2], Method.DEFLATE), png.compress(plain, 9))
 
 
 # --- Archives ---------------------------------------------------------------------------------------------------
@@ -322,7 +326,7 @@ def archives() -> dict[str, Callable[[], bytes]]:
 
 
 def _archive(images: Pixels, names: list[str] | None, model: str, **options: Any) -> bytes:
-    return archive._encode_with(images, names and names[: len(images)], model, engine="numpy", **options)
+    return archive_with(images, names and names[: len(images)], model, engine="numpy", **options)
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------
@@ -365,7 +369,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(path.relative_to(HERE), path.stat().st_size)
     os.environ["SHEARLOC_MODELS"] = str(MODELS)
     # So that nothing depends on a model that will be trained again.
-    parts.DEFAULT_MODELS.update({1: "golden-gray", 3: "golden-rgb"})
+    defaults.PICTURES.update({1: "golden-gray", 3: "golden-rgb"})
     for path, make in files.items():
         data = make()
         path.write_bytes(data)

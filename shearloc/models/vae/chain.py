@@ -28,9 +28,11 @@ from ...coding.fields import take, take_varint, varint
 from ...coding.logistic import PRECISION, tables
 from ...coding.rans import Message
 from ...errors import CorruptError, UnsupportedImageError
+from ...nets.fixed_point import Numbers, Product, product_of
+from ...types import Pixels
 from . import distributions as vae_cdf
 from .inference import refine
-from .model import Numbers, Pixels, Product, VaeModel, likelihood, posterior, product_of
+from .model import VaeModel, likelihood, posterior
 from .shape import BERNOULLI
 
 ROUND = 256

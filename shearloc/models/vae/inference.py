@@ -31,8 +31,10 @@ from ...coding.logistic import (
     sigmoid_at,
     tables,
 )
+from ...nets.fixed_point import LIMIT, Numbers, Product
+from ...types import Pixels
 from .distributions import UNIT_BITS, channel_mean, latent_tables, probability_of_one, scale_index, sigma_index
-from .model import LIMIT, LOG_SIGMA_RANGE, Numbers, Pixels, Product, VaeModel, latent_gradient, likelihood_and_tape
+from .model import LOG_SIGMA_RANGE, VaeModel, latent_gradient, likelihood_and_tape
 from .shape import BERNOULLI
 
 GRADIENT_BITS = 14

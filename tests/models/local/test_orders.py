@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from shearloc.models.local.context import causal_offsets
 from shearloc.models.local.orders import (
     shear,

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from shearloc.models.vae.chain import decode_chain, encode_chain
 
 from shearloc.coding import rans
 from shearloc.errors import CorruptError, UnsupportedImageError
 from shearloc.models.vae import chain as bitsback
 from shearloc.models.vae import distributions as vae_cdf
-from shearloc.models.vae.model import VaeModel, likelihood, product_of
+from shearloc.models.vae.chain import decode_chain, encode_chain
+from shearloc.models.vae.model import VaeModel, likelihood
+from shearloc.nets.fixed_point import product_of
 
 KINDS = ("bernoulli", "logistic", "colour")
 

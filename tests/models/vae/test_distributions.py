@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shearloc.models.vae.distributions import BINS, LATENT_PRECISION
 
 from shearloc.coding import rans
 from shearloc.coding.logistic import tables
 from shearloc.models.vae import distributions as vae_cdf
+from shearloc.models.vae.distributions import BINS, LATENT_PRECISION
 
 UNIT = 1 << vae_cdf.UNIT_BITS
 
