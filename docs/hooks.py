@@ -8,6 +8,9 @@ from typing import Any
 
 MARK = "<!-- commands -->"
 
+FIRST = ("encode", "decode", "verify", "info")
+"""Commands that the page begins with; the others follow in the application's order."""
+
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """MkDocs's hook: a page's text before it is rendered."""
@@ -26,11 +29,11 @@ def commands() -> str:
 def _sections(command: Any, name: str) -> Iterator[str]:
     """The sections of a group's commands, or the section of a command."""
     inside = getattr(command, "commands", None)
-    if inside:
-        for one, found in inside.items():
-            yield from _sections(found, f"{name} {one}")
-    else:
+    if not inside:
         yield _section(command, name)
+        return
+    for one in sorted(inside, key=lambda one: FIRST.index(one) if one in FIRST else len(FIRST)):
+        yield from _sections(inside[one], f"{name} {one}")
 
 
 def _section(command: Any, name: str) -> str:
@@ -60,13 +63,20 @@ def _name(parameter: Any) -> str:
     if parameter.metavar:
         return str(parameter.metavar)
     choices = getattr(parameter.type, "choices", None)
-    return "\\|".join(map(str, choices)) if choices else str(parameter.type.name)
+    if choices:
+        return "\\|".join(map(str, choices))
+    least, most = getattr(parameter.type, "min", None), getattr(parameter.type, "max", None)
+    if least is not None and most is not None:
+        return f"{least} to {most}"
+    return "TEXT" if parameter.type.name in ("text", "str") else "N"
 
 
 def _cell(text: str | None) -> str:
     """Help as one cell of a table: paragraphs after `\\b` keep their lines."""
-    lines = (text or "").replace("|", "\\|").replace("<", "&lt;").splitlines()
-    return "<br>".join(line.strip() for line in lines if line.strip() not in ("", "\b"))
+    pieces = (text or "").replace("|", "\\|").replace("<", "&lt;").split("`")
+    pieces[::2] = [piece.replace("*", "\\*") for piece in pieces[::2]]  # outside of code
+    lines = [line.strip() for line in "`".join(pieces).splitlines()]
+    return "<br>".join(line for line in lines if line not in ("", "\b"))
 
 
 def _paragraphs(text: str) -> str:
