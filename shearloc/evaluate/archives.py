@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codec import archive
 from ..codec.info import archive_info
@@ -21,8 +20,7 @@ from ..models import zoo
 from ..models.vae import chain as bitsback
 from ..models.vae.model import VaeModel, likelihood
 from ..nets.fixed_point import product_of
-
-Pixels = NDArray[np.uint8]
+from ..types import Pixels
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codec import archive
 from ..codec.info import archive_info
-
-Pixels = NDArray[np.uint8]
+from ..types import Pixels
 
 
 def throughputs(seconds: list[float], raw_bytes: int) -> dict[str, float]:

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..models import zoo
 from ..models.vae.model import VaeModel
@@ -28,9 +27,9 @@ from ..training.export_vae import export, restore
 from ..training.small_images import load_dataset
 from ..training.train_vae import Objective, Schedule, fit, negative_elbo_of
 from ..training.vae_float import Vae, load_float
+from ..types import Pixels
 from .archives import measure
 
-Pixels = NDArray[np.uint8]
 Notice = Callable[[str], None]
 
 THESIS: dict[str, Any] = {

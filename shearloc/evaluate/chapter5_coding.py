@@ -9,18 +9,17 @@ from pathlib import Path
 from statistics import mean, median
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codec import api
 from ..codec.pictures import files
 from ..errors import ShearlocError
 from ..models import zoo
 from ..models.local.model import LocalModel
+from ..types import Pixels
 from . import batches
 from .bench import crop_middle, find_images
 from .peers import Codec, same_pixels
 
-Pixels = NDArray[np.uint8]
 Table = dict[str, dict[str, float]]
 
 ORDERS = ("sequential", "parallel", "sheared")

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..models import zoo
@@ -24,8 +23,8 @@ from ..training.fitting import Net, Schedule, fit, mean_bits_of
 from ..training.images import TILE, PixelSet, load_data
 from ..training.local_float import LocalNet, grown, nelloc, with_horizon
 from ..training.pixelcnn import PixelCNN, from_local
+from ..types import Pixels
 
-Pixels = NDArray[np.uint8]
 Notice = Callable[[str], None]
 Table = dict[str, dict[str, float]]
 """Bits per dimension by test images and model."""

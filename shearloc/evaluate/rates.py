@@ -11,7 +11,6 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codec import api
 from ..codec.info import picture_info
@@ -20,11 +19,10 @@ from ..coding import logistic
 from ..errors import CorruptError, ShearlocError
 from ..models.local import coder as local
 from ..models.local.model import LocalModel
+from ..types import Pixels
 
 if TYPE_CHECKING:
     from ..training.local_float import LocalNet
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
