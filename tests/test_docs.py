@@ -69,17 +69,43 @@ def test_pages_build_without_a_warning(tmp_path: Path) -> None:
     assert "Compress an array" in python and "UnknownModelError" in python
 
 
-def options() -> set[str]:
-    """Every option of every command."""
+def application() -> dict[str, Any]:
+    """Every command by its words, as in "models add"."""
     from typer.main import get_command
 
     from shearloc.cli.app import app
 
-    found: set[str] = set()
-    groups: list[Any] = [get_command(app)]
+    found: dict[str, Any] = {}
+    groups: list[tuple[str, Any]] = [("", get_command(app))]
     while groups:
-        for command in groups.pop().commands.values():
+        words, group = groups.pop()
+        for name, command in group.commands.items():
+            found[f"{words} {name}".strip()] = command
             if hasattr(command, "commands"):
-                groups.append(command)
-            found.update(option for one in command.params for option in one.opts if option.startswith("--"))
+                groups.append((f"{words} {name}", command))
     return found
+
+
+def options() -> set[str]:
+    """Every long option of every command."""
+    params = [one for command in application().values() for one in command.params]
+    return {option for one in params for option in one.opts if option.startswith("--")}
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "bench" / "README.md"])
+def test_commands_that_are_only_shown_exist(page: Path) -> None:
+    """In text and inline code: the command, its options, and the modules behind `python -m`."""
+    text = page.read_text(encoding="utf-8")
+    shown = re.findall(r"^(?:\$ )?(shearloc [^\n]*)$|`(shearloc [^`]*)`", text, re.M)
+    known = application()
+    for line in ["".join(pair) for pair in shown]:
+        words = line.split("#")[0].split("|")[0].split()[1:]
+        command = known.get(" ".join(words[:2])) or known.get(words[0])
+        if command is None:
+            assert words[0].startswith("--") or words[0].isupper(), line
+            continue
+        taken = {option for one in command.params for option in (*one.opts, *one.secondary_opts)} | {"--help"}
+        given = {word.strip("[]") for word in words if word.strip("[]").startswith("--")}
+        assert given <= taken, f"{line}: {given - taken}"
+    for module in re.findall(r"python3? -m ((?:shearloc|tests)[\w.]*)", text):
+        assert find_spec(module), module

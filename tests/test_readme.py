@@ -1,5 +1,6 @@
 """The README as a newcomer meets it: its length, its links, and every command in it, run as it stands."""
 
+import json
 import os
 import re
 import shutil
@@ -41,6 +42,22 @@ def test_every_block_is_run() -> None:
 def test_links_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", README.read_text()):
         assert (ROOT / target).is_file(), target
+
+
+def test_figures_are_the_measured_ones() -> None:
+    """The table against peers, from the files that it names."""
+    results = ROOT / "bench" / "results"
+    rows = {row["name"]: row for row in json.loads((results / "bench-kodak.json").read_text())["rows"]}
+    adapted = json.loads((results / "bench-kodak-effort7.json").read_text())["rows"][0]
+    names = {"Shearloc, default": "shearloc, effort 5", "WebP lossless, method 6": "WebP lossless method 6"}
+    table = re.findall(r"^\| \**([^|*]+?)\** \| \**([\d.]+)\** \| ([\d.]+) \| ([\d.]+) \|$", README.read_text(), re.M)
+    assert len(table) == 6
+    for name, bits, encode, decode in table:
+        row = rows[names.get(name, name)]
+        for shown, measured in ((bits, "bits_per_dimension"), (encode, "encode_mb_s"), (decode, "decode_mb_s")):
+            digits = len(shown.partition(".")[2])
+            assert float(shown) == round(row[measured], digits), (name, measured)
+    assert f"**{adapted['bits_per_dimension']:.3f}**" in README.read_text()
 
 
 def test_console_examples(photo: NDArray[np.uint8], tmp_path: Path) -> None:
