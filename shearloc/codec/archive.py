@@ -129,14 +129,21 @@ def decode_chunk(
 
 
 def _as_images(images: Pixels) -> Pixels:
-    """Contiguous uint8 [N, H, W, C]; UnsupportedImageError for anything else."""
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8:
-        kind = images.dtype if isinstance(images, np.ndarray) else type(images).__name__
-        raise UnsupportedImageError(f"the images are {kind}; pass a NumPy array of uint8")
+    """Contiguous uint8 [N, H, W, C]; UnsupportedImageError, which says what to do, for anything else."""
+    if not isinstance(images, np.ndarray):
+        kind = type(images).__name__
+        raise UnsupportedImageError(f"the images are of type {kind}; pass a NumPy array of uint8, as numpy.stack makes")
+    if isinstance(images, np.ma.MaskedArray):
+        raise UnsupportedImageError("the images are a masked array; masks are not stored: pass images.filled(value)")
+    if images.dtype != np.uint8:
+        hint = "images.astype(numpy.uint8)" if images.dtype == bool else "a NumPy array of uint8"
+        raise UnsupportedImageError(f"the images are {images.dtype}; pass {hint}")
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[3] not in (1, 3):
-        raise UnsupportedImageError(f"the images have shape {images.shape}; pass [N, H, W] for gray or [N, H, W, 3]")
+        turned = images.ndim == 4 and images.shape[1] in (1, 3)
+        hint = "images.transpose(0, 2, 3, 1)" if turned else "[N, H, W] for gray or [N, H, W, 3]"
+        raise UnsupportedImageError(f"the images have shape {images.shape}; pass {hint}")
     if images.size == 0:
         raise UnsupportedImageError(f"the images have shape {images.shape}: no pixels")
     return np.ascontiguousarray(images)

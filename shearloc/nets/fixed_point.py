@@ -10,7 +10,8 @@ count or device that forms the product, cannot matter. What is between the produ
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 from numba import njit
@@ -24,6 +25,9 @@ LIMIT = float(1 << 24)
 """Activations, posterior and likelihood parameters and gradients stay within this."""
 EXACT = 1 << 53
 """Integers below it are exact in float64, and so are their sums in any order."""
+
+_MOST_HELD = 256
+"""Weights that stay on a device: more than any model has."""
 
 Numbers = NDArray[np.float64]
 Product = Callable[[Numbers, Numbers], Numbers]
@@ -183,13 +187,37 @@ def _multiply(x, weight):  # type: ignore[no-untyped-def]
 
 
 def _torch_product(device: str) -> Product:
+    """torch's product on a device. RuntimeError where the device is missing, or does not multiply exactly there."""
     import torch
 
-    torch.zeros(1, device=device)  # raises here, not in the middle of a file
+    held: dict[tuple[int, tuple[int, ...]], tuple[ref[Numbers], Any]] = {}
+
+    def on_device(weight: Numbers) -> Any:
+        """The weight there; it stays, because the same ones come again for every batch."""
+        owner = weight if weight.base is None else weight.base
+        key = id(owner), weight.strides
+        kept, tensor = held.get(key, (None, None))
+        if kept is None or kept() is not owner:
+            tensor = torch.from_numpy(np.ascontiguousarray(weight)).to(device)
+            if len(held) >= _MOST_HELD:
+                held.clear()
+            held[key] = ref(owner), tensor
+        return tensor
 
     def product(x: Numbers, weight: Numbers) -> Numbers:
-        on_device = [torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (x, weight)]
-        result: Numbers = (on_device[0] @ on_device[1]).cpu().numpy()
+        result: Numbers = (torch.from_numpy(np.ascontiguousarray(x)).to(device) @ on_device(weight)).cpu().numpy()
         return result
 
+    _check_exact(product, device)
     return product
+
+
+def _check_exact(product: Product, device: str) -> None:
+    """RuntimeError unless the product keeps every bit of the largest sums that `EXACT` allows."""
+    x = np.full((3, 64), LIMIT)
+    x[:, ::2] -= np.arange(1, 33)
+    weight = np.full((64, 5), 32767.0)
+    weight[1::3] = -32766
+    sums = x.astype(np.int64) @ weight.astype(np.int64)
+    if not (product(x, weight) == sums).all():
+        raise RuntimeError(f"torch's float64 product is not exact on {device}")

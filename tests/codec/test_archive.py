@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shearloc.codec import archive
 from shearloc.codec.archive import decode_chunk, decode_images, decode_undamaged, encode_images
 from shearloc.codec.formats import archive_header, chunks
 from shearloc.codec.info import archive_info
 from shearloc.coding.logistic import PRECISION
-from shearloc.errors import CorruptError, FormatError, UnknownModelError, UnsupportedImageError
-from shearloc.models import zoo
+from shearloc.errors import CorruptError, FormatError, ShearlocError, UnknownModelError, UnsupportedImageError
+from shearloc.models import orientation, zoo
+from shearloc.models.local import FAMILY as LOCAL_FAMILY
 from shearloc.models.local import coder as local
 from shearloc.models.local import wavefront
 from shearloc.models.local.model import LocalModel
@@ -82,11 +82,11 @@ def test_more_images_than_a_batch(tiny_zoo: Path) -> None:
 def test_chunks_are_bounded(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.zeros((50, 3, 2, 1), np.uint8)
     data = archive_with(images, None, "gray")
-    monkeypatch.setattr(archive, "MAX_STEP_PIXELS", 20)
+    monkeypatch.setitem(LOCAL_FAMILY.__dict__, "most_step_pixels", 20)
     with pytest.raises(CorruptError, match="chunks of 50 images"):
         decode_images(data)
     assert archive_info(archive_with(images, None, "gray")).chunks == 5
-    monkeypatch.setattr(archive, "MAX_CHUNK_SAMPLES", 60)
+    monkeypatch.setattr(archive_header, "MAX_CHUNK_SAMPLES", 60)
     assert archive_info(archive_with(images, None, "raw")).chunks == 5
 
 
@@ -206,7 +206,16 @@ def test_only_local_models_choose_orientations(
     model: str, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images
 ) -> None:
     images = small_images(tiny_vae("logistic"), 9)
-    assert encode_images(images, model=model, effort=9) == encode_images(images, model=model)
+    if model == "raw":
+        assert encode_images(images, model=model, effort=9) == encode_images(images, model=model)
+    else:
+        with pytest.raises(ShearlocError, match="alike at every effort"):
+            encode_images(images, model=model, effort=9)
+
+
+def test_steps_of_a_model_that_has_none(tiny_zoo: Path) -> None:
+    with pytest.raises(ShearlocError, match="no steps of optimal inference"):
+        encode_images(np.zeros((2, 6, 6), np.uint8), model="gray", steps=2)
 
 
 def test_orientations_of_images_that_are_not_square(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
@@ -250,7 +259,7 @@ def test_wrong_orientations_are_noticed(tiny_zoo: Path, tiny_vae: Vaes, small_im
     images = small_images(tiny_vae("colour"), 5)
     data = archive_with(images, None, "photo")
     header, start = archive_header.read(data)
-    turned = replace(header, orientations=np.array([0, 0, 1, 0, 0], np.uint8))
+    turned = replace(header, packed_orientations=orientation.pack(np.array([0, 0, 1, 0, 0], np.uint8)))
     with pytest.raises(CorruptError, match="do not match the chunk's checksum"):
         decode_images(archive_header.pack(turned) + data[start:])
 
@@ -320,7 +329,7 @@ def test_refusals_of_images(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images
         encode_images(images[:0])
     with pytest.raises(UnsupportedImageError, match="6 x 6 x 1"):
         encode_images(images[:, :5], model="tiny-bernoulli")
-    with pytest.raises(UnsupportedImageError, match=r"image 'b' .*binarise"):
+    with pytest.raises(UnsupportedImageError, match=r"image 'b': .*binarise"):
         encode_images(
             images * np.array([1, 9, 1], np.uint8)[:, None, None, None], ["a", "b", "c"], model="tiny-bernoulli"
         )
@@ -367,3 +376,21 @@ PINNED_RAW = (
     "895348410d0a1a0a01200008010203040000000000000000000000000b78da4be44a0200019c00ce0220b87587f9"
     "9587bc29000102030405060708090a0b0c0d0e0f1011121314151617551254e9"
 )
+
+
+@pytest.mark.parametrize(
+    ("images", "hint"),
+    [
+        ([np.zeros((4, 4), np.uint8)], "numpy.stack"),
+        (None, "NumPy array"),
+        (np.ma.masked_array(np.zeros((2, 4, 4), np.uint8), mask=True), "filled"),
+        (np.zeros((2, 4, 4), bool), "astype"),
+        (np.zeros((2, 4, 4)), "uint8"),
+        (np.zeros((2, 3, 8, 8), np.uint8), "transpose"),
+        (np.zeros((2, 8, 8, 2), np.uint8), "gray"),
+        (np.zeros((0, 8, 8), np.uint8), "no pixels"),
+    ],
+)
+def test_what_is_no_stack_of_images_is_told_what_to_do(images: Any, hint: str) -> None:
+    with pytest.raises(UnsupportedImageError, match=hint):
+        encode_images(images)
