@@ -16,8 +16,10 @@ import numpy as np
 
 from ..codec import archive
 from ..codec.info import archive_info
+from ..coding.lengths import LENGTH_BITS
 from ..models import zoo
 from ..models.vae import chain as bitsback
+from ..models.vae import codecs
 from ..models.vae.model import VaeModel, likelihood
 from ..nets.fixed_point import product_of
 from ..types import Pixels
@@ -51,11 +53,12 @@ def negative_elbo_bits(model: VaeModel, images: Pixels, steps: int, seed: int = 
     draw = np.random.default_rng(seed)
     total = 0.0
     for part in np.array_split(images, max(1, len(images) // 250)):
-        means, log_sigmas = bitsback.posteriors(model, part, steps, product)
+        means, log_sigmas = codecs.posteriors(model, part, steps, product)
         sigmas = np.exp(np.rint(log_sigmas / 1024) / 64)
         z = np.rint(means + 65536 * sigmas * draw.normal(size=means.shape))
-        _, freqs, precision = bitsback.pixel_intervals(model, likelihood(model, z, product), part)
-        total += precision * part.size - float(np.log2(freqs).sum())
+        symbols = codecs.pixel_symbols(model, likelihood(model, z, product))
+        _, freqs = symbols.intervals(codecs.last_channel_first(part))
+        total += symbols.precision * part.size - float(np.log2(freqs).sum())
         divergence = 0.5 * ((means / 65536) ** 2 + sigmas**2 - 1) - np.log(sigmas)
         total += float(divergence.sum()) / np.log(2)
     return total
@@ -73,7 +76,7 @@ def measure(model: VaeModel, images: Pixels, steps: int, rounds: int = 3) -> Arc
             net = archive_info(data).net_bits
         else:
             chain = bitsback.encode_chain(model, images, steps, "numpy")
-            data, net = chain.data, math.ceil(chain.net_bits)
+            data, net = chain.data, math.ceil(chain.net_bits / (1 << LENGTH_BITS))
         encoded = time.perf_counter()
         if installed:
             back = archive.decode_images(data)[0]

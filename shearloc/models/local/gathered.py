@@ -1,8 +1,8 @@
 """Decoding with gathered contexts: pixel by pixel (the thesis's sNeLLoC), or a time step at a time (pNeLLoC).
 
 Both look every context up in the image as it lies in memory; they differ only in the list of positions that they
-go through. The sequential order has a stream of its own, one pixel to a step; the parallel decoder reads the stream
-of `wavefront.py`, which decodes it faster from a sheared copy.
+go through. The sequential order has payloads of its own, one pixel to a step; the parallel decoder pops
+what `wavefront.py` pops faster from a sheared copy.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...coding import lanes as stream
+from ...coding.message import Message
 from ...kernels import KERNEL
 from ...nets import engines
 from . import symbols
@@ -22,38 +22,35 @@ from .past import find_at, memory, past
 from .wavefront import CHUNK, Pixels, Progress, open_runner
 
 
-def decode_sequential(
+def pop_sequential(
     model: LocalModel,
-    payload: bytes,
-    lanes: int,
+    message: Message,
     size: tuple[int, int, int],
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """The uint8 [N, H, W, C] of size (N, H, W) coded in raster order. CorruptError if the payload cannot be theirs."""
+    """As `wavefront.pop_images`, of images that were pushed in raster order."""
     count = size[0] * size[1] * size[2]
     # Raster order is that of a shear so large that a step has one pixel.
-    return _decode(model, payload, lanes, size, engine, size[2], count, lambda t: np.array([t]), progress)
+    return _pop(model, message, size, engine, size[2], count, lambda t: np.array([t]), progress)
 
 
-def decode_parallel(
+def pop_parallel(
     model: LocalModel,
-    payload: bytes,
-    lanes: int,
+    message: Message,
     size: tuple[int, int, int],
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """As `wavefront.decode_images`, without the shear (thesis, algorithm 3)."""
+    """As `wavefront.pop_images`, without the shear (thesis, algorithm 3)."""
     o = shear(model.offsets)
     steps = step_count(size[1], size[2], o)
-    return _decode(model, payload, lanes, size, engine, o, steps, lambda t: step_positions(t, *size, o), progress)
+    return _pop(model, message, size, engine, o, steps, lambda t: step_positions(t, *size, o), progress)
 
 
-def _decode(
+def _pop(
     model: LocalModel,
-    payload: bytes,
-    lanes: int,
+    message: Message,
     size: tuple[int, int, int],
     engine: str,
     o: int,
@@ -61,16 +58,15 @@ def _decode(
     positions: Callable[[int], NDArray[np.int64]],
     progress: Progress | None,
 ) -> Pixels:
-    stream.check_count(lanes, size[0] * size[1])
-    stacks = stream.Stacks(payload, lanes)
     pixels = np.empty((*size, model.channels), np.uint8)
     most = size[0] * min(size[1], size[2])
-    ring, coder = past(model, *size, o), symbols.popping(stacks)
+    ring, coder = past(model, *size, o), symbols.popping(message)
     runner = open_runner(engines.choose(engine, pixels.size), model, most, memory(ring, most))
     predictions = np.empty((model.channels, most), np.int32)
     values = np.empty_like(predictions)
     said, room, flat = symbols.symbols(model), symbols.room(model, most), pixels.reshape(-1, model.channels)
     seen = context(model.offsets, model.predictor)
+    lanes = message.lanes
     for t in range(steps):
         here = positions(t)
         n = len(here)
@@ -80,11 +76,10 @@ def _decode(
         symbols.code(True, said, coder, n, 0, lanes, lanes, 0, runner.run(n), predictions, values, room)
         flat[here] = values[:, :n].T
         if t % CHUNK == CHUNK - 1:
-            if stacks.dry:
+            if message.dry:
                 break
             if progress:
                 progress(t, steps)
-    stacks.finish()
     if progress:
         progress(steps, steps)
     return pixels

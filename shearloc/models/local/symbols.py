@@ -1,4 +1,4 @@
-"""A pixel's symbols under a local model: their intervals for an encoder, and popped from the lanes for a decoder.
+"""A pixel's symbols under a local model: their intervals for an encoder, and popped from a message for a decoder.
 
 Both go through a step's pixels channel by channel, as a channel's distributions depend on the channels before it.
 Where the pixels lie and when they are coded is not known here: see `wavefront.py` and `gathered.py`.
@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...coding import lanes as stream
 from ...coding.logistic import PRECISION, mixture, mixture_interval, mixture_search, tables
+from ...coding.message import Message
 from ...coding.rans import pop_advance, pop_target
 from ...kernels import PART, Apart, call
 from .context import LARGEST, shown
@@ -52,7 +52,7 @@ class Room(NamedTuple):
 class Coder(NamedTuple):
     """What `code` pops symbols from, or where it writes their intervals: the arrays of the other are empty.
 
-    heads uint64, words uint32, tops int64: of `lanes.Stacks`; starts, freqs uint32 [C, pixels].
+    heads uint64, words uint32, tops int64: of a message with a tail a lane; starts, freqs uint32 [C, pixels].
     """
 
     heads: NDArray[np.uint64]
@@ -77,9 +77,9 @@ def room(model: LocalModel, pixels: int) -> Room:
     return Room(pair[0], pair[1], levels, params, weights, means, inverses, place)
 
 
-def popping(stacks: stream.Stacks) -> Coder:
-    """A coder that decodes."""
-    return Coder(*stacks.arrays, *(np.empty((0, 0), np.uint32) for _ in range(2)))
+def popping(message: Message) -> Coder:
+    """A coder that decodes from a message whose lanes have tails of their own."""
+    return Coder(*message.arrays, *(np.empty((0, 0), np.uint32) for _ in range(2)))
 
 
 def measuring(starts: NDArray[np.uint32], freqs: NDArray[np.uint32]) -> Coder:
@@ -92,7 +92,7 @@ def code(decoding, symbols, coder, size, first, last, lanes, done, sums, predict
     """Decodes the pixels of lanes first .. last - 1 of `lanes`, of a step of `size` pixels, or measures their values.
 
     `sums` (`head.channel_parameters`), `predictions` and `values` int32 [C, n] begin with lane `first`. A decoder pops
-    from the coder's stacks into `values`; an encoder writes the intervals of `values`, the step's first pixel being the
+    from the coder's message into `values`; an encoder writes the intervals of `values`, the step's first pixel being the
     coder's pixel `done`.
     """
     offset, lane = size * first // lanes, first
@@ -128,7 +128,7 @@ def _pop(coder, lane, c, ends, at, values, sigmoid, room):  # type: ignore[no-un
     for i in range(np.uint64(ends[0]), np.uint64(ends[1])):
         target = pop_target(state, PRECISION)
         value, start, freq = mixture_search(target, room.weights[i], room.means[i], room.inverses[i], sigmoid)
-        # A lane that runs dry reads on in its neighbour's words; `Stacks` sees where the lanes ended.
+        # A lane that runs dry reads on in its neighbour's words; `Message.dry` tells afterwards.
         state, top = pop_advance(state, coder.words, top, start, freq, PRECISION)
         values[c, np.uint64(at) + i] = value
     coder.heads[lane], coder.tops[lane] = state, top

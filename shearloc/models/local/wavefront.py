@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...coding import lanes as stream
+from ...coding.message import Message
 from ...errors import ShearlocError
 from ...nets import barrier, engines, network
 from ...nets.memory import Memory
@@ -104,32 +105,31 @@ def _encode_in_batches(
         job.result()
 
 
-def decode_images(
+def pop_images(
     model: LocalModel,
-    payload: bytes,
-    lanes: int,
+    message: Message,
     size: tuple[int, int, int],
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """The uint8 [N, H, W, C] of size (N, H, W) of a payload. CorruptError if it cannot be theirs."""
+    """Pops the uint8 [N, H, W, C] of size (N, H, W) whose `frequencies` were pushed.
+
+    The message's lanes have tails of their own. Where it has too few bits it is dry then, and the pixels mean nothing.
+    """
     images, height, width = size
-    stream.check_count(lanes, images * height)
-    stacks = stream.Stacks(payload, lanes)
     walk = Walk(model, images, height, width, CHUNK)
     pixels = np.empty((*size, model.channels), np.uint8)
     engine = engines.choose(engine, pixels.size)
     if engine == "numba":
-        done = _on_threads(model, walk, True, coding.popping(stacks), lanes, pixels)
+        done = _on_threads(model, walk, True, coding.popping(message), message.lanes, pixels)
     else:
-        done = _decode_step_by_step(model, walk, engine, coding.popping(stacks), lanes, pixels)
+        done = _decode_step_by_step(model, walk, engine, coding.popping(message), message.lanes, pixels)
     with engines.one_thread_each(engine, 1):
         for t, steps in done:
-            if stacks.dry:
+            if message.dry:
                 break
             if progress:
                 progress(t, steps)
-    stacks.finish()
     if progress:
         progress(walk.steps, walk.steps)
     return pixels

@@ -1,6 +1,5 @@
 """Images through an autoencoder: what the registry asks of every family, said to the bits-back chain."""
 
-from ...coding.lengths import LENGTH_BITS
 from ...nets.engines import processors
 from ...types import Pixels, Size
 from ..family import Coded, How
@@ -29,7 +28,7 @@ def at_once(count: int) -> int:
 def encode(model: VaeModel, images: Pixels, how: How) -> Coded:
     """As `family.Model.encode`."""
     coded = chain.encode_chain(model, images, how.steps, how.engine)
-    return Coded(coded.data, net_bits=round(coded.net_bits * (1 << LENGTH_BITS)))
+    return Coded(coded.data, net_bits=coded.net_bits)
 
 
 def decode(model: VaeModel, coded: Coded, size: Size, how: How) -> Pixels:
