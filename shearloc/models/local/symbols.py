@@ -92,7 +92,7 @@ def code(decoding, symbols, coder, size, first, last, lanes, done, sums, predict
     """Decodes the pixels of lanes first .. last - 1 of `lanes`, of a step of `size` pixels, or measures their values.
 
     `sums` (`head.channel_parameters`), `predictions` and `values` int32 [C, n] begin with lane `first`. A decoder pops
-    from the coder's message into `values`; an encoder writes the intervals of `values`, the step's first pixel being the
+    from the coder's message into `values`; an encoder writes the intervals of `values`, whose step's first pixel is the
     coder's pixel `done`.
     """
     offset, lane = size * first // lanes, first
