@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shearloc.codec import archive
+from shearloc.codec.formats import archive_header
 from shearloc.jobs import batch
 
 from .processes import run
@@ -48,9 +49,9 @@ def test_orientations_are_chosen_by_effort(folder: Path) -> None:
     for effort in ("6", "8"):
         command = ["encode", "in", f"{effort}.shl", "--model", "photo", "--effort", effort]
         assert run(*command, folder=folder).returncode == 0
-    header, _ = archive.read_header((folder / "8.shl").read_bytes())
+    header, _ = archive_header.read((folder / "8.shl").read_bytes())
     assert header.orientations is not None and header.orientations.any()
-    assert archive.read_header((folder / "6.shl").read_bytes())[0].orientations is None
+    assert archive_header.read((folder / "6.shl").read_bytes())[0].orientations is None
     for effort in ("6", "8"):
         assert run("decode", f"{effort}.shl", f"{effort}.npy", folder=folder).returncode == 0
     assert np.array_equal(np.load(folder / "6.npy"), np.load(folder / "8.npy"))

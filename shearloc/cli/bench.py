@@ -12,7 +12,7 @@ from ..errors import ShearlocError
 from .app import app, complain
 
 if TYPE_CHECKING:
-    from ..evaluate.bench import Contest, Row
+    from ..evaluate.results import Contest, Row
 
 
 @app.command(

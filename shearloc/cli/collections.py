@@ -216,11 +216,10 @@ def _open(archive: Path, engine: str = "auto", max_samples: int | None = None) -
 
 def _check_model(model: str) -> None:
     """UnknownModelError before any work."""
-    from ..errors import UnknownModelError
     from ..models import zoo
 
-    if model not in ("auto", "raw", *zoo.names(), *zoo.names("vae")):
-        raise UnknownModelError(model)
+    if model not in ("auto", "raw"):
+        zoo.family_of(model)
 
 
 def _complain_all(lines: Iterable[str]) -> int:

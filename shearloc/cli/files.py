@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..errors import FormatError, ShearlocError
+from ..errors import ShearlocError
 from ..jobs import batch
 from .app import Engine, Force, MaxSamples, OutDir, app, printable
 from .progress import run
@@ -163,15 +163,7 @@ def info(
     from ..codec import api
 
     with _naming(file):
-        data = file.read_bytes()
-        try:
-            fields = api.info(data).to_dict()
-        except FormatError:
-            from ..codec import archive  # only for archives, as it costs some time
-
-            if not archive.is_archive(data):
-                raise
-            fields = archive.info(data).to_dict()
+        fields = api.info(file).to_dict()
     if as_json:
         typer.echo(json.dumps(fields))
         return

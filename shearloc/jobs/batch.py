@@ -378,10 +378,10 @@ def holds(header: "Header", picture: "Picture") -> bool:
 
 def check_target(path: Path, data: bytes) -> None:
     """ShearlocError where the image in `data` cannot be written to a file of this suffix: before it is decoded."""
-    from ..codec import api
+    from ..codec.info import picture_info
     from ..codec.pictures import files
 
-    files.check_output(path, api.info(data).mode)
+    files.check_output(path, picture_info(data).mode)
 
 
 def bits_per_subpixel(data: bytes) -> float:
@@ -488,9 +488,9 @@ def encode_images(
 
 def _initial_cost(data: bytes) -> str:
     """What starting the chains of a bits-back archive cost, in words; nothing for another archive."""
-    from ..codec import archive
+    from ..codec.info import archive_info
 
-    about = archive.info(data)
+    about = archive_info(data)
     if about.net_bits is None:
         return ""
     return f"{about.gross_bits - about.net_bits:,} of its {about.gross_bits:,} bits to start, "
@@ -500,7 +500,7 @@ def is_autoencoder(model: str) -> bool:
     """Whether a model of this name codes archives only, a single image's, too."""
     from ..models import zoo
 
-    return model in zoo.names("vae")
+    return model not in ("auto", "raw") and not zoo.family_of(model).pictures
 
 
 def decode_images(data: bytes, how: Decoding, progress: Progress | None) -> tuple["Pixels", tuple[str, ...]]:

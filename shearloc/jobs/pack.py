@@ -302,8 +302,8 @@ def _encode_single(picture: "Picture", how: Encoding) -> bytes:
     from ..codec import api
     from ..models import zoo
 
-    # Some models are for chunks only.
-    model = "auto" if how.model in ("raw", *zoo.names("vae")) else how.model
+    for_chunks_only = how.model == "raw" or (how.model != "auto" and not zoo.family_of(how.model).pictures)
+    model = "auto" if for_chunks_only else how.model
     data = api.encode_picture(picture, model=model, effort=how.effort, engine=how.engine)
     if how.verify:
         checker = checking_engine(how.engine, picture.samples.size)
@@ -332,6 +332,7 @@ _UNVERIFIED = "verification failed: the new stream does not decode to this image
 def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
     """The model for a shape's chunks, by its first one; `_ALONE` where `.shl` files of each image are smaller."""
     from ..codec import archive
+    from ..codec.info import archive_info
 
     if how.model != "auto":
         return how.model
@@ -341,7 +342,7 @@ def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
     quick = replace(how, effort=min(how.effort, QUICK_EFFORT), verify=False)
     if sum(len(_encode_single(_picture(image), quick)) for image in images) < len(together):
         return _ALONE
-    return archive.info(together).model or "raw"
+    return archive_info(together).model or "raw"
 
 
 def _picture(image: "NDArray[Any]") -> "Picture":
