@@ -5,6 +5,7 @@ libwebp), tifffile and, where it is right, Pillow.
 """
 
 import io
+import struct
 from itertools import product
 from typing import Any
 
@@ -344,6 +345,25 @@ def test_lossy_webps_are_read_where_asked(channels: int) -> None:
     with pytest.raises(UnsupportedImageError, match="a lossy WebP"):
         files.parse(file.getvalue())
     assert np.array_equal(files.parse(file.getvalue(), lossy=True).samples, imagecodecs.webp_decode(file.getvalue()))
+
+
+def riff(kind: bytes, content: bytes) -> bytes:
+    return kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
+@pytest.mark.parametrize(("frames", "flags", "told"), [(1, 0x12, ""), (2, 0x12, "2 frames"), (1, 0x02, "no alpha")])
+def test_animated_webps_of_one_frame_are_one_picture(frames: int, flags: int, told: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(noise(8, 4)).save(file, "WEBP", lossless=True, exact=True)
+    sides = [(side - 1).to_bytes(3, "little") for side in (WIDTH, HEIGHT)]
+    frame = riff(b"ANMF", bytes(6) + sides[0] + sides[1] + bytes(3) + b"\2" + file.getvalue()[12:])
+    header = riff(b"VP8X", bytes([flags, 0, 0, 0]) + sides[0] + sides[1])
+    data = riff(b"RIFF", b"WEBP" + header + riff(b"ANIM", bytes(6)) + frame * frames)
+    if told:
+        with pytest.raises(UnsupportedImageError, match=told):
+            files.parse(data)
+    else:
+        assert files.parse(data) == Picture(noise(8, 4))
 
 
 @pytest.mark.parametrize(("bits", "channels"), [(8, 1), (8, 2), (8, 3), (8, 4), (16, 1), (16, 2), (16, 3), (16, 4)])
