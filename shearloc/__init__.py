@@ -13,7 +13,7 @@ from .plugins import pillow as _pillow
 
 if TYPE_CHECKING:
     from .codec.api import Info, decode, encode, info, read, write
-    from .codec.collection import Collection
+    from .codec.collections.collection import Collection
 
 __version__ = "0.1.0"
 
@@ -40,7 +40,7 @@ _pillow.register()
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = ".codec.collection" if name == "Collection" else ".codec.api"
+    home = ".codec.collections.collection" if name == "Collection" else ".codec.api"
     return getattr(import_module(home, __name__), name)
 
 

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shearloc.codec import archive
-from shearloc.jobs import batch
+from shearloc.jobs import archives
+from shearloc.jobs.options import Decoding, Outputs
+from shearloc.jobs.plan import Job
 
 from .processes import run
 
@@ -28,7 +30,7 @@ def folder(tmp_path: Path, picture: Picture) -> Path:
 
 
 def test_a_folder_there_and_back(folder: Path) -> None:
-    encoded = run("encode", "in", "all.shl", folder=folder)
+    encoded = run("archive", "in", "all.shl", folder=folder)
     assert (encoded.returncode, encoded.stderr) == (0, "") and "3 images" in encoded.stdout
     assert (folder / "all.shl").stat().st_size < sum(path.stat().st_size for path in (folder / "in").iterdir())
     info = json.loads(run("info", "all.shl", "--json", folder=folder).stdout)
@@ -46,7 +48,7 @@ def test_a_folder_there_and_back(folder: Path) -> None:
 
 def test_orientations_are_chosen_by_effort(folder: Path) -> None:
     for effort in ("6", "8"):
-        command = ["encode", "in", f"{effort}.shl", "--model", "photo", "--effort", effort]
+        command = ["archive", "in", f"{effort}.shl", "--model", "photo", "--effort", effort]
         assert run(*command, folder=folder).returncode == 0
     header, _ = archive.read_header((folder / "8.shl").read_bytes())
     assert header.orientations is not None and header.orientations.any()
@@ -59,7 +61,7 @@ def test_orientations_are_chosen_by_effort(folder: Path) -> None:
 def test_an_array_there_and_back(tmp_path: Path, picture: Picture) -> None:
     images = np.stack([np.roll(picture(9, 12, 1), k) for k in range(5)])
     np.save(tmp_path / "images.npy", images)
-    assert run("encode", "images.npy", folder=tmp_path).returncode == 0
+    assert run("archive", "images.npy", folder=tmp_path).returncode == 0
     assert run("decode", "images.shl", "back.npy", folder=tmp_path).returncode == 0
     assert np.array_equal(np.load(tmp_path / "back.npy"), images)
     assert run("decode", "images.shl", "pictures", folder=tmp_path).returncode == 0
@@ -97,13 +99,13 @@ def test_refusals(folder: Path, picture: Picture) -> None:
         ("floats.npy", "float64"),
         ("text.npy", "not a .npy"),
     ):
-        refused = run("encode", source, "out.shl", folder=folder)
+        refused = run("archive", source, "out.shl", folder=folder)
         assert refused.returncode == 1 and told in refused.stderr and refused.stderr.count("\n") == 1
         assert sorted(os.listdir(folder)) == before
 
 
 def test_damage_names_the_images_and_leaves_nothing(folder: Path) -> None:
-    assert run("encode", "in", "all.shl", folder=folder).returncode == 0
+    assert run("archive", "in", "all.shl", folder=folder).returncode == 0
     data = bytearray((folder / "all.shl").read_bytes())
     data[-20] ^= 1
     (folder / "bad.shl").write_bytes(data)
@@ -130,8 +132,8 @@ def test_no_image_replaces_another(tmp_path: Path, picture: Picture, names: list
     """Names that are none for files, or the same in one folder, give way to numbers."""
     images = np.stack([picture(6, 7, 1), picture(6, 7, 1)[::-1]])
     (tmp_path / "a.shl").write_bytes(archive.encode_images(images, names, model="raw"))
-    job = batch.Job(tmp_path / "a.shl", tmp_path / "out")
-    line = batch.decode_archive(job, batch.Decoding(), batch.Existing(False, False), lambda _: None)
+    job = Job(tmp_path / "a.shl", tmp_path / "out")
+    line = archives.decode_archive(job, job.source.read_bytes(), Decoding(), Outputs(), lambda _: None)
     assert "2 images" in line and sorted(os.listdir(tmp_path / "out")) == [f"{name}.png" for name in files]
     for name, image in zip(files, images, strict=True):
         with Image.open(tmp_path / "out" / f"{name}.png") as found:

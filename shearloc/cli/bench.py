@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ShearlocError
-from .app import app, complain
+from .app import command, complain
 
 if TYPE_CHECKING:
     from ..evaluate.bench import Contest, Row
 
 
-@app.command(
+@command(
     epilog="\b\nExamples:\n  shearloc bench photos/\n  shearloc bench a.png b.png --model photo --effort 5 --effort 7\n"
     "  shearloc bench photos/ --json bench.json --plot bench.svg\n  shearloc bench --coder"
 )

@@ -27,6 +27,9 @@ SUFFIX = ".safetensors"
 MAX_NAME = 255
 """Bytes of a name in a file's header."""
 
+_LENT: list[Path] = []
+"""Model files outside the folders that were named to this process."""
+
 
 def folders() -> list[Path]:
     """Where models are looked for, in this order: the package's, those in SHEARLOC_MODELS, the user's own."""
@@ -80,6 +83,19 @@ def find_vae(name: str, fingerprint: bytes) -> "VaeModel":
     return _found(name, fingerprint, "vae", _vae)
 
 
+def load_any(name: str) -> "LocalModel | VaeModel":
+    """The model of this name, or of a file's path, of whatever kind."""
+    return load_vae(name) if kind_of(name) == "vae" else load(name)
+
+
+def lend(file: str) -> None:
+    """Have `find` look at this model file, too, from here on. ShearlocError where it is no model."""
+    load_any(file)
+    path = Path(os.path.abspath(file))
+    if path not in _LENT:
+        _LENT.append(path)
+
+
 def kind_of(name: str) -> str:
     """Kind of the model of this name, or of a file's path: "local" or "vae". UnknownModelError if there is none."""
     return _kind(_path(name))
@@ -124,7 +140,7 @@ def _path(name: str, kind: str | None = None) -> Path:
 
 def _found(name: str, fingerprint: bytes, kind: str, load: Callable[[Path, int], "Model"]) -> "Model":
     """The model of a kind with these weights; files of the name are looked at first, broken ones are passed over."""
-    paths = [path for path in _files() if _kind(path) == kind]
+    paths = [path for path in (*_LENT, *_files()) if path.is_file() and _kind(path) == kind]
     for path in sorted(paths, key=lambda path: path.stem != name):
         with suppress(ShearlocError):
             model = load(*_stamped(path))

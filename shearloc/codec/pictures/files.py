@@ -72,16 +72,21 @@ def save(path: str | os.PathLike[str], picture: Picture) -> None:
     Metadata goes along as far as the format holds it (docs/FORMAT.md). Raises UnsupportedImageError as `check_output`;
     OSError where the file cannot be written.
     """
+    check_output(path, picture.mode)
+    with replacing(path) as file:
+        write(file, picture, Path(path).suffix)
+
+
+def write(file: BinaryIO, picture: Picture, suffix: str) -> None:
+    """Write a picture to an open file in the format of a suffix, which `check_output` must have accepted."""
     from . import imaging, png, pnm
 
-    check_output(path, picture.mode)
-    suffix = Path(path).suffix.lower()
+    suffix = suffix.lower()
     writer = png.write if suffix == ".png" else pnm.write if suffix in (".pbm", ".pgm", ".ppm") else None
-    with replacing(path) as file:
-        if writer:
-            writer(file, picture)
-        else:
-            imaging.write(file, picture, suffix)
+    if writer:
+        writer(file, picture)
+    else:
+        imaging.write(file, picture, suffix)
 
 
 def check_output(path: str | os.PathLike[str], mode: str) -> None:
