@@ -143,7 +143,10 @@ def test_no_image_replaces_another(tmp_path: Path, picture: Picture, names: list
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["encode", "in", "--order", "parallel", "--skip-existing"], "--order and --skip-existing are for pictures"),
+        (
+            ["encode", "in/a.png", "--model", "vae-mnist", "--order", "parallel", "--skip-existing"],
+            "--order and --skip-existing are for pictures",
+        ),
         (["encode", "in/a.png", "--steps", "3"], "--steps is for archives"),
         (["decode", "all.shl", "--order", "sequential"], "--order is for pictures"),
         (["decode", "all.shl", "--skip-existing"], "--skip-existing is for pictures"),

@@ -70,9 +70,11 @@ def walk(folder: Path, suffixes: frozenset[str] | None = None) -> Iterator[Path]
 def plan(inputs: list[Input], out_dir: Path | None, suffix: Callable[[Path], str]) -> list[Job]:
     """What each file becomes: its name with the suffix for it, in its own folder, or mirrored in `out_dir`.
 
-    Files that would write the same output, or over one that is to be read, have a problem.
+    A file that is named twice is done once. Files that would write the same output, or over one that is to be read,
+    have a problem.
     """
-    jobs = [Job(one.path, _target(one, out_dir, suffix), one.problem) for one in inputs]
+    planned = [Job(one.path, _target(one, out_dir, suffix), one.problem) for one in inputs]
+    jobs = list({(os.path.realpath(job.source), os.path.realpath(job.target)): job for job in planned}.values())
     readable = [job for job in jobs if not job.problem]
     sources = {os.path.realpath(job.source): job.source for job in readable}
     wanted = [job for job in readable if job.source.suffix.lower() not in REFUSED_SUFFIXES]
