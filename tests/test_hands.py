@@ -1,6 +1,7 @@
 """The command as people's hands expect it: pipes, folders, permissions, models by file. In processes of their own."""
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -28,7 +29,7 @@ Command = Callable[..., Any]
 @pytest.fixture
 def gray(tmp_path: Path) -> NDArray[np.uint8]:
     """a.png in `tmp_path`, so flat that nothing but WebP and raw storage has a chance: no kernel runs long."""
-    image = np.full((6, 7), 90, np.uint8)
+    image = np.full((100, 110), 90, np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
     return image
 
@@ -56,9 +57,9 @@ def test_through_pipes(tmp_path: Path, picture: Picture, suffix: str) -> None:
 
 def test_devices_and_named_pipes(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
     done = piped(tmp_path, "shearloc encode a.png /dev/stdout -q | tee a.shl | shearloc verify /dev/stdin")
-    assert done.returncode == 0 and done.stdout.startswith(b"<standard input>: OK, 7 x 6") and not done.stderr
+    assert done.returncode == 0 and done.stdout.startswith(b"<standard input>: OK, 110 x 100") and not done.stderr
     assert np.array_equal(shearloc.read(tmp_path / "a.shl"), gray)
-    assert json_of(piped(tmp_path, "shearloc info - --json < a.shl"))["width"] == 7
+    assert json_of(piped(tmp_path, "shearloc info - --json < a.shl"))["width"] == 110
     os.mkfifo(tmp_path / "pipe")
     done = piped(tmp_path, "cat a.png > pipe & shearloc encode pipe -o b.shl && cmp a.shl b.shl")
     assert done.returncode == 0, done.stderr
@@ -165,14 +166,6 @@ def test_patterns_in_quotes_and_files_named_like_them(
     assert command("encode", "a.png", "new/deep/x.shl").code == 0, "OUT's folder is made"
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_an_unreadable_file_does_not_stop_the_others(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
-    (tmp_path / "b.png").write_bytes(b"")
-    (tmp_path / "b.png").chmod(0)
-    done = run("encode", "b.png", "a.png", folder=tmp_path)
-    assert done.returncode == 1 and "b.png: Permission denied" in done.stderr and "a.png " in done.stdout
-
-
 # --- Permissions ------------------------------------------------------------------------------------------------
 
 
@@ -242,16 +235,10 @@ def test_an_archives_names_are_verified_too(tmp_path: Path, command: Command, mo
     assert done.code == 1 and "verification failed" in done.err[0] and not (tmp_path / "x.shl").exists()
 
 
-def test_a_model_that_is_not_used_is_told(tmp_path: Path, command: Command, gray: NDArray[np.uint8]) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "n.png")
-    done = command("encode", "n.png", "--model", "gray", "--embed")
-    assert done.code == 0 and done.out[0].endswith(
-        "; stored without the model, and without its weights: that is smaller"
-    )
-    np.save(tmp_path / "n.npy", noise[None])
-    done = command("archive", "n.npy", "m.shl", "--model", "gray")
-    assert done.code == 0 and done.out[0].endswith("; stored without the model: that is smaller")
+def test_a_model_that_is_not_used_is_told(tmp_path: Path, command: Command) -> None:
+    np.save(tmp_path / "n.npy", np.random.default_rng(0).integers(0, 256, (1, 40, 40), np.uint8))
+    done = command("archive", "n.npy", "--model", "gray", "--embed")
+    assert done.code == 0 and done.out[0].endswith("; stored without the model and its weights: that is smaller")
 
 
 # --- Models by file ---------------------------------------------------------------------------------------------
@@ -287,6 +274,7 @@ def test_a_model_by_file_everywhere(own: Path, picture: Picture) -> None:
     assert unknown.returncode == 1 and "is not installed" in unknown.stderr and unknown.stderr.count("\n") == 1
     assert run("verify", "shards", *model, folder=own).returncode == 0
     assert run("unpack", "shards", "out", *model, folder=own).returncode == 0
+    assert np.array_equal(shearloc.Collection(own / "shards", model=own / "mine.safetensors")[0], picture(24, 24, 1))
     missing = run("encode", "a.png", "c.shl", "--model", "gone.safetensors", folder=own)
     assert missing.returncode == 1 and missing.stderr == "shearloc: there is no model file gone.safetensors\n"
 
@@ -375,3 +363,53 @@ def test_threads_quiet_and_version(tmp_path: Path, command: Command, gray: NDArr
     assert command("-V").out == [f"shearloc {shearloc.__version__}"]
     assert command("encode", "a.png", "-t", "0").code == 2
     assert any(line.startswith("Usage: shearloc encode [OPTIONS] IN...") for line in command("encode", "--help").out)
+
+
+# --- Environments -----------------------------------------------------------------------------------------------
+
+
+def powerless(folder: Path, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command where no permission is overridden, not even by root, and with no home."""
+    drop: list[str] = []
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may do everything; needs setpriv")
+        drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "XDG_CACHE_HOME": "/proc/none", **environment}
+    command = [*drop, sys.executable, "-m", "shearloc", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are Unix's")
+def test_a_read_only_installation_without_a_home(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
+    site = tmp_path / "site"
+    shutil.copytree(Path(shearloc.__file__).parent, site / "shearloc", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (site, *site.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    (tmp_path / "tmp").mkdir()
+    where = {"PYTHONPATH": str(site), "TMPDIR": str(tmp_path / "tmp"), "PYTHONDONTWRITEBYTECODE": "1"}
+    first = powerless(tmp_path, "info", "a.png", **where)
+    assert first.returncode == 1 and first.stderr.count("\n") == 1, "nothing is compiled, nothing said"
+    (tmp_path / "b.pgm").write_bytes(b"P5\n110 100\n255\n" + gray.tobytes())
+    done = powerless(tmp_path, "encode", "b.pgm", **where)
+    assert done.returncode == 0, done.stderr
+    cache = tmp_path / "tmp" / f"shearloc-numba-{os.getuid()}"
+    assert done.stderr.startswith(f"shearloc: compiled code goes to {cache}, ") and done.stderr.count("\n") == 1
+    assert mode(cache) == 0o700 and any(cache.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are Unix's")
+def test_an_unreadable_file_does_not_stop_the_others(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
+    (tmp_path / "b.png").write_bytes(b"")
+    (tmp_path / "b.png").chmod(0)
+    done = powerless(tmp_path, "encode", "b.png", "a.png")
+    assert done.returncode == 1 and done.stderr.startswith("shearloc: b.png: Permission denied\n")
+    assert done.stdout.startswith("a.png ")
+
+
+def test_without_numbas_compiler(tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    Image.fromarray(picture(20, 24, 1)).save(tmp_path / "a.png")
+    done = run("encode", "a.png", folder=tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith("shearloc: Shearloc needs Numba's compiler")
+    assert done.stderr.count("\n") == 1 and not (tmp_path / "a.shl").exists()

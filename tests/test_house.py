@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "shearloc"
 FLOORS = {
     "errors": 0,
+    "cache": 0,
     "coding": 1,
     "nets": 1,
     "models": 2,

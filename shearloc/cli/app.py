@@ -4,6 +4,7 @@ The commands are in the files beside it; the work on files is in `jobs/`. Exit c
 line; 2: wrong usage; 130: interrupted (Ctrl-C).
 """
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 from typer.core import TyperCommand
 
-from .. import __version__
+from .. import __version__, cache
 from ..errors import ShearlocError
 
 INTERRUPTED = 130
@@ -74,6 +75,8 @@ def main() -> None:
     try:
         app(prog_name="shearloc")
     except SystemExit as done:
+        if cache.note and "numba" in sys.modules:
+            complain(cache.note)
         if done.code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
             complain("interrupted")
         raise
@@ -83,6 +86,10 @@ def main() -> None:
         fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except (ShearlocError, MemoryError) as error:
         fail(str(error) or "not enough memory")
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):
+            raise
+        fail("compiled code needs a folder that can be written: set NUMBA_CACHE_DIR to one")
 
 
 def _show_version(wanted: bool) -> None:
@@ -101,8 +108,13 @@ def _root(
 
 
 @contextmanager
-def at_most(threads: int | None) -> Iterator[None]:
-    """Let what is done here use so many processors; all there are without a number."""
+def computing(threads: int | None) -> Iterator[None]:
+    """Let what is done here use so many processors; all there are without a number.
+
+    ShearlocError where Numba's compiler is turned off.
+    """
+    if os.environ.get("NUMBA_DISABLE_JIT", "0").strip("0"):
+        raise ShearlocError("Shearloc needs Numba's compiler, and NUMBA_DISABLE_JIT turns it off: unset it")
     if threads is None:
         yield
         return

@@ -15,7 +15,7 @@ from ..jobs import collections, models
 from ..jobs.message import counted, message
 from ..jobs.options import Encoding, Progress
 from ..jobs.plan import Job
-from .app import Engine, Force, MaxSamples, Quiet, Threads, at_most, command, complain, complain_all, printable, some
+from .app import Engine, Force, MaxSamples, Quiet, Threads, command, complain, complain_all, computing, printable, some
 from .progress import progress_bars
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def pack(
     if not found.items:
         raise ShearlocError("no images to pack")
     how = Encoding(model, effort, engine, strip=strip, verify=verify)
-    with at_most(threads):
+    with computing(threads):
         tasks = shards.plan(found.items, out, how, workers > 1 or scheduler is not None)
         shards.prepare(tasks, out, force)
         done, failures = _pack_all(tasks, workers, scheduler, quiet)
@@ -164,7 +164,7 @@ def unpack(
     entries, unknown = collections.choose(collection, names or [])
     failed = complain_all(f"{folder}: no image fits '{pattern}'" for pattern in unknown)
     target.mkdir(parents=True, exist_ok=True)
-    with at_most(threads), progress_bars(1) as begin:
+    with computing(threads), progress_bars(1) as begin:
         written, failures = collections.unpack(collection, entries, target, begin(0, f"unpack {folder.name}"))
     failed += complain_all(f"{folder}: {line}" for line in failures)
     if not quiet:

@@ -28,8 +28,8 @@ from .app import (
     Recursive,
     Threads,
     Verbose,
-    at_most,
     command,
+    computing,
     printable,
 )
 from .progress import Talk, run
@@ -119,7 +119,7 @@ def encode(
     how = Encoding(model, effort or 5, engine, order, strip, verify, embed, steps)
     outputs = Outputs(skip_existing, force, keep_time)
     work = archives.encode_archive if alone else images.encode_file
-    with at_most(threads):
+    with computing(threads):
         run(jobs, lambda job, begin: work(_no_folder(job), how, outputs, begin), Talk(quiet, verbose))
 
 
@@ -171,7 +171,7 @@ def archive(
         )
     how = Encoding(model, effort or 5, engine, strip=strip, verify=verify, embed=embed, steps=steps)
     outputs = Outputs(force=force, keep_time=keep_time)
-    with at_most(threads):
+    with computing(threads):
         run([job], lambda job, begin: archives.encode_archive(job, how, outputs, begin), Talk(quiet))
 
 
@@ -226,7 +226,7 @@ def decode(
     jobs = _jobs(files, out, out_dir, recursive, _encoded(form))
     how = Decoding(engine, max_samples, order)
     outputs = Outputs(skip_existing, force, keep_time)
-    with at_most(threads):
+    with computing(threads):
         run(jobs, lambda job, begin: images.decode_file(job, how, f".{form}", outputs, begin), Talk(quiet))
 
 
@@ -262,7 +262,7 @@ def verify(
         whole = collections.is_collection(file)
         found = [plan.Input(file, file)] if whole else plan.expand([file], {SHL}, recursive)
         jobs += [Job(one.path, one.path, one.problem) for one in found]
-    with at_most(threads):
+    with computing(threads):
         run(jobs, lambda job, begin: verifying.verify_file(job.source, how, begin), Talk(quiet), writes=False)
 
 

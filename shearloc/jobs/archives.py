@@ -101,8 +101,7 @@ def _not_as_asked(data: bytes, how: Encoding) -> str:
 
     if how.model in ("auto", "raw") or archive.info(data).model is not None:
         return ""
-    stored = "stored without the model" + (", and without its weights" if how.embed else "")
-    return f"; {stored}: that is smaller"
+    return f"; stored without the model{' and its weights' if how.embed else ''}: that is smaller"
 
 
 def _initial_cost(data: bytes) -> str:

@@ -43,7 +43,7 @@ def encode_file(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
     before, after = len(source), len(data)
     return (
         f"{_names(job, before, after)} ({after / before:.1%}), {_bits_per_subpixel(data):.3f} bits per subpixel, "
-        f"{time.perf_counter() - start:.1f} s" + (", verified" if how.verify else "") + _not_as_asked(data, how)
+        f"{time.perf_counter() - start:.1f} s" + (", verified" if how.verify else "")
     )
 
 
@@ -87,16 +87,6 @@ def _skipped(job: Job, found: existing.Found, outputs: Outputs) -> str:
     if found == "other" and not outputs.force:
         raise ShearlocError(f"{job.target}: exists already and is not {job.source}; --force overwrites it")
     return ""
-
-
-def _not_as_asked(data: bytes, how: Encoding) -> str:
-    """What to add to the report where a model was named and the file is smaller without one."""
-    from ..codec import api
-
-    if how.model in ("auto", "raw") or api.info(data).model is not None:
-        return ""
-    stored = "stored without the model" + (", and without its weights" if how.embed else "")
-    return f"; {stored}: that is smaller"
 
 
 def _verify(data: bytes, picture: "Picture", engine: str, progress: Progress | None) -> None:

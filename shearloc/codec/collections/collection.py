@@ -15,6 +15,7 @@ from typing import Any, SupportsIndex, TypeVar, overload
 import numpy as np
 
 from ...errors import CorruptError, FormatError, ShearlocError
+from ...models import zoo
 from .. import api, archive
 from ..formats.container import MAX_SAMPLES
 from ..pictures.picture import Picture, Samples, from_array
@@ -41,7 +42,8 @@ class Collection:
     Iterating gives the images in order, `items()` the names with them. `in` and `keys()` are about names, as in a
     dictionary, so that `dict(collection)` works.
 
-    `engine` and `max_samples` as in `shearloc.decode`. Raises OSError, FormatError, CorruptError; ValueError for
+    `model`: the file of a model that is not installed and that the images need. `engine` and `max_samples` as in
+    `shearloc.decode`. Raises OSError, FormatError, CorruptError; ValueError for
     `cache_bytes` below 0.
     """
 
@@ -49,6 +51,7 @@ class Collection:
         self,
         path: str | os.PathLike[str],
         *,
+        model: str | os.PathLike[str] | None = None,
         engine: str = "auto",
         max_samples: int = MAX_SAMPLES,
         cache_bytes: int = CACHE_BYTES,
@@ -57,7 +60,9 @@ class Collection:
         if cache_bytes < 0:
             raise ValueError(f"cache_bytes is 0 or more, not {cache_bytes}")
         self.path = Path(path)
-        self._options = (engine, max_samples, cache_bytes)
+        self._options = (model, engine, max_samples, cache_bytes)
+        if model is not None:
+            zoo.lend(os.fspath(model))
         self._index = Index(self.path)
         self._decoded: Cache[Stream, Any] = Cache(cache_bytes, _bytes_of)
         self._lock = threading.Lock()
@@ -173,7 +178,7 @@ class Collection:
             raise CorruptError(f"{path}: image {shown(entry.name)} cannot be read: {error}") from error
 
     def _decode(self, stream: Stream) -> Any:
-        engine, max_samples, _ = self._options
+        _, engine, max_samples, _ = self._options
         data = self._bytes_in(stream)
         if archive.is_archive(data):
             return archive.decode_images(data, engine=engine, max_samples=max_samples)[0]
@@ -199,8 +204,10 @@ class Collection:
         )
 
 
-def _reopen(path: Path, engine: str, max_samples: int, cache_bytes: int) -> Collection:
-    return Collection(path, engine=engine, max_samples=max_samples, cache_bytes=cache_bytes)
+def _reopen(
+    path: Path, model: str | os.PathLike[str] | None, engine: str, max_samples: int, cache_bytes: int
+) -> Collection:
+    return Collection(path, model=model, engine=engine, max_samples=max_samples, cache_bytes=cache_bytes)
 
 
 def _is_sound(path: Path) -> bool:
