@@ -27,6 +27,7 @@ from ..codec import api, archive
 from ..codec.parts import DEFAULT_MODELS
 from ..codec.pictures import files
 from ..errors import ShearlocError
+from ..jobs.models import is_autoencoder, use
 from ..models import zoo
 from .peers import Codec, peers, same_pixels
 
@@ -179,9 +180,8 @@ def our_contenders(models: list[str], efforts: list[int], engines: list[str]) ->
             raise ShearlocError(f"engine is one of {', '.join(api.ENGINES)}, not {engine!r}")
     found: dict[Ours, None] = {}
     for model in models:
-        is_vae = model in zoo.names("vae")
-        if model != "auto" and not is_vae:
-            zoo.load(model)
+        use(model)
+        is_vae = is_autoencoder(model)
         for effort in efforts:
             for engine in engines:
                 found[Ours(model, 5 if is_vae else effort, engine, archive=is_vae)] = None
@@ -375,6 +375,7 @@ def _codec_of(contender: Contender) -> Codec:
     if isinstance(contender, Other):
         return peers()[contender.name]
     model, effort, engine = contender.model, contender.effort, contender.engine
+    use(model)  # this process has to find the weights of a file, too
     if contender.archive:
         return Codec(
             lambda images: archive.encode_images(images, model=model, engine=engine),
