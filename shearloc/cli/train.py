@@ -8,21 +8,27 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ShearlocError
-from .app import INTERRUPTED, Force, command, complain, fail
+from .app import INTERRUPTED, command, complain, fail
 from .progress import progress_bars
 
 if TYPE_CHECKING:
     from ..training.fitting import Progress, Report
     from ..training.train import Data
 
+TRAINING_SHARE = 0.65
+"""Of the minutes, what is trained with floats; loading, rounding and judging take the rest."""
+FEW_IMAGES = 20
+"""With fewer, the held-out ones are too few to judge by."""
 REPORTS = 40
 """Looks at the held-out images in the time that a training has."""
 PATIENCE = 8
@@ -48,18 +54,24 @@ def train(
         str | None, typer.Option(metavar="MODEL", help="Go on from this model, a name or a file. Default: a new one.")
     ] = None,
     minutes: Annotated[
-        float, typer.Option(min=0.01, help="How long at most. It ends sooner when held-out images gain no more.")
+        float,
+        typer.Option(
+            min=0.01, help="How long at most, rounding included. It ends sooner when held-out images gain no more."
+        ),
     ] = 60.0,
     channels: Annotated[
         int | None, typer.Option(help="1: gray, 3: RGB. Default: gray if all images are.", min=1, max=3)
     ] = None,
-    force: Force = False,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite OUT, and write a model that is worse than its base.")
+    ] = False,
 ) -> None:
     """Train a model on your own images (needs torch).
 
-    Every twentieth image is held out to judge it by. Stopped with Ctrl-C or killed, the same command goes on where it
-    was: what it needs for that is in a folder beside OUT until it is done.
+    Every twentieth image is held out to judge it by, beside the base. Stopped with Ctrl-C or killed, the same command
+    goes on where it was: what it needs for that is in a folder beside OUT until it is done.
     """
+    start = time.perf_counter()
     folder = _folder_of(out)
     _check_output(out, force)
     with _asking_to_stop(f"stopping; the same command goes on from {folder}") as stop:
@@ -67,9 +79,10 @@ def train(
         from ..training.fitting import Schedule, fit
 
         net, data = _begin(folders, channels, base, folder)
-        schedule = Schedule(minutes=minutes, finish=0.0)
-        every = 60 * minutes / REPORTS
-        with _reports(out.name, 60 * minutes) as report:
+        rival = _Rival.of(base, data)
+        schedule = Schedule(minutes=TRAINING_SHARE * minutes, finish=0.0)
+        every = 60 * schedule.minutes / REPORTS
+        with _reports(out.name, 60 * schedule.minutes) as report:
             progress = fit(
                 net,
                 data.training,
@@ -86,7 +99,9 @@ def train(
             sys.exit(INTERRUPTED)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on it need not be asked
         typer.echo("rounding to integers")
-        _finish(net, data, schedule, progress, folders, base, out)
+        deadline = start + 60 * minutes - rival.seconds
+        card = _round(net, data, schedule, progress, folders, base, out, deadline)
+        _finish(out, card, rival, force)
 
 
 def _prepare_torch() -> None:
@@ -96,7 +111,7 @@ def _prepare_torch() -> None:
 
         from ..training.fitting import Schedule, keep_freed_memory
     except ImportError as error:
-        raise ShearlocError(f'training needs torch ({error}): pip install "shearloc[torch]"') from error
+        raise ShearlocError(f"training needs torch ({error}): pip install torch") from error
     from ..nets.engines import processors
 
     torch.set_num_threads(processors())
@@ -132,6 +147,9 @@ def _begin(folders: list[Path], channels: int | None, base: str | None, folder: 
         raise ShearlocError(f"{', '.join(map(str, folders))}: no images ({' '.join(sorted(images.SUFFIXES))})")
     data = Data.of(arrays)
     count = len(data.fingerprints)
+    if len(arrays) < FEW_IMAGES:
+        held_out = len(arrays) - count
+        complain(f"warning: {len(arrays)} images are few: the rate of {held_out} held out says little about others")
     typer.echo(f"{count} {_colour(channels)} images to learn from, {len(arrays) - count} held out")
     _claim(folder, {"base": base, "channels": channels, "images": sorted(data.fingerprints)})
     return net or LocalNet(Shape() if channels == 3 else Shape(channels=1, width=128)), data
@@ -153,26 +171,74 @@ def _claim(folder: Path, run: dict[str, Any]) -> None:
         )
 
 
-def _finish(
-    net: Any, data: "Data", schedule: Any, progress: "Progress", folders: list[Path], base: str | None, out: Path
-) -> None:
-    """Round the network to the integer model, and put it and its card in their places."""
-    from ..models import zoo
+@dataclass(frozen=True)
+class _Rival:
+    """What the new model is compared with: the base, or the model that encoders take without one.
+
+    `seconds`: how long it took to find its rate on the held-out images, as it will with the new one.
+    """
+
+    name: str
+    is_base: bool
+    bits: float
+    seconds: float
+
+    @classmethod
+    def of(cls, base: str | None, data: "Data") -> "_Rival":
+        """By its rate."""
+        from ..codec.parts import DEFAULT_MODELS
+        from ..training.train import bits_of_model
+
+        start = time.perf_counter()
+        name = base or DEFAULT_MODELS[data.held_out.channels]
+        bits = round(bits_of_model(name, data), 4)
+        typer.echo(f"'{name}' has {bits:.4f} held-out bits per dimension")
+        return cls(name, base is not None, bits, time.perf_counter() - start)
+
+
+def _round(
+    net: Any,
+    data: "Data",
+    schedule: Any,
+    progress: "Progress",
+    folders: list[Path],
+    base: str | None,
+    out: Path,
+    deadline: float,
+) -> dict[str, Any]:
+    """Round the network to the integer model, which goes to the training's folder with its card; gives that."""
     from ..training import train as learner
     from ..training.export import export
 
     folder = _folder_of(out)
     with progress_bars(1) as begin:
-        scales = learner.rounded_by_data(net, data, schedule, progress, folder, begin(0, "rounding to integers"))
+        report = begin(0, "rounding to integers")
+        scales = learner.rounded_by_data(net, data, schedule, progress, folder, report, deadline)
     card = learner.describe(net, out.stem, folders, base, data, schedule, progress)
     export(net, out.stem, scales).save(folder / "model.safetensors")
     learner.write_card(folder / "card.json", card)
+    return card
+
+
+def _finish(out: Path, card: dict[str, Any], rival: _Rival, force: bool) -> None:
+    """Compare the model with its rival, and put it and its card in their places."""
+    from ..models import zoo
+
+    folder, bits = _folder_of(out), card["held_out_bits_per_dimension"]
+    versus = f"{bits:.4f} held-out bits per dimension, '{rival.name}' has {rival.bits:.4f}"
+    if bits >= rival.bits and rival.is_base and not force:
+        raise ShearlocError(
+            f"{out}: not written, as it is no better than its base: {versus}; more images or --minutes may help, "
+            f"--force writes it (it is in {folder})"
+        )
     os.replace(folder / "card.json", out.with_suffix(".json"))
     os.replace(folder / "model.safetensors", out)
     shutil.rmtree(folder)
-    typer.echo(f"{out}  {card['held_out_bits_per_dimension']:.4f} held-out bits per dimension")
+    typer.echo(f"{out}  {versus}")
+    if bits >= rival.bits:
+        complain(f"warning: '{rival.name}' is better on these images")
     if out.resolve().parent not in [one.resolve() for one in zoo.folders()]:
-        typer.echo(f"files made with it decode where it is in {zoo.folders()[-1]} or a folder of SHEARLOC_MODELS")
+        typer.echo(f"`shearloc models add {out}` puts it where files made with it find it")
 
 
 def _folder_of(out: Path) -> Path:
