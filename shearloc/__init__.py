@@ -12,27 +12,38 @@ from .errors import CorruptError, FormatError, ShearlocError, UnknownModelError,
 from .plugins import pillow as _pillow
 
 if TYPE_CHECKING:
-    from .codec.api import Info, decode, encode, info, read, write
+    from .codec.api import decode, encode, encode_images, info, read, write
     from .codec.collections.collection import Collection
+    from .codec.info import ArchiveInfo, Info, PictureInfo
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArchiveInfo",
     "Collection",
     "CorruptError",
     "FormatError",
     "Info",
+    "PictureInfo",
     "ShearlocError",
     "UnknownModelError",
     "UnsupportedImageError",
     "__version__",
+    "coding",
     "decode",
     "encode",
+    "encode_images",
     "info",
     "read",
     "write",
 ]
 
+_HOMES = {
+    "ArchiveInfo": ".codec.info",
+    "Collection": ".codec.collections.collection",
+    "Info": ".codec.info",
+    "PictureInfo": ".codec.info",
+}
 
 _pillow.register()
 
@@ -40,8 +51,9 @@ _pillow.register()
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = ".codec.collections.collection" if name == "Collection" else ".codec.api"
-    return getattr(import_module(home, __name__), name)
+    if name == "coding":
+        return import_module(".coding", __name__)
+    return getattr(import_module(_HOMES.get(name, ".codec.api"), __name__), name)
 
 
 def __dir__() -> list[str]:

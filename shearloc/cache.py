@@ -6,7 +6,6 @@ in a container or a service with a read-only installation and no home.
 
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +18,8 @@ def prepare() -> None:
     global note
     if os.environ.get("NUMBA_CACHE_DIR") or any(map(_is_writable, _usual_folders())):
         return
+    import tempfile
+
     with suppress(OSError):
         folder = Path(tempfile.gettempdir()) / f"shearloc-numba-{os.getuid() if hasattr(os, 'getuid') else 0}"
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shearloc.codec import archive
+from shearloc.codec.formats import archive_header
 from shearloc.jobs import archives
 from shearloc.jobs.options import Decoding, Outputs
 from shearloc.jobs.plan import Job
@@ -50,9 +51,9 @@ def test_orientations_are_chosen_by_effort(folder: Path) -> None:
     for effort in ("6", "8"):
         command = ["archive", "in", f"{effort}.shl", "--model", "photo", "--effort", effort]
         assert run(*command, folder=folder).returncode == 0
-    header, _ = archive.read_header((folder / "8.shl").read_bytes())
+    header, _ = archive_header.read((folder / "8.shl").read_bytes())
     assert header.orientations is not None and header.orientations.any()
-    assert archive.read_header((folder / "6.shl").read_bytes())[0].orientations is None
+    assert archive_header.read((folder / "6.shl").read_bytes())[0].orientations is None
     for effort in ("6", "8"):
         assert run("decode", f"{effort}.shl", f"{effort}.npy", folder=folder).returncode == 0
     assert np.array_equal(np.load(folder / "6.npy"), np.load(folder / "8.npy"))
@@ -144,9 +145,10 @@ def test_no_image_replaces_another(tmp_path: Path, picture: Picture, names: list
     ("arguments", "message"),
     [
         (
-            ["encode", "in/a.png", "--model", "vae-mnist", "--order", "parallel", "--skip-existing"],
-            "--order and --skip-existing are for pictures",
+            ["encode", "in/a.png", "--model", "vae-mnist", "--order", "parallel"],
+            "--order does nothing for 'vae-mnist'",
         ),
+        (["encode", "in/a.png", "--model", "vae-mnist", "--skip-existing"], "--skip-existing is for pictures"),
         (["encode", "in/a.png", "--steps", "3"], "--steps is for archives"),
         (["decode", "all.shl", "--order", "sequential"], "--order is for pictures"),
         (["decode", "all.shl", "--skip-existing"], "--skip-existing is for pictures"),

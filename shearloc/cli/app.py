@@ -66,7 +66,7 @@ Threads = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Also print what was left out, and how files are coded.")
+    bool, typer.Option("--verbose", "-v", help="Also print what the reader left out, and how the file is coded.")
 ]
 
 

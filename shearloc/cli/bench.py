@@ -13,7 +13,7 @@ from ..jobs.message import counted
 from .app import command, complain
 
 if TYPE_CHECKING:
-    from ..evaluate.bench import Contest, Row
+    from ..evaluate.results import Contest, Row
 
 
 @command(

@@ -4,15 +4,14 @@ Options and printing only; the work is in `jobs/`.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from ..errors import FormatError, ShearlocError
+from ..errors import ShearlocError
 from ..jobs import archives, collections, images, inout, models, plan
 from ..jobs import verify as verifying
 from ..jobs.options import Decoding, Encoding, Outputs
@@ -32,7 +31,8 @@ from .app import (
     computing,
     printable,
 )
-from .progress import Talk, run
+from .arguments import IMAGES, check_options, encoded, jobs_of, lend, no_folder
+from .progress import run
 
 Model = Annotated[
     str, typer.Option(help="One of `shearloc models`, or the path of a model file. Auto takes what is smallest.")
@@ -98,7 +98,10 @@ def encode(
             "pixels that of IN. A half output is replaced, any other file kept.",
         ),
     ] = False,
-    force: Force = False,
+    max_samples: MaxSamples = None,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite outputs that exist, and take lossy WebP images.")
+    ] = False,
     keep_time: KeepTime = False,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -110,17 +113,18 @@ def encode(
     others; the last line lists those that failed, with exit code 1.
     """
     models.use(model)
-    alone = models.is_autoencoder(model)
-    _check_options(model, alone, effort, steps)
-    _refuse(
-        {"--order": order != "sheared", "--skip-existing": skip_existing} if alone else {}, "pictures, not archives"
-    )
-    jobs = _jobs(files, out, out_dir, recursive, _IMAGES)
-    how = Encoding(model, effort or 5, engine, order, strip, verify, embed, steps)
-    outputs = Outputs(skip_existing, force, keep_time)
-    work = archives.encode_archive if alone else images.encode_file
+    archived = models.makes_archives(model)
+    check_options(model, effort, steps, order)
+    if steps and not archived:
+        raise ShearlocError("--steps is for archives and for models that make them")
+    if skip_existing and archived:
+        raise ShearlocError(f"--skip-existing is for pictures; '{model}' makes archives")
+    jobs = jobs_of(files, out, out_dir, recursive, IMAGES)
+    how = Encoding(model, effort or 5, engine, order, strip, verify, embed, steps, max_samples)
+    outputs = Outputs(skip_existing, force, keep_time, details=verbose)
+    work = archives.encode_archive if archived else images.encode_file
     with computing(threads):
-        run(jobs, lambda job, begin: work(_no_folder(job), how, outputs, begin), Talk(quiet, verbose))
+        run(jobs, lambda job, begin: work(no_folder(job), how, outputs, begin), quiet)
 
 
 @command(
@@ -150,6 +154,7 @@ def archive(
     embed: Embed = False,
     strip: Annotated[bool, typer.Option("--strip", help="Drop metadata, which an archive does not keep.")] = False,
     verify: Verify = True,
+    max_samples: MaxSamples = None,
     force: Force = False,
     keep_time: KeepTime = False,
     threads: Threads = None,
@@ -160,7 +165,7 @@ def archive(
     The images are 8-bit gray or RGB without transparency. `shearloc pack` takes images of any sizes and kinds.
     """
     models.use(model)
-    _check_options(model, models.is_autoencoder(model), effort, steps)
+    check_options(model, effort, steps)
     if target and out:
         raise ShearlocError(f"OUT is given twice, {target} and {out}")
     whole = source.absolute()
@@ -169,10 +174,12 @@ def archive(
         raise ShearlocError(
             f"{source}: is one file; `shearloc encode` encodes images, `archive` takes a folder of them"
         )
-    how = Encoding(model, effort or 5, engine, strip=strip, verify=verify, embed=embed, steps=steps)
+    how = Encoding(
+        model, effort or 5, engine, strip=strip, verify=verify, embed=embed, steps=steps, max_samples=max_samples
+    )
     outputs = Outputs(force=force, keep_time=keep_time)
     with computing(threads):
-        run([job], lambda job, begin: archives.encode_archive(job, how, outputs, begin), Talk(quiet))
+        run([job], lambda job, begin: archives.encode_archive(job, how, outputs, begin), quiet)
 
 
 @command(
@@ -222,12 +229,12 @@ def decode(
 
     A file that cannot be decoded does not stop the others; the last line lists those that failed, with exit code 1.
     """
-    _lend(weights)
-    jobs = _jobs(files, out, out_dir, recursive, _encoded(form))
+    lend(weights)
+    jobs = jobs_of(files, out, out_dir, recursive, encoded(form))
     how = Decoding(engine, max_samples, order)
     outputs = Outputs(skip_existing, force, keep_time)
     with computing(threads):
-        run(jobs, lambda job, begin: images.decode_file(job, how, f".{form}", outputs, begin), Talk(quiet))
+        run(jobs, lambda job, begin: images.decode_file(job, how, f".{form}", outputs, begin), quiet)
 
 
 @command(
@@ -255,7 +262,7 @@ def verify(
     Of a collection every image is decoded, and the index compared with the shards. Exit code 1 if anything is not
     sound.
     """
-    _lend(weights)
+    lend(weights)
     how = Decoding(engine, max_samples)
     jobs = []
     for file in files:
@@ -263,7 +270,7 @@ def verify(
         found = [plan.Input(file, file)] if whole else plan.expand([file], {SHL}, recursive)
         jobs += [Job(one.path, one.path, one.problem) for one in found]
     with computing(threads):
-        run(jobs, lambda job, begin: verifying.verify_file(job.source, how, begin), Talk(quiet), writes=False)
+        run(jobs, lambda job, begin: verifying.verify_file(job.source, how, begin), quiet, writes=False)
 
 
 @command(epilog="\b\nExamples:\n  shearloc info photo.shl\n  shearloc info photo.shl --json")
@@ -275,15 +282,7 @@ def info(
     from ..codec import api
 
     with _naming(file):
-        data = inout.read(file)
-        try:
-            fields = api.info(data).to_dict()
-        except FormatError:
-            from ..codec import archive  # only for archives, as it costs some time
-
-            if not archive.is_archive(data):
-                raise
-            fields = archive.info(data).to_dict()
+        fields = api.info(inout.read(file)).to_dict()
     if as_json:
         typer.echo(json.dumps(fields))
         return
@@ -293,97 +292,6 @@ def info(
                 typer.echo(f"{'part':<18}{_plain_part(part)}")
         elif value not in (None, ()):
             typer.echo(f"{name.replace('_', ' '):<18}{_plain(value)}")
-
-
-# --- Arguments --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """A kind of inputs: their suffixes, what to do with a folder of them, which OUT they have, and its suffix."""
-
-    suffixes: frozenset[str]
-    hint: str
-    is_output: Callable[[Path], bool]
-    suffix: Callable[[Path], str]
-
-
-def _is_encoded(path: Path) -> bool:
-    """Whether a second argument is the output of `encode`."""
-    return path.suffix.lower() == SHL or inout.is_standard(path) or inout.is_special(path)
-
-
-_IMAGES = _Kind(
-    plan.IMAGE_SUFFIXES | plan.REFUSED_SUFFIXES,
-    "-r encodes each of its images, `shearloc archive` makes one file of them",
-    _is_encoded,
-    lambda path: SHL,
-)
-
-
-def _encoded(form: str) -> _Kind:
-    """.shl files, decoded to images of a form; archives to folders."""
-    return _Kind(
-        frozenset((SHL,)),
-        "-r decodes all .shl files in it",
-        lambda path: path.suffix.lower() != SHL,
-        lambda path: "" if _is_archive(path) else f".{form}",
-    )
-
-
-def _jobs(files: list[Path], out: Path | None, out_dir: Path | None, recursive: bool, kind: _Kind) -> list[Job]:
-    """IN... [OUT]: the last of two is OUT if it looks like one, so that a pattern that matches two files is no trap."""
-    if out is None and out_dir is None and len(files) == 2:
-        if kind.is_output(files[1]):
-            files, out = files[:1], files[1]
-        elif files[1].is_dir() and not recursive:
-            raise ShearlocError(f"{files[1]}: is a folder; --out-dir {files[1]} writes there")
-    if out is None:
-        return plan.plan(plan.expand(files, kind.suffixes, recursive, kind.hint), out_dir, kind.suffix)
-    if out_dir is not None:
-        raise ShearlocError("give an OUT or --out-dir, not both")
-    if len(files) > 1:
-        raise ShearlocError(f"{out} is one OUT for {len(files)} files; --out-dir takes a folder for all of them")
-    return [Job(files[0], out)]
-
-
-def _no_folder(job: Job) -> Job:
-    """The job, if it is an image's. ShearlocError for what makes an archive."""
-    if job.source.is_dir() or job.source.suffix.lower() == ".npy":
-        kind = "a folder" if job.source.is_dir() else "an array of images"
-        each = "; `shearloc encode -r` encodes each of its images" if job.source.is_dir() else ""
-        raise ShearlocError(f"is {kind}: `shearloc archive {job.source}` makes an archive of it{each}")
-    return job
-
-
-def _check_options(model: str, alone: bool, effort: int | None, steps: int) -> None:
-    """ShearlocError for options that do nothing for this model; `alone`: it is an autoencoder."""
-    if alone and effort is not None:
-        raise ShearlocError(f"--effort does nothing for '{model}': an autoencoder has --steps instead")
-    if steps and not alone and model != "auto":
-        raise ShearlocError(f"--steps does nothing for '{model}': it is for autoencoders")
-
-
-def _refuse(options: dict[str, bool], kind: str) -> None:
-    """ShearlocError for those options that are given: they are for another kind of thing."""
-    given = [option for option, is_given in options.items() if is_given]
-    if given:
-        raise ShearlocError(f"{' and '.join(given)} {'are' if len(given) > 1 else 'is'} for {kind}")
-
-
-def _lend(weights: list[Path] | None) -> None:
-    """Let decoders find the models in these files."""
-    for file in weights or ():
-        models.use(str(file))
-
-
-def _is_archive(file: Path) -> bool:
-    """Whether there is such a file and it is an archive."""
-    if not file.is_file():
-        return False
-    with suppress(OSError), file.open("rb") as opened:
-        return archives.is_archive(opened.read(16))
-    return False
 
 
 # --- Printing ---------------------------------------------------------------------------------------------------

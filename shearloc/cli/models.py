@@ -1,7 +1,7 @@
 """The commands about models at hand: list, add and remove."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -53,19 +53,19 @@ def _list() -> None:
     """A line for each model."""
     from ..models import zoo
 
-    every = [(name, "local", zoo.load) for name in zoo.names()] + [
-        (name, "vae", zoo.load_vae) for name in zoo.names("vae")
-    ]
-    width = max((len(name) for name, _, _ in every), default=0)
-    for name, kind, load in every:
+    names = zoo.names()
+    width = max(map(len, names), default=0)
+    for name in names:
         try:
-            model: Any = load(name)
+            model = zoo.load(name)
         except ShearlocError as error:
             complain(str(error))
             continue
         channels = f"{model.channels} channel{'s' if model.channels > 1 else ''}"
         summary = zoo.card(name).get("summary", "")
-        typer.echo(f"{name:<{width}}  {kind:<5}  {channels:<10}  {model.fingerprint.hex()}  {summary}".rstrip())
+        typer.echo(
+            f"{name:<{width}}  {model.family.name:<5}  {channels:<10}  {model.fingerprint.hex()}  {summary}".rstrip()
+        )
     typer.echo(
-        f"`shearloc models add FILE` puts your own into {zoo.folders()[-1]}; SHEARLOC_MODELS may name more folders"
+        f"`shearloc models add FILE` puts your own into {zoo.user_folder()}; SHEARLOC_MODELS may name more folders"
     )

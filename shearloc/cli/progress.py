@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 
 import typer
@@ -22,18 +21,10 @@ SHOWN = 10
 """Names of failed files in the last line."""
 
 
-@dataclass(frozen=True)
-class Talk:
-    """How much to print: nothing but errors, or details too."""
-
-    quiet: bool = False
-    verbose: bool = False
-
-
-def run(jobs: list[Job], work: Callable[[Job, Begin], str], talk: Talk = Talk(), writes: bool = True) -> None:
+def run(jobs: list[Job], work: Callable[[Job, Begin], str], quiet: bool = False, writes: bool = True) -> None:
     """Do one job after the other, a line for each. Goes on after one that fails; then exits 1 at the end.
 
-    Where an output goes to stdout, its line goes to stderr.
+    `quiet`: only errors are printed. Where an output goes to stdout, its line goes to stderr.
     """
     failed: list[str] = []
     with progress_bars(len(jobs)) as progress:
@@ -42,7 +33,7 @@ def run(jobs: list[Job], work: Callable[[Job, Begin], str], talk: Talk = Talk(),
                 if job.problem:
                     raise ShearlocError(job.problem)
                 line = work(job, partial(progress, i))
-                if not talk.quiet:
+                if not quiet:
                     typer.echo(line, err=writes and is_standard(job.target))
             except (ShearlocError, OSError, MemoryError) as error:
                 if isinstance(error, BrokenPipeError):

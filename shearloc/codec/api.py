@@ -1,98 +1,50 @@
-"""The functions people call: image in, bytes out, and back. `shearloc` shows them under its own name.
+"""The functions people call: images in, bytes out, and back. `shearloc` shows them under its own name.
 
-It puts the pieces together and checks what comes in; probabilities, coding and bytes are other files' work.
-Models, coders and Numba are imported by the calls that need them, so `info` stays quick.
+It puts the pieces together and checks what comes in. Models, coders and Numba are imported by the calls that need them,
+so `info` stays quick.
 """
 
+import errno
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from ..errors import CorruptError, UnsupportedImageError
-from . import parts
+from ..models.family import How
+from ..types import Pixels, Progress, Samples
+from . import archive, parts
+from . import info as info_
 from .formats import chunks, container
-from .formats.container import LOCAL, MAX_SAMPLES, Header, Part
+from .formats.container import MAX_SAMPLES, Header
 from .formats.crc32c import crc32c
-from .parts import Options, Progress, check_effort
+from .info import Info
+from .parts import Options, check_effort
 from .pictures import files
-from .pictures.picture import CHANNELS, PALETTE, Picture, Samples, from_array, mode_name
+from .pictures.picture import PALETTE, Picture, from_array
 
 ENGINES = ("auto", "numpy", "torch", "cuda", "numba")
-ORDERS = (*container.ORDERS, parts.PARALLEL)
+ORDERS = ("sequential", "sheared", "parallel")
 
-
-@dataclass(frozen=True)
-class PartInfo:
-    """How some of a picture's planes are stored.
-
-    `method` is raw, webp, local, deflate or same (as the planes before); `model`, `fingerprint` (hexadecimal), `order`,
-    `precision` (bits) and `lanes` are None where no model is used.
-    """
-
-    planes: int
-    method: str
-    payload_bytes: int
-    order: str | None = None
-    model: str | None = None
-    fingerprint: str | None = None
-    precision: int | None = None
-    lanes: int | None = None
-    side_information_bytes: int | None = None
-
-
-@dataclass(frozen=True)
-class Info:
-    """What a file says about itself, without decoding it.
-
-    `mode` is the kind of picture, as in "8-bit RGB". `chunks` are the types of the chunks of metadata, palette and
-    transparency. A subpixel is one sample of one channel, of 16 bits too. `embedded_weights`: bytes of the model files
-    that the file brings along, None where it has none.
-    """
-
-    version: int
-    mode: str
-    height: int
-    width: int
-    channels: int
-    bit_depth: int
-    parts: tuple[PartInfo, ...]
-    chunks: tuple[str, ...]
-    pixel_crc: str
-    file_bytes: int
-    bits_per_subpixel: float
-    embedded_weights: int | None
-
-    @property
-    def method(self) -> str:
-        """The methods of all parts, each once, as in "local+webp"."""
-        return "+".join(dict.fromkeys(part.method for part in self.parts))
-
-    @property
-    def model(self) -> str | None:
-        """The model of the first part that uses one."""
-        return next((part.model for part in self.parts if part.model), None)
-
-    @property
-    def payload_bytes(self) -> int:
-        """Of all parts."""
-        return sum(part.payload_bytes for part in self.parts)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields by name, of types that JSON knows."""
-        return asdict(self)
+Data = bytes | bytearray | memoryview
+PathOrFile = str | os.PathLike[str] | BinaryIO
+"""A path, or a binary file object that is open."""
+ModelName = str | os.PathLike[str]
+"""A name that `shearloc models` lists, or the path of a model file."""
 
 
 def encode(
     image: Samples,
     *,
-    model: str = "auto",
+    model: ModelName = "auto",
     effort: int = 5,
     engine: str = "auto",
     order: str = "sheared",
     embed: bool = False,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> bytes:
     """Compress an array, at least 1x1, to the bytes of a `.shl` file.
@@ -100,36 +52,88 @@ def encode(
     `image` is uint8 or uint16 [H, W] (gray), or [H, W, C] with C = 2 (gray and alpha), 3 (RGB) or 4 (RGBA). The other
     arguments and errors are those of `encode_picture`.
     """
-    picture = from_array(image)
     return encode_picture(
-        picture, model=model, effort=effort, engine=engine, order=order, embed=embed, progress=progress
+        from_array(image),
+        model=model,
+        effort=effort,
+        engine=engine,
+        order=order,
+        embed=embed,
+        threads=threads,
+        progress=progress,
     )
 
 
+def encode_images(
+    images: Pixels,
+    *,
+    names: Sequence[str] | None = None,
+    model: ModelName = "auto",
+    effort: int = 5,
+    steps: int = 0,
+    engine: str = "auto",
+    embed: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> bytes:
+    """Compress many images of one size together: uint8 [N, H, W] (gray) or [N, H, W, 3] to the bytes of an archive.
+
+    `names`, one each, are kept. `steps`: K steps of optimal inference for an autoencoder. The other arguments are those
+    of `encode_picture`, but that effort 7 to 9 chooses how each image lies. Errors as `archive.encode_images`.
+    """
+    _check_engine(engine)
+    listed = None if names is None else list(names)
+    with _limited(threads):
+        return archive.encode_images(
+            images,
+            listed,
+            model=_name(model),
+            steps=steps,
+            effort=effort,
+            engine=engine,
+            embed=embed,
+            progress=progress,
+        )
+
+
 def decode(
-    data: bytes | bytearray | memoryview,
+    data: Data,
     *,
     engine: str = "auto",
     order: str = "auto",
     max_samples: int = MAX_SAMPLES,
+    threads: int | None = None,
+    out: Samples | None = None,
     progress: Progress | None = None,
 ) -> Samples:
-    """The image of a `.shl` file as an array, as `encode` takes it: what it was given comes back.
+    """The image of a `.shl` file as an array, as `encode` took it, or all images of an archive, as `encode_images` did.
 
     A file that came of a picture with a palette, a transparent colour or less than 8 bits gives the array that
-    `Picture.array` makes of it. Arguments and errors as in `decode_picture`.
+    `Picture.array` makes of it. `out`: an array of that shape and type to fill and return. Arguments and errors as in
+    `decode_picture`; ValueError for an `out` of another shape or type.
     """
-    return decode_picture(data, engine=engine, order=order, max_samples=max_samples, progress=progress).array()
+    whole = _as_bytes(data)
+    if archive.is_archive(whole):
+        _check_engine(engine)
+        with _limited(threads):
+            found = archive.decode_images(whole, engine=engine, max_samples=max_samples, progress=progress)[0]
+    else:
+        picture = decode_picture(
+            whole, engine=engine, order=order, max_samples=max_samples, threads=threads, progress=progress
+        )
+        found = picture.array()
+    return found if out is None else _filled(out, found)
 
 
 def encode_picture(
     picture: Picture,
     *,
-    model: str = "auto",
+    model: ModelName = "auto",
     effort: int = 5,
     engine: str = "auto",
     order: str = "sheared",
     embed: bool = False,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> bytes:
     """Compress a picture, its palette and metadata included, to the bytes of a `.shl` file.
@@ -142,13 +146,16 @@ def encode_picture(
     numba) chooses what computes; it never changes a decoded pixel, nor a byte of the file below effort 7. `order`
     (sheared, parallel, sequential) is that of a model's pixels: the first two write the same file, the last one that
     can only be decoded pixel by pixel. `embed` puts the weights of the models that are used into the file, so that it
-    decodes where they are not installed. `progress` is called now and then with (done, total).
+    decodes where they are not installed. `threads`: processors to use at most. `progress` is called now and then with
+    (done, total).
     Raises UnsupportedImageError, UnknownModelError, ShearlocError where torch is needed and not installed,
-    ValueError for a bad effort, engine or order.
+    ValueError for a bad effort, engine, order or number of threads.
     """
-    _check(engine, ORDERS, order)
+    _check_engine(engine)
+    _check_order(order, ORDERS)
     check_effort(effort)
-    coded = parts.encode(picture, Options(model, effort, engine, order, embed, progress))
+    with _limited(threads):
+        coded = parts.encode(picture, Options(_name(model), effort, How(engine, order, progress=progress), embed))
     height, width = picture.samples.shape[:2]
     crc = crc32c(_little_endian(picture.samples))
     found = tuple(one.part for one in coded)
@@ -158,11 +165,12 @@ def encode_picture(
 
 
 def decode_picture(
-    data: bytes | bytearray | memoryview,
+    data: Data,
     *,
     engine: str = "auto",
     order: str = "auto",
     max_samples: int = MAX_SAMPLES,
+    threads: int | None = None,
     progress: Progress | None = None,
 ) -> Picture:
     """The picture of a `.shl` file as it went in, checked against the file's checksum of its samples.
@@ -170,85 +178,98 @@ def decode_picture(
     `engine` as in `encode_picture`. `order`: "auto" takes what the file needs; "parallel" decodes a sheared file from
     gathered patches, for comparison. `max_samples` bounds height * width * channels (16 bits count twice), and so the
     memory a file may claim. Raises FormatError, CorruptError, UnknownModelError, UnsupportedImageError (too large),
-    ShearlocError for an order that the file is not in, ValueError for a bad engine or order.
+    ShearlocError for an order that the file is not in, ValueError for a bad engine, order or number of threads.
     """
-    _check(engine, ("auto", *ORDERS), order)
+    _check_engine(engine)
+    _check_order(order, ("auto", *ORDERS))
     header, payloads = container.unpack(_as_bytes(data), max_samples)
-    samples = parts.decode(header, payloads, engine, order, progress)
+    with _limited(threads):
+        samples = parts.decode(header, payloads, How(engine, order, progress=progress))
     if crc32c(_little_endian(samples)) != header.pixel_crc:
         raise CorruptError("the decoded pixels do not match the file's checksum of them")
     return _picture_of(header, samples)
 
 
 def write(
-    path: str | os.PathLike[str],
+    file: PathOrFile,
     image: Samples,
     *,
-    model: str = "auto",
+    overwrite: bool = False,
+    model: ModelName = "auto",
     effort: int = 5,
     engine: str = "auto",
     embed: bool = False,
+    threads: int | None = None,
 ) -> None:
-    """Encode to a file, which appears only when complete. Arguments and errors as in `encode`; also OSError."""
-    files.write_atomic(path, encode(image, model=model, effort=effort, engine=engine, embed=embed))
+    """Encode to a file, which appears only when complete. `file`: a path, or a binary file object to write to.
 
-
-def read(path: str | os.PathLike[str], *, engine: str = "auto", max_samples: int = MAX_SAMPLES) -> Samples:
-    """Decode a `.shl` file. Arguments and errors as in `decode`; also OSError."""
-    return decode(Path(path).read_bytes(), engine=engine, max_samples=max_samples)
-
-
-def info(data: bytes | bytearray | memoryview) -> Info:
-    """What a whole `.shl` file says about itself. The header is checked, the payloads are not looked at.
-
-    Raises FormatError, CorruptError.
+    Arguments and errors as in `encode`; also OSError, FileExistsError where the path is taken and `overwrite` is false.
     """
-    file = _as_bytes(data)
-    header, lengths = container.unpack_header(file)
-    channels = CHANNELS[header.colour]
-    kinds = [kind.decode() for kind, _ in header.chunks if kind != chunks.WEIGHTS]
-    return Info(
-        version=container.VERSION,
-        mode=mode_name(header.colour, header.depth, chunks.TRANSPARENCY.decode() in kinds),
-        height=header.height,
-        width=header.width,
-        channels=channels,
-        bit_depth=header.depth,
-        parts=tuple(_part_info(part, length) for part, length in zip(header.parts, lengths, strict=True)),
-        chunks=tuple(kinds),
-        pixel_crc=f"{header.pixel_crc:08x}",
-        file_bytes=len(file),
-        bits_per_subpixel=8 * len(file) / (header.height * header.width * channels),
-        embedded_weights=sum(map(len, chunks.weights_in(header.chunks))) or None,
-    )
+    if not isinstance(file, str | os.PathLike):
+        file.write(encode(image, model=model, effort=effort, engine=engine, embed=embed, threads=threads))
+        return
+    if not overwrite and Path(file).exists():
+        raise FileExistsError(errno.EEXIST, "exists already; pass overwrite=True to replace it", os.fspath(file))
+    files.check_writable(file)
+    files.write_atomic(file, encode(image, model=model, effort=effort, engine=engine, embed=embed, threads=threads))
 
 
-def _part_info(part: Part, length: int) -> PartInfo:
-    method = container.METHODS[part.method]
-    if part.method != LOCAL:
-        return PartInfo(part.planes, method, length)
-    return PartInfo(
-        part.planes,
-        method,
-        length,
-        container.ORDERS[part.order],
-        part.model,
-        part.fingerprint.hex(),
-        part.precision,
-        part.lanes,
-        len(part.side_information),
-    )
+def read(
+    file: PathOrFile, *, engine: str = "auto", max_samples: int = MAX_SAMPLES, threads: int | None = None
+) -> Samples:
+    """Decode a `.shl` file: a path, or a binary file object. Arguments and errors as in `decode`; also OSError."""
+    return decode(_content(file), engine=engine, max_samples=max_samples, threads=threads)
 
 
-def _check(engine: str, orders: tuple[str, ...], order: str) -> None:
+def info(data: Data | PathOrFile) -> Info:
+    """What a whole `.shl` file, a picture's or an archive, says about itself; a PictureInfo or an ArchiveInfo.
+
+    `data`: the file's bytes, its path, or a binary file object. Payloads are not looked at. Raises FormatError,
+    CorruptError; also OSError.
+    """
+    return info_.info(_as_bytes(data) if isinstance(data, Data) else _content(data))
+
+
+def _check_engine(engine: str) -> None:
     if engine not in ENGINES:
         raise ValueError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}")
+
+
+def _check_order(order: str, orders: tuple[str, ...]) -> None:
     if order not in orders:
         raise ValueError(f"order is one of {', '.join(orders)}, not {order!r}")
 
 
-def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
+def _limited(threads: int | None) -> AbstractContextManager[None]:
+    """Has what is called inside use so many processors at most."""
+    if threads is None:
+        return nullcontext()
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise ValueError(f"threads is a whole number from 1 on, not {threads!r}")
+    from ..nets import engines
+
+    return engines.at_most(min(threads, engines.processors()))
+
+
+def _name(model: ModelName) -> str:
+    if not isinstance(model, str | os.PathLike):
+        raise ValueError(f"model is a name that `shearloc models` lists, or a path, not {model!r}")
+    return os.fspath(model)
+
+
+def _content(file: PathOrFile) -> bytes:
+    return Path(file).read_bytes() if isinstance(file, str | os.PathLike) else file.read()
+
+
+def _as_bytes(data: Data) -> bytes:
     return data if isinstance(data, bytes) else bytes(memoryview(data))
+
+
+def _filled(out: Samples, found: Samples) -> Samples:
+    if out.shape != found.shape or out.dtype != found.dtype:
+        raise ValueError(f"out is {out.dtype} {out.shape}, the file holds {found.dtype} {found.shape}")
+    out[...] = found
+    return out
 
 
 def _little_endian(samples: Samples) -> Any:

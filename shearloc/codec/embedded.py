@@ -5,28 +5,20 @@ are proved before it is used.
 """
 
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import CorruptError, ShearlocError
 from ..models import zoo
+from ..models.family import Model
 from .formats.chunks import MAX_WEIGHTS, WEIGHTS
 from .pictures.picture import Chunk
 
-if TYPE_CHECKING:
-    from ..models.local.model import LocalModel
-    from ..models.vae.model import VaeModel
 
-    Model = TypeVar("Model", LocalModel, VaeModel)
-
-
-def weights(name: str, model: "LocalModel | VaeModel") -> Chunk:
+def weights(name: str, model: Model) -> Chunk:
     """The chunk of the model that was loaded by this name or path.
 
     ShearlocError where its file is too large or has changed since.
     """
-    from ..models.local.model import LocalModel
-
-    data = zoo.weights(name, "local" if isinstance(model, LocalModel) else "vae")
+    data = zoo.weights(name)
     if len(data) > MAX_WEIGHTS:
         raise ShearlocError(f"model '{model.name}' takes {len(data)} bytes; at most {MAX_WEIGHTS} can be embedded")
     if zoo.parse(data, model.name).fingerprint != model.fingerprint:
@@ -34,8 +26,8 @@ def weights(name: str, model: "LocalModel | VaeModel") -> Chunk:
     return WEIGHTS, data
 
 
-def models(found: Iterable[bytes], used: Collection[bytes], kind: type["Model"]) -> dict[bytes, "Model"]:
-    """The models of these embedded files by fingerprint, each of which is `used` by the file and of this kind.
+def models(found: Iterable[bytes], used: Collection[bytes]) -> dict[bytes, Model]:
+    """The models of these embedded files by fingerprint, each of which is `used` by the file.
 
     CorruptError for anything else.
     """
@@ -45,7 +37,7 @@ def models(found: Iterable[bytes], used: Collection[bytes], kind: type["Model"])
             model = zoo.parse(data, "embedded")
         except ShearlocError as error:
             raise CorruptError(f"the file's weights are damaged: {error}") from error
-        if not isinstance(model, kind) or model.fingerprint not in used or model.fingerprint in sound:
+        if model.fingerprint not in used or model.fingerprint in sound:
             raise CorruptError("the file has the weights of a model that it does not use")
         sound[model.fingerprint] = model
     return sound

@@ -1,11 +1,12 @@
-"""Code lengths as integers, for choices that an encoder makes by them and a file shows.
+"""Code lengths as integers: what a choice goes by that a file shows, or what a file states.
 
-A sum of `np.log2` differs from machine to machine in its last digits, and with it could what is chosen; these do not.
-How long a message really is, is `rans.py`'s business.
+A sum of `np.log2` differs from machine to machine in its last digits, and with it could what is chosen or stated; these
+do not.
 """
 
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +18,20 @@ LENGTH_BITS = 16
 """A length is in units of 2^-16 bits."""
 
 _TABLE_BITS = 12
-"""Leading bits of a frequency that count, the first one aside: lengths are right to 2^-13 bits or so."""
+"""Leading bits of a number that count, the first one aside: lengths are right to 2^-13 bits or so."""
 
 
-def code_lengths(freqs: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """PRECISION - log2(freq) in 2^-16 bits, int64, of frequencies from 1 to 2^PRECISION, uint32 of any shape."""
-    fractions, exponents = np.frexp(freqs.astype(np.float64))  # exact: freq = fraction * 2^exponent, 1/2 <= fraction
+def code_lengths(freqs: NDArray[Any], precision: int = PRECISION) -> NDArray[np.int64]:
+    """precision - log2(freq) in 2^-16 bits, int64, of frequencies from 1 to 2^precision, integers of any shape."""
+    return (precision << LENGTH_BITS) - logarithms(freqs)
+
+
+def logarithms(values: NDArray[Any]) -> NDArray[np.int64]:
+    """log2 in 2^-16 bits, int64, of positive integers of any shape."""
+    # As float64 the same everywhere, and exact below 2^53: value = fraction * 2^exponent, 1/2 <= fraction < 1.
+    fractions, exponents = np.frexp(values.astype(np.float64))
     index = ((2 * fractions - 1) * (1 << _TABLE_BITS)).astype(np.int64)
-    return ((PRECISION + 1 - exponents.astype(np.int64)) << LENGTH_BITS) - _logarithms()[index]
+    return ((exponents.astype(np.int64) - 1) << LENGTH_BITS) + _logarithms()[index]
 
 
 @cache

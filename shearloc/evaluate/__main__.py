@@ -16,10 +16,10 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..codec.parts import DEFAULT_MODELS
 from ..codec.pictures import files
 from ..errors import ShearlocError
-from ..models import zoo
+from ..models import defaults, zoo
+from ..models.local.model import LocalModel
 from ..training import small_images
 from ..training.images import load_data
 from . import archives as archives_
@@ -44,7 +44,7 @@ def rates(
 ) -> None:
     """Real file bytes of a model over a folder, its code length, and its float parent."""
     about = _begin(json_file)
-    coder = zoo.load(DEFAULT_MODELS[1 if gray else 3] if model == "auto" else model)
+    coder = zoo.load_as(LocalModel, defaults.PICTURES[1 if gray else 3] if model == "auto" else model)
     parent = rates_.load_parent(float_parent, coder) if float_parent else None
     paths = find_images([folder])
     with progress("rates", len(paths)) as advance:

@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codec import archive
+from ..codec.info import archive_info
+from ..coding.lengths import LENGTH_BITS
 from ..models import zoo
 from ..models.vae import chain as bitsback
-from ..models.vae.model import VaeModel, likelihood, product_of
-
-Pixels = NDArray[np.uint8]
+from ..models.vae import codecs
+from ..models.vae.model import VaeModel, likelihood
+from ..nets.fixed_point import product_of
+from ..types import Pixels
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,12 @@ def negative_elbo_bits(model: VaeModel, images: Pixels, steps: int, seed: int = 
     draw = np.random.default_rng(seed)
     total = 0.0
     for part in np.array_split(images, max(1, len(images) // 250)):
-        means, log_sigmas = bitsback.posteriors(model, part, steps, product)
+        means, log_sigmas = codecs.posteriors(model, part, steps, product)
         sigmas = np.exp(np.rint(log_sigmas / 1024) / 64)
         z = np.rint(means + 65536 * sigmas * draw.normal(size=means.shape))
-        _, freqs, precision = bitsback.pixel_intervals(model, likelihood(model, z, product), part)
-        total += precision * part.size - float(np.log2(freqs).sum())
+        symbols = codecs.pixel_symbols(model, likelihood(model, z, product))
+        _, freqs = symbols.intervals(codecs.last_channel_first(part))
+        total += symbols.precision * part.size - float(np.log2(freqs).sum())
         divergence = 0.5 * ((means / 65536) ** 2 + sigmas**2 - 1) - np.log(sigmas)
         total += float(divergence.sum()) / np.log(2)
     return total
@@ -63,17 +66,17 @@ def negative_elbo_bits(model: VaeModel, images: Pixels, steps: int, seed: int = 
 
 def measure(model: VaeModel, images: Pixels, steps: int, rounds: int = 3) -> ArchiveRow:
     """Archive `images` and decode them, so many times. A model that is not the zoo's codes them as one chain."""
-    installed = model.name in zoo.names("vae") and zoo.load_vae(model.name).fingerprint == model.fingerprint
+    installed = model.name in zoo.names() and zoo.load(model.name).fingerprint == model.fingerprint
     encode_times, decode_times = [], []
     exact = True
     for _ in range(rounds):
         began = time.perf_counter()
         if installed:
             data = archive.encode_images(images, model=model.name, steps=steps)
-            net = archive.info(data).net_bits
+            net = archive_info(data).net_bits
         else:
             chain = bitsback.encode_chain(model, images, steps, "numpy")
-            data, net = chain.data, math.ceil(chain.net_bits)
+            data, net = chain.data, math.ceil(chain.net_bits / (1 << LENGTH_BITS))
         encoded = time.perf_counter()
         if installed:
             back = archive.decode_images(data)[0]
@@ -97,7 +100,7 @@ def measure(model: VaeModel, images: Pixels, steps: int, rounds: int = 3) -> Arc
 def model_for(dataset: str, weights: Path | None) -> VaeModel:
     """The zoo's model of a data set, or the exact model of a training run's float weights (which takes torch)."""
     if weights is None:
-        return zoo.load_vae(f"vae-{dataset}")
+        return zoo.load_as(VaeModel, f"vae-{dataset}")
     from ..models.vae.shape import SHAPES
     from ..training.export_vae import export
     from ..training.vae_float import load_float

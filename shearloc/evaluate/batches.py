@@ -11,11 +11,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codec import archive
-
-Pixels = NDArray[np.uint8]
+from ..codec.info import archive_info
+from ..types import Pixels
 
 
 def throughputs(seconds: list[float], raw_bytes: int) -> dict[str, float]:
@@ -61,7 +60,7 @@ def measure(images: Pixels, model: str, rounds: int, effort: int = 5) -> BatchRo
         decode_seconds.append(time.perf_counter() - encoded)
         encode_seconds.append(encoded - began)
         exact &= np.array_equal(back.reshape(images.shape), images)
-    info = archive.info(data)
+    info = archive_info(data)
     return BatchRow(
         model=info.model or info.method,
         effort=effort,

@@ -13,25 +13,22 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from statistics import fmean, median
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..codec import api, archive
-from ..codec.parts import DEFAULT_MODELS
 from ..codec.pictures import files
 from ..errors import ShearlocError
-from ..jobs.models import is_autoencoder, use
-from ..models import zoo
+from ..jobs.models import use
+from ..models import defaults, zoo
+from ..types import Pixels
 from .peers import Codec, peers, same_pixels
+from .results import Contest, Result, Row, Trial
 
-Pixels = NDArray[np.uint8]
 Advance = Callable[[], None]
 """Called whenever one of the steps counted beforehand is done."""
 
@@ -71,91 +68,6 @@ class Other:
 Contender = Ours | Other
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One encoding and decoding. `peak_bytes`: the most memory the process ever held, None where nobody tells."""
-
-    file_bytes: int
-    exact: bool
-    encode_seconds: float
-    decode_seconds: float
-    peak_bytes: int | None
-
-
-@dataclass
-class Result:
-    """What a contender made of one image, or of all of them in one archive; a time for each round."""
-
-    image: str
-    raw_bytes: int
-    file_bytes: int
-    exact: bool
-    encode_seconds: list[float] = field(default_factory=list)
-    decode_seconds: list[float] = field(default_factory=list)
-
-    @property
-    def bits_per_dimension(self) -> float:
-        """Of the whole file."""
-        return 8 * self.file_bytes / self.raw_bytes
-
-
-@dataclass
-class Row:
-    """A contender and all it did; `failures`: why it has no result, by image."""
-
-    name: str
-    ours: bool
-    results: dict[str, Result] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-    peak_bytes: int | None = None
-
-    @property
-    def bits_per_dimension(self) -> float:
-        """Mean over the images."""
-        return fmean(result.bits_per_dimension for result in self.results.values())
-
-    @property
-    def encode_mb_s(self) -> float:
-        """10^6 bytes of raw pixels a second: all images in the sum of their median times."""
-        return self._raw_bytes / 1e6 / sum(median(result.encode_seconds) for result in self.results.values())
-
-    @property
-    def decode_mb_s(self) -> float:
-        """As `encode_mb_s`."""
-        return self._raw_bytes / 1e6 / sum(median(result.decode_seconds) for result in self.results.values())
-
-    @property
-    def inexact(self) -> list[str]:
-        """The images that did not come back as they were."""
-        return [name for name, result in self.results.items() if not result.exact]
-
-    @property
-    def _raw_bytes(self) -> int:
-        return sum(result.raw_bytes for result in self.results.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, of types that JSON knows."""
-        summary: dict[str, Any] = {"name": self.name, "ours": self.ours, "peak_bytes": self.peak_bytes}
-        if self.results:
-            summary |= {
-                "bits_per_dimension": self.bits_per_dimension,
-                "encode_mb_s": self.encode_mb_s,
-                "decode_mb_s": self.decode_mb_s,
-                "inexact": self.inexact,
-            }
-        images = [vars(result) | {"bits_per_dimension": result.bits_per_dimension} for result in self.results.values()]
-        return summary | {"failures": self.failures, "images": images}
-
-
-@dataclass
-class Contest:
-    """One run: a row for each contender, and the files that are no images for it, with the reason."""
-
-    rows: list[Row]
-    images: list[str] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-
-
 # --- Images and contenders --------------------------------------------------------------------------------------
 
 
@@ -171,7 +83,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def our_contenders(models: list[str], efforts: list[int], engines: list[str]) -> list[Ours]:
-    """Every model at every effort by every engine; an autoencoder, which knows no efforts, once for each engine.
+    """Every model at every effort by every engine; one that codes alike at every effort once for each engine.
 
     UnknownModelError for a model that is not at hand, ShearlocError for an engine that nobody knows.
     """
@@ -180,11 +92,12 @@ def our_contenders(models: list[str], efforts: list[int], engines: list[str]) ->
             raise ShearlocError(f"engine is one of {', '.join(api.ENGINES)}, not {engine!r}")
     found: dict[Ours, None] = {}
     for model in models:
-        use(model)
-        is_vae = is_autoencoder(model)
+        family = None if model == "auto" else zoo.load(model).family
+        together = family is not None and not family.pictures
+        has_efforts = family is None or "effort" in family.options
         for effort in efforts:
             for engine in engines:
-                found[Ours(model, 5 if is_vae else effort, engine, archive=is_vae)] = None
+                found[Ours(model, effort if has_efforts else 5, engine, archive=together)] = None
     return list(found)
 
 
@@ -210,7 +123,7 @@ def seen_in_training(images: Iterable[Path], models: Iterable[str]) -> tuple[dic
     from ..training.images import fingerprint
 
     names = dict.fromkeys(
-        name for model in models for name in (DEFAULT_MODELS.values() if model == "auto" else [model])
+        name for model in models for name in (defaults.PICTURES.values() if model == "auto" else [model])
     )
     records = {name: zoo.training_images(name) for name in names}
     prints = {}

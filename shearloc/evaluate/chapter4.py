@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from ..models import zoo
+from ..models.vae.model import VaeModel
 from ..models.vae.shape import SHAPES, VaeShape
 from ..training import objectives
 from ..training.export_vae import export, restore
 from ..training.small_images import load_dataset
 from ..training.train_vae import Objective, Schedule, fit, negative_elbo_of
 from ..training.vae_float import Vae, load_float
+from ..types import Pixels
 from .archives import measure
 
-Pixels = NDArray[np.uint8]
 Notice = Callable[[str], None]
 
 THESIS: dict[str, Any] = {
@@ -160,7 +160,7 @@ def network(dataset: str, weights: Path | None) -> tuple[Vae, str]:
     """The float network of a training run's .pt file or, without one, of the zoo's model; and its name."""
     if weights:
         return load_float(weights, SHAPES[dataset]), weights.stem
-    model = zoo.load_vae(f"vae-{dataset}")
+    model = zoo.load_as(VaeModel, f"vae-{dataset}")
     return restore(model), f"{model.name}-{model.fingerprint.hex()}"
 
 

@@ -9,17 +9,17 @@ from pathlib import Path
 from statistics import mean, median
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codec import api
 from ..codec.pictures import files
 from ..errors import ShearlocError
 from ..models import zoo
+from ..models.local.model import LocalModel
+from ..types import Pixels
 from . import batches
 from .bench import crop_middle, find_images
 from .peers import Codec, same_pixels
 
-Pixels = NDArray[np.uint8]
 Table = dict[str, dict[str, float]]
 
 ORDERS = ("sequential", "parallel", "sheared")
@@ -40,7 +40,7 @@ def rates(small: Pixels, photographs: list[Pixels], models: list[str], peers: di
         if not batch.exact:
             raise ShearlocError(f"the archive of model '{name}' did not come back exactly")
         table[name] = {
-            "MB": sum(array.nbytes for array in zoo.load(name).arrays().values()) / 1e6,
+            "MB": sum(array.nbytes for array in zoo.load_as(LocalModel, name).arrays().values()) / 1e6,
             "cifar10": batch.bits_per_dimension,
             "kodak": _mean_rate(as_peer(name), photographs),
         }

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from ..models import zoo
+from ..models.local.model import LocalModel
 from ..training.export import restore
 from ..training.fitting import Net, Schedule, fit, mean_bits_of
 from ..training.images import TILE, PixelSet, load_data
 from ..training.local_float import LocalNet, grown, nelloc, with_horizon
 from ..training.pixelcnn import PixelCNN, from_local
+from ..types import Pixels
 
-Pixels = NDArray[np.uint8]
 Notice = Callable[[str], None]
 Table = dict[str, dict[str, float]]
 """Bits per dimension by test images and model."""
@@ -115,7 +115,7 @@ class Study:
         """The local model of this horizon, its folder, and its updates; trained where it is not there."""
         torch.manual_seed(1)
         if self.budget.warm:
-            shipped = zoo.load(kind.shipped)
+            shipped = zoo.load_as(LocalModel, kind.shipped)
             self.networks[kind.shipped] = {"fingerprint": shipped.fingerprint.hex()}
             block = grown(restore(shipped), 1, shared_logits=kind.channels > 1)
             net, rate = with_horizon(block, horizon), self.budget.later_learning_rate

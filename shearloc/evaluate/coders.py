@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coding import rans
-from ..coding.range_coder import Decoder, Encoder
+from ..coding import Decoder, Encoder, Message, categorical
 
 Symbols = NDArray[np.int32]
 Table = NDArray[np.uint32]
@@ -153,12 +152,12 @@ def measure(cases: list[Case], coders: dict[str, Coder], rounds: int, advance: C
 
 def _rans(lanes: int) -> Coder:
     def encode(case: Case) -> Words:
-        message = rans.empty(lanes)
-        rans.push_table(message, case.symbols, case.cdf)
-        return np.frombuffer(rans.to_bytes(message), np.uint32)
+        message = Message.empty(lanes)
+        categorical(case.cdf, case.symbols.shape).push(message, case.symbols)
+        return np.frombuffer(message.to_bytes(), np.uint32)
 
     def decode(words: Words, case: Case) -> Symbols:
-        return rans.pop_table(rans.from_bytes(words.tobytes(), lanes), case.cdf, case.symbols.size)
+        return categorical(case.cdf, case.symbols.shape).pop(Message.from_bytes(words.tobytes(), lanes))
 
     return Coder(encode, decode)
 

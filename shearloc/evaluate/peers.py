@@ -12,9 +12,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from ..types import Pixels
 
 INSTALL = 'pip install "shearloc[bench]"'
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from .bench import Row
+    from .results import Row
 
 CURVES = {
     "train": "training, amortised",

@@ -11,19 +11,18 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codec import api
+from ..codec.info import picture_info
 from ..codec.pictures import files
 from ..coding import logistic
 from ..errors import CorruptError, ShearlocError
 from ..models.local import coder as local
 from ..models.local.model import LocalModel
+from ..types import Pixels
 
 if TYPE_CHECKING:
     from ..training.local_float import LocalNet
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def measure(paths: Iterable[Path], model: LocalModel, parent: "LocalNet | None",
 def image_rates(name: str, pixels: Pixels, model: LocalModel, parent: "LocalNet | None" = None) -> ImageRates:
     """All rates of one image, uint8 [H, W] or [H, W, 3]. `model` is one of the zoo's."""
     data = api.encode(pixels, model=model.name)
-    info = api.info(data)
+    info = picture_info(data)
     return ImageRates(
         image=name,
         height=info.height,

@@ -14,13 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..codec import api
 from ..codec.pictures import files
+from ..types import Pixels
 from .bench import Advance, crop_middle
-
-Pixels = NDArray[np.uint8]
 
 LATER_RUNS = 5
 """Runs of the command after the first."""

@@ -30,7 +30,7 @@ def encode_archive(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> s
     """
     start = time.perf_counter()
     inout.check_target(job.target, job.source, outputs.force)
-    images, names, sources = load_images(job.source, how.strip)
+    images, names, sources = load_images(job.source, how, outputs.force)
     data = encode_images(images, names, how, begin(f"encode {job.source.name}"))
     if how.verify:
         checker = models.checking_engine(how.engine, images.size)
@@ -97,18 +97,18 @@ def _file_names(names: tuple[str, ...], count: int) -> list[str]:
 
 def _not_as_asked(data: bytes, how: Encoding) -> str:
     """What to add to the report where a model was named and the archive is smaller without one."""
-    from ..codec import archive
+    from ..codec.info import archive_info
 
-    if how.model in ("auto", "raw") or archive.info(data).model is not None:
+    if how.model in ("auto", "raw") or archive_info(data).model is not None:
         return ""
     return f"; stored without the model{' and its weights' if how.embed else ''}: that is smaller"
 
 
 def _initial_cost(data: bytes) -> str:
     """What starting the chains of a bits-back archive cost, in words; nothing for another archive."""
-    from ..codec import archive
+    from ..codec.info import archive_info
 
-    about = archive.info(data)
+    about = archive_info(data)
     if about.net_bits is None:
         return ""
     return f"{about.gross_bits - about.net_bits:,} of its {about.gross_bits:,} bits to start, "
@@ -124,11 +124,11 @@ def _picture_of(image: "Pixels") -> "Picture":
 # --- The images -------------------------------------------------------------------------------------------------
 
 
-def load_images(source: Path, strip: bool) -> tuple["Pixels", list[str] | None, list[Path]]:
+def load_images(source: Path, how: Encoding, lossy: bool) -> tuple["Pixels", list[str] | None, list[Path]]:
     """The images of a folder, uint8 [N, H, W] or [N, H, W, 3] by name, their names without suffix, and the files.
 
     Of a .npy file its array; of any other file the one image. UnsupportedImageError where an archive would not keep
-    something of an image: metadata is dropped only if `strip`.
+    something of an image: metadata is dropped only if `how.strip`; `lossy` as in `pictures.load`.
     """
     import numpy as np
 
@@ -141,7 +141,7 @@ def load_images(source: Path, strip: bool) -> tuple["Pixels", list[str] | None, 
         raise ShearlocError(f"{source}: no files in this folder")
     images: list[Pixels] = []
     for path in paths:
-        images.append(_load_image(path, strip))
+        images.append(_load_image(path, how, lossy))
         if images[-1].shape != images[0].shape:
             raise UnsupportedImageError(
                 f"{path} is {images[-1].shape}, {paths[0]} is {images[0].shape}: an archive's images have one size"
@@ -163,9 +163,9 @@ def _load_array(data: bytes, source: Path) -> "Pixels":
         raise UnsupportedImageError(f"{source} is not a .npy file of an array ({error})") from error
 
 
-def _load_image(path: Path, strip: bool) -> "Pixels":
+def _load_image(path: Path, how: Encoding, lossy: bool) -> "Pixels":
     try:
-        picture = pictures.load(inout.read(path), strip)
+        picture = pictures.load(inout.read(path), how, lossy)
     except UnsupportedImageError as error:
         raise UnsupportedImageError(f"{inout.shown(path, 'input')}: {error}") from error
     if picture.mode not in ("8-bit gray", "8-bit RGB") or picture.palette is not None:

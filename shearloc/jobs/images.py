@@ -4,12 +4,14 @@ It parses no arguments and prints nothing: each function does one job and return
 """
 
 import time
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ShearlocError
 from . import archives, existing, inout, models
+from .message import counted
 from .options import Begin, Decoding, Encoding, Outputs, Progress
 from .pictures import decode, describe, encode, load, save
 from .plan import Job
@@ -27,7 +29,7 @@ def encode_file(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
     if not outputs.skip:
         inout.check_target(job.target, job.source, outputs.force)
     source = inout.read(job.source)
-    picture = load(source, how.strip)
+    picture = load(source, how, outputs.force)
     if outputs.skip and job.target.is_file():
         found = existing.what_file(job.target.read_bytes(), picture)
         if skipped := _skipped(job, found, outputs):
@@ -41,10 +43,21 @@ def encode_file(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
             written = file.getvalue() if isinstance(file, BytesIO) else Path(file.name).read_bytes()
             _verify(written, picture, how.engine, begin(f"verify {job.source.name}"))
     before, after = len(source), len(data)
-    return (
+    line = (
         f"{_names(job, before, after)} ({after / before:.1%}), {_bits_per_subpixel(data):.3f} bits per subpixel, "
         f"{time.perf_counter() - start:.1f} s" + (", verified" if how.verify else "")
     )
+    return "\n  ".join([line, *(_details(picture, data) if outputs.details else ())])
+
+
+def _details(picture: "Picture", data: bytes) -> Iterator[str]:
+    """What the reader left out, and how the file is coded, a line each."""
+    from ..codec.info import picture_info
+
+    yield from picture.notes
+    for part in picture_info(data).parts:
+        model = f" '{part.model}'" if part.model else ""
+        yield f"{counted(part.planes, 'plane')}: {part.method}{model}, {part.payload_bytes:,} bytes"
 
 
 def decode_file(job: Job, how: Decoding, suffix: str, outputs: Outputs, begin: Begin) -> str:
@@ -100,21 +113,21 @@ def _with_kind(path: Path, data: bytes) -> Path:
     """A path whose suffix is of one kind of file: .pnm becomes the kind for the picture in `data`."""
     if path.suffix.lower() != ".pnm":
         return path
-    from ..codec import api
+    from ..codec.info import picture_info
 
-    about = api.info(data)
+    about = picture_info(data)
     return path.with_suffix(".pbm" if about.bit_depth == 1 else ".ppm" if about.channels > 2 else ".pgm")
 
 
 def _check_format(path: Path, data: bytes) -> None:
     """ShearlocError where the image in `data` cannot be written to a file of this suffix: before it is decoded."""
-    from ..codec import api
+    from ..codec.info import picture_info
     from ..codec.pictures import files
 
-    files.check_output(path, api.info(data).mode)
+    files.check_output(path, picture_info(data).mode)
 
 
 def _bits_per_subpixel(data: bytes) -> float:
-    from ..codec import api
+    from ..codec.info import picture_info
 
-    return api.info(data).bits_per_subpixel
+    return picture_info(data).bits_per_subpixel

@@ -14,9 +14,10 @@ def use(model: str) -> None:
     """
     from ..models import zoo
 
-    if model not in ("auto", "raw", *zoo.names(), *zoo.names("vae")):
-        if not model.endswith(zoo.SUFFIX):
-            raise UnknownModelError(model)
+    if model in ("auto", "raw"):
+        return
+    zoo.family_of(model)
+    if model.endswith(zoo.SUFFIX):
         zoo.lend(model)
 
 
@@ -24,14 +25,23 @@ def fingerprint(model: str) -> str:
     """What tells a model from another of its name: "" for one at hand, the weights' fingerprint for a file."""
     from ..models import zoo
 
-    return zoo.load_any(model).fingerprint.hex() if model.endswith(zoo.SUFFIX) else ""
+    return zoo.load(model).fingerprint.hex() if model.endswith(zoo.SUFFIX) else ""
 
 
-def is_autoencoder(model: str) -> bool:
+def makes_archives(model: str) -> bool:
     """Whether a model, by name or file, codes archives only, a single image's, too."""
     from ..models import zoo
 
-    return model in zoo.names("vae") or (model.endswith(zoo.SUFFIX) and zoo.kind_of(model) == "vae")
+    return model not in ("auto", "raw") and not zoo.family_of(model).pictures
+
+
+def options_of(model: str) -> frozenset[str]:
+    """Of "effort", "order" and "steps": those that change what a model's encoder does; all where none is named."""
+    from ..models import zoo
+
+    if model in ("auto", "raw"):
+        return frozenset(("effort", "order", "steps") if model == "auto" else ())
+    return zoo.family_of(model).options
 
 
 def checking_engine(engine: str, samples: int) -> str:
@@ -72,16 +82,16 @@ def add(file: Path, force: bool) -> Path:
     from ..codec.pictures.files import write_atomic
     from ..models import zoo
 
-    model = zoo.load_any(str(file))
-    folder = zoo.folders()[-1]
+    model = zoo.load(str(file))
+    folder = zoo.user_folder()
     target = folder / file.name
     name = file.stem
     if name in ("auto", "raw"):
         raise ShearlocError(f"{file}: no model is called '{name}', which means something else; rename the file")
     if target.exists() and os.path.samefile(file, target):
         raise ShearlocError(f"{file}: is where it belongs already")
-    if name in (*zoo.names(), *zoo.names("vae")) and not (force and target.exists()):
-        there = zoo.load_any(str(target) if target.exists() else name)
+    if name in zoo.names() and not (force and target.exists()):
+        there = zoo.load(str(target) if target.exists() else name)
         if there.fingerprint == model.fingerprint:
             raise ShearlocError(f"{file}: model '{name}' is installed already, with the same weights")
         raise ShearlocError(
@@ -102,10 +112,10 @@ def remove(name: str) -> Path:
     """Remove a model and its card from the user's folder; gives the file that was there. ShearlocError, OSError."""
     from ..models import zoo
 
-    folder = zoo.folders()[-1]
+    folder = zoo.user_folder()
     target = folder / f"{name}{zoo.SUFFIX}"
     if Path(name).name != name or not target.is_file():
-        if name in (*zoo.names(), *zoo.names("vae")):
+        if name in zoo.names():
             raise ShearlocError(f"model '{name}' is not in {folder}, and only what is there can be removed")
         raise UnknownModelError(name)
     target.unlink()

@@ -11,19 +11,21 @@ Begin = Callable[[str], Progress | None]
 
 @dataclass(frozen=True)
 class Outputs:
-    """What to do where an output exists, and whether it gets its input's time of change.
+    """What to do where an output exists, whether it gets its input's time of change, and how much to report.
 
-    Without `skip` and `force` an output that exists is kept, and the job fails.
+    Without `skip` and `force` an output that exists is kept, and the job fails. `details`: report also what a reader
+    left out, and how the file is coded.
     """
 
     skip: bool = False
     force: bool = False
     keep_time: bool = False
+    details: bool = False
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How to encode; `steps` is K of an autoencoder's optimal inference."""
+    """How to encode; `steps` is K of an autoencoder's optimal inference, `max_samples` the limit on an image's."""
 
     model: str = "auto"
     effort: int = 5
@@ -33,6 +35,7 @@ class Encoding:
     verify: bool = True
     embed: bool = False
     steps: int = 0
+    max_samples: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UnsupportedImageError
 from . import inout
 from .options import Decoding, Encoding, Progress
 
@@ -17,18 +16,15 @@ def describe(picture: "Picture") -> str:
     return f"{width} x {height} {picture.mode}"
 
 
-def load(data: bytes, strip: bool) -> "Picture":
-    """The picture in the bytes of an image file, without its metadata if `strip`."""
-    from ..codec import archive
-    from ..codec.formats import container
+def load(data: bytes, how: Encoding, lossy: bool = False) -> "Picture":
+    """The picture in the bytes of an image file, without its metadata if `how.strip`.
+
+    `lossy`: take the decoded pixels of a lossy WebP, too, which take many times its space.
+    """
     from ..codec.pictures import files
 
-    if not data:
-        raise UnsupportedImageError("the file is empty")
-    if data.startswith((container.MAGIC, archive.MAGIC)):
-        raise UnsupportedImageError("is encoded already; `shearloc decode` restores what is in it")
-    picture = files.parse(data)
-    return picture.stripped() if strip else picture
+    picture = files.parse(data, max_samples=how.max_samples or files.MAX_SAMPLES, lossy=lossy)
+    return picture.stripped() if how.strip else picture
 
 
 def save(path: Path, picture: "Picture", suffix: str, source: Path, keep_time: bool = False) -> None:

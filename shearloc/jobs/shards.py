@@ -180,7 +180,7 @@ def _missing(task: Task, shard: "Shard") -> list[Item]:
 def _readable(item: Item, how: Encoding, failures: "Failures") -> bool:
     """Whether an image that a shard lacks could be packed now."""
     try:
-        picture = sources.read(item)
+        picture = sources.read(item, how.max_samples)
         encode_single(picture.stripped() if how.strip else picture, how)
     except (ShearlocError, OSError, MemoryError) as error:
         failures.add(item, error)
@@ -194,7 +194,7 @@ def _streams(
     """The names and bytes of a task's streams, in the order in which its images complete them."""
     for done, item in enumerate(task.items, 1):
         try:
-            picture = sources.read(item)
+            picture = sources.read(item, task.how.max_samples)
         except (ShearlocError, OSError, MemoryError) as error:
             failures.add(item, error)
         else:

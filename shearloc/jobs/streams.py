@@ -120,7 +120,7 @@ def encode_single(picture: "Picture", how: Encoding) -> bytes:
     from ..codec import api
 
     # Some models are for archives only.
-    model = "auto" if how.model == "raw" or models.is_autoencoder(how.model) else how.model
+    model = "auto" if how.model == "raw" or models.makes_archives(how.model) else how.model
     data = api.encode_picture(picture, model=model, effort=how.effort, engine=how.engine)
     if how.verify:
         checker, most = models.checking_engine(how.engine, picture.samples.size), picture.samples.nbytes
@@ -146,6 +146,7 @@ def _encode_archive(images: "NDArray[np.uint8]", model: str, how: Encoding) -> b
 def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
     """The model for a shape's archives, by its first images; `_ALONE` where `.shl` files of each image are smaller."""
     from ..codec import archive
+    from ..codec.info import archive_info
 
     if how.model != "auto":
         return how.model
@@ -155,7 +156,7 @@ def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
     quick = replace(how, effort=min(how.effort, QUICK_EFFORT), verify=False)
     if sum(len(encode_single(_picture(image), quick)) for image in images) < len(together):
         return _ALONE
-    return archive.info(together).model or "raw"
+    return archive_info(together).model or "raw"
 
 
 def _picture(image: "NDArray[Any]") -> "Picture":

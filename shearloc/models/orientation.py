@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError
+from ..types import Pixels
 
 MIRRORED, UPSIDE_DOWN, TRANSPOSED = 1, 2, 4
 
@@ -24,7 +25,9 @@ TRIED = {7: 2, 8: 4, 9: 8}
 MOST_IMAGES = 1 << 24
 """Images of an archive that has orientations at most: what a header may make a decoder hold."""
 
-Pixels = NDArray[np.uint8]
+_BLOCK = 1 << 16
+"""Images whose orientations are counted at a time; a multiple of 8, so that they begin with a byte."""
+
 Orientations = NDArray[np.uint8]
 
 
@@ -70,11 +73,26 @@ def pack(orientations: Orientations) -> bytes:
     return np.packbits(orientations[:, None] & np.array([TRANSPOSED, UPSIDE_DOWN, MIRRORED], np.uint8)).tobytes()
 
 
+def check_length(packed: bytes, count: int) -> None:
+    """CorruptError where packed orientations are not as long as those of so many images."""
+    if count > MOST_IMAGES or len(packed) != -(-BITS * count // 8):
+        raise CorruptError(f"{len(packed)} bytes for the orientations of {count} images")
+
+
+def count_turned(packed: bytes, count: int) -> int:
+    """How many of so many images do not lie as they are, in little memory."""
+    turned = 0
+    for begin in range(0, count, _BLOCK):
+        images = min(_BLOCK, count - begin)
+        bits = np.unpackbits(np.frombuffer(packed, np.uint8, offset=BITS * begin // 8), count=BITS * images)
+        turned += int(bits.reshape(images, BITS).any(1).sum())
+    return turned
+
+
 def unpack(packed: bytes, size: tuple[int, int, int]) -> Orientations:
     """The inverse of `pack` for images of size (N, H, W). CorruptError where it cannot be theirs."""
     count, height, width = size
-    if count > MOST_IMAGES or len(packed) != -(-BITS * count // 8):
-        raise CorruptError(f"{len(packed)} bytes for the orientations of {count} images")
+    check_length(packed, count)
     bits = np.unpackbits(np.frombuffer(packed, np.uint8), count=BITS * count).reshape(count, BITS)
     orientations = bits @ np.array([TRANSPOSED, UPSIDE_DOWN, MIRRORED], np.uint8)
     if pack(orientations) != packed or (height != width and orientations.max() >= TRANSPOSED):

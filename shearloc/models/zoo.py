@@ -1,32 +1,32 @@
 """The zoo: the models at hand, by name: weights (.safetensors) with a card (.json) beside them.
 
-They come with the package, or lie in the folders that SHEARLOC_MODELS names or in the user's own.
-It finds and loads; what is in a model is the business of `local.py` and `vae.py`, the two kinds there are.
+They come with the package, or lie in the folders that SHEARLOC_MODELS names or in the user's own. A model of any family
+is loaded by its name, or by the path of its file.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from platformdirs import user_data_path
 
 from ..errors import ShearlocError, UnknownModelError
-
-if TYPE_CHECKING:
-    from .local.model import LocalModel
-    from .vae.model import VaeModel
-
-    Model = TypeVar("Model", LocalModel, VaeModel)
+from . import registry
+from .family import Family, Model
 
 WEIGHTS = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
 MAX_NAME = 255
 """Bytes of a name in a file's header."""
 
+Kind = TypeVar("Kind")
+
+_KEPT = 32
+"""Models that stay in memory."""
 _LENT: list[Path] = []
 """Model files outside the folders that were named to this process."""
 
@@ -34,12 +34,29 @@ _LENT: list[Path] = []
 def folders() -> list[Path]:
     """Where models are looked for, in this order: the package's, those in SHEARLOC_MODELS, the user's own."""
     named = [Path(folder) for folder in os.environ.get("SHEARLOC_MODELS", "").split(os.pathsep) if folder]
-    return [WEIGHTS, *named, user_data_path("shearloc", appauthor=False) / "models"]
+    return [WEIGHTS, *named, user_folder()]
 
 
-def names(kind: str = "local") -> list[str]:
-    """Names of the models of a kind ("local" or "vae") at hand, sorted."""
-    return sorted({path.stem for path in _files() if _kind(path) == kind})
+def user_folder() -> Path:
+    """The user's own folder of models, which need not exist."""
+    return user_data_path("shearloc", appauthor=False) / "models"
+
+
+def names() -> list[str]:
+    """Names of the models at hand, sorted."""
+    return sorted({path.stem for path in _files() if _family(path)})
+
+
+def family_of(name: str) -> Family:
+    """The family of the model of this name, or of a file's path; its weights are not read.
+
+    UnknownModelError if there is no such model, ShearlocError for a file that is none.
+    """
+    path = _path(name)
+    family = _family(path)
+    if family is None:
+        raise ShearlocError(f"{path} is not a sound model: no family of models has its format")
+    return family
 
 
 def card(name: str) -> dict[str, Any]:
@@ -60,61 +77,53 @@ def training_images(name: str) -> set[str] | None:
     return None if found is None else set(found)
 
 
-def load(name: str) -> "LocalModel":
-    """The local model of this name, or of a .safetensors file's path. UnknownModelError if there is none."""
-    return _local(*_stamped(_path(name, "local")))
+def load(name: str) -> Model:
+    """The model of this name, or of a .safetensors file's path. UnknownModelError if there is none."""
+    return _load(*_stamped(_path(name)))
 
 
-def load_vae(name: str) -> "VaeModel":
-    """The variational autoencoder of this name, or of a file's path. UnknownModelError if there is none."""
-    return _vae(*_stamped(_path(name, "vae")))
+def load_as(kind: type[Kind], name: str) -> Kind:
+    """`load` for code that is about one family's models. ShearlocError where it is another's."""
+    model = load(name)
+    if not isinstance(model, kind):
+        raise ShearlocError(f"model '{name}' is of the family '{model.family.name}'; another family's is needed here")
+    return model
 
 
-def find(name: str, fingerprint: bytes) -> "LocalModel":
-    """The local model with these very weights, whatever it is called here; `name` is what the file calls it.
+def find(name: str, fingerprint: bytes) -> Model:
+    """The model with these very weights, whatever it is called here; `name` is what the file calls it.
 
-    UnknownModelError if they are not at hand.
+    Files of that name are looked at first, broken ones are passed over. UnknownModelError if they are not at hand.
     """
-    return _found(name, fingerprint, "local", _local)
-
-
-def find_vae(name: str, fingerprint: bytes) -> "VaeModel":
-    """The autoencoder with these very weights, as `find`."""
-    return _found(name, fingerprint, "vae", _vae)
-
-
-def load_any(name: str) -> "LocalModel | VaeModel":
-    """The model of this name, or of a file's path, of whatever kind."""
-    return load_vae(name) if kind_of(name) == "vae" else load(name)
+    paths = [path for path in (*_LENT, *_files()) if path.is_file() and _family(path)]
+    for path in sorted(paths, key=lambda path: path.stem != name):
+        with suppress(ShearlocError):
+            model = _load(*_stamped(path))
+            if model.fingerprint == fingerprint:
+                return model
+    raise UnknownModelError(name, fingerprint)
 
 
 def lend(file: str) -> None:
     """Have `find` look at this model file, too, from here on. ShearlocError where it is no model."""
-    load_any(file)
+    load(file)
     path = Path(os.path.abspath(file))
     if path not in _LENT:
         _LENT.append(path)
 
 
-def kind_of(name: str) -> str:
-    """Kind of the model of this name, or of a file's path: "local" or "vae". UnknownModelError if there is none."""
-    return _kind(_path(name))
+def weights(name: str) -> bytes:
+    """The model file of this name, or path, as it is. UnknownModelError if there is none."""
+    return _path(name).read_bytes()
 
 
-def weights(name: str, kind: str) -> bytes:
-    """The model file of this name and kind, or path, as it is. UnknownModelError if there is none."""
-    return _path(name, kind).read_bytes()
-
-
-def parse(data: bytes, name: str) -> "LocalModel | VaeModel":
-    """The model in the bytes of a model file. ShearlocError if they are none."""
-    if _kind_in(data) == "vae":
-        from .vae.model import parse as parse_vae
-
-        return parse_vae(data, name, f"model '{name}'")
-    from .local.model import parse as parse_local
-
-    return parse_local(data, name, f"model '{name}'")
+def parse(data: bytes, name: str, source: str | None = None) -> Model:
+    """The model in the bytes of a model file. ShearlocError, which calls them `source`, if they are none."""
+    source = source or f"model '{name}'"
+    family = registry.by_format(_format_in(data))
+    if family is None:
+        raise ShearlocError(f"{source} is not a sound model: no family of models has its format")
+    return family.parse(data, name, source)
 
 
 def _files() -> Iterator[Path]:
@@ -123,8 +132,8 @@ def _files() -> Iterator[Path]:
         yield from sorted(folder.glob(f"*{SUFFIX}"))
 
 
-def _path(name: str, kind: str | None = None) -> Path:
-    """File of the model of this name (and kind), or `name` itself if it is the path of a model file."""
+def _path(name: str) -> Path:
+    """File of the model of this name, or `name` itself if it is the path of a model file."""
     if name.endswith(SUFFIX):
         path = Path(name)
         if not path.is_file():
@@ -133,20 +142,9 @@ def _path(name: str, kind: str | None = None) -> Path:
             raise ShearlocError(f"a model has a printable name of at most {MAX_NAME} bytes: rename {name!r}")
         return path
     for path in _files():
-        if path.stem == name and kind in (None, _kind(path)):
+        if path.stem == name and _family(path):
             return path
     raise UnknownModelError(name)
-
-
-def _found(name: str, fingerprint: bytes, kind: str, load: Callable[[Path, int], "Model"]) -> "Model":
-    """The model of a kind with these weights; files of the name are looked at first, broken ones are passed over."""
-    paths = [path for path in (*_LENT, *_files()) if path.is_file() and _kind(path) == kind]
-    for path in sorted(paths, key=lambda path: path.stem != name):
-        with suppress(ShearlocError):
-            model = load(*_stamped(path))
-            if model.fingerprint == fingerprint:
-                return model
-    raise UnknownModelError(name, fingerprint)
 
 
 def _stamped(path: Path) -> tuple[Path, int]:
@@ -154,38 +152,29 @@ def _stamped(path: Path) -> tuple[Path, int]:
     return path, path.stat().st_mtime_ns
 
 
-def _kind(path: Path) -> str:
-    """Kind of a model file, "" if it is none: from its metadata, which needs no NumPy."""
-    return _cached_kind(*_stamped(path))
+@lru_cache(maxsize=_KEPT)
+def _load(path: Path, stamp: int) -> Model:
+    return parse(path.read_bytes(), path.stem, str(path))
 
 
-@cache
-def _cached_kind(path: Path, stamp: int) -> str:
+def _family(path: Path) -> Family | None:
+    """The family of a model file, None if it is none."""
+    return registry.by_format(_format(*_stamped(path)))
+
+
+@lru_cache(maxsize=1024)
+def _format(path: Path, stamp: int) -> object:
     try:
         with path.open("rb") as file:
-            return _kind_in(file.read(1 << 20))
+            return _format_in(file.read(1 << 20))
     except OSError:
-        return ""
+        return None
 
 
-def _kind_in(data: bytes) -> str:
-    """Kind of a model file that begins so."""
+def _format_in(data: bytes) -> object:
+    """What the metadata of a model file that begins so call its format; it needs no NumPy."""
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        return {"shearloc-local-1": "local", "shearloc-vae-1": "vae"}.get(header["__metadata__"]["format"], "")
+        return header["__metadata__"]["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-
-
-@cache
-def _local(path: Path, stamp: int) -> "LocalModel":
-    from .local.model import load as load_local
-
-    return load_local(path, path.stem)
-
-
-@cache
-def _vae(path: Path, stamp: int) -> "VaeModel":
-    from .vae.model import load as load_exact
-
-    return load_exact(path, path.stem)
+        return None

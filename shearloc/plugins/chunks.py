@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from ..codec import api, archive
 from ..codec.formats.container import MAX_SAMPLES
-from ..codec.parts import DEFAULT_MODELS, EFFORTS
+from ..codec.parts import EFFORTS
 from ..errors import CorruptError, ShearlocError, UnsupportedImageError
+from ..models import defaults
 
 CHANNELS = ("auto", "last", "none")
 _LAST_OF = {"auto": (1, 3, 4), "last": (1, 2, 3, 4), "none": ()}
@@ -61,8 +62,8 @@ def encode(chunk: NDArray[Any], model: str, effort: int, channels: str) -> bytes
     count, height, width, depth = stack_shape(chunk.shape, channels)
     native = np.ascontiguousarray(chunk, chunk.dtype.newbyteorder("="))
     with _alone():
-        if count > 1 and native.dtype == np.uint8 and depth in DEFAULT_MODELS:
-            name = DEFAULT_MODELS[depth] if model == "auto" else model
+        if count > 1 and native.dtype == np.uint8 and depth in defaults.PICTURES:
+            name = defaults.PICTURES[depth] if model == "auto" else model
             return archive.encode_images(native.reshape(count, height, width, depth), model=name, effort=effort)
         shape = (count * height, width) if depth == 1 else (count * height, width, depth)
         return api.encode(native.reshape(shape), model=model, effort=effort)

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageFile, PngImagePlugin
 
 from ..codec import api, archive
-from ..codec.formats import container
+from ..codec.formats import archive_header, container
 from ..codec.formats.container import Header
 from ..codec.pictures import png
 from ..codec.pictures.picture import GRAY, Picture, mode_name
@@ -83,7 +83,7 @@ class ShearlocArchiveFile(ImageFile.ImageFile):
         assert self.fp is not None
         with _as_pillow_has_it():
             self._data = self.fp.read()
-            self._header, _ = archive.read_header(self._data, None)
+            self._header, _ = archive_header.read(self._data, None)
         self._mode = "L" if self._header.channels == 1 else "RGB"
         self._size = self._header.width, self._header.height
         self.n_frames = self._header.count

@@ -166,3 +166,10 @@ def restore(model: LocalModel) -> LocalNet:
             linears(net.learn)[c - 1].weight.copy_(torch.from_numpy(learn.T))
             linears(net.adjust)[c - 1].weight.copy_(torch.from_numpy((adjust * parameters / ACTIVATION_STEP).T))
     return net
+
+
+def rounded(model: LocalModel) -> LocalNet:
+    """The float network with the model's weights and rounded activations: code lengths are within 0.1% of its own."""
+    net = restore(model)
+    net.rounded_activations = True
+    return net

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ..models.vae.model import ACTIVATION_BITS, WEIGHT_BITS, VaeModel
+from ..models.vae.model import VaeModel
 from ..models.vae.shape import SHAPES
+from ..nets.fixed_point import ACTIVATION_BITS, WEIGHT_BITS
 from .vae_float import Vae, load_float
 
 COARSE_GRID_BITS = 10

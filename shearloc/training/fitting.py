@@ -17,7 +17,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..models.local.model import LocalModel
 from . import checkpoints
 from .images import PixelSet
 from .local_float import LocalNet, image_bits
@@ -116,20 +115,12 @@ def mean_bits(net: Net, pixels: PixelSet, count: int) -> float:
     return total / samples
 
 
-def mean_bits_of(model: Net | LocalModel, images: list[NDArray[np.uint8]]) -> float:
-    """Bits per dimension of all pixels of uint8 [H, W, C] images, in float32.
-
-    Of an integer model it is the float network with its weights and rounded activations; code lengths are within 0.1%.
-    """
-    if isinstance(model, LocalModel):
-        from .export import restore
-
-        model = restore(model)
-        model.rounded_activations = True
-    if isinstance(model, LocalNet) and model.shape.neighbours:
-        return sum(image_bits(model, image) for image in images) / sum(image.size for image in images)
+def mean_bits_of(net: Net, images: list[NDArray[np.uint8]]) -> float:
+    """Bits per dimension of all pixels of uint8 [H, W, C] images, in float32."""
+    if isinstance(net, LocalNet) and net.shape.neighbours:
+        return sum(image_bits(net, image) for image in images) / sum(image.size for image in images)
     pixels = PixelSet.of(images)
-    return mean_bits(model, pixels, int(pixels.ends[-1]))
+    return mean_bits(net, pixels, int(pixels.ends[-1]))
 
 
 def fit(

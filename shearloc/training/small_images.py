@@ -6,12 +6,10 @@ For training and measuring autoencoders. How the files are read is `images.py`'s
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import ShearlocError
+from ..types import Pixels
 from .images import load_data
-
-Pixels = NDArray[np.uint8]
 
 BINARY_SEED = 0
 """Seed of the binary MNIST that the shipped models were trained and measured on."""

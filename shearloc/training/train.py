@@ -121,9 +121,10 @@ def _start(args: argparse.Namespace) -> Net:
 def start_from(base: str, blocks: int | None = None) -> LocalNet:
     """The network of a model (a name, or a .safetensors file), with more residual blocks if `blocks` says so."""
     from ..models import zoo
+    from ..models.local.model import LocalModel
     from .export import restore, shape_of
 
-    model = zoo.load(base)
+    model = zoo.load_as(LocalModel, base)
     shape = shape_of(model)
     return grown(restore(model), shape.blocks if blocks is None else blocks, shape.shared_logits)
 

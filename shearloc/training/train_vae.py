@@ -204,7 +204,7 @@ def _start(base: str | None, shape: VaeShape, pixels: NDArray[np.uint8]) -> Vae:
     from ..models.vae import model as vae
     from .export_vae import restore
 
-    model = vae.load(Path(base), base) if base.endswith(".safetensors") else zoo.load_vae(base)
+    model = vae.load(Path(base), base) if base.endswith(".safetensors") else zoo.load_as(vae.VaeModel, base)
     if model.shape == shape:
         return restore(model)
     if replace(model.shape, latents=shape.latents) != shape or shape.latents > model.shape.latents:

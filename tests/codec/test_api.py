@@ -1,5 +1,6 @@
 """encode, decode, read, write, info, with the shipped models: what goes in comes out, and what is bad is refused."""
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,13 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import shearloc
-from shearloc.codec import api
-from shearloc.codec import parts as parts_
+from shearloc.codec import api, webp
 from shearloc.codec.formats import container, crc32c
-from shearloc.codec.formats.container import RAW, WEBP, Header, Part
+from shearloc.codec.formats.container import Header, Method, Part
 from shearloc.codec.pictures import files, png
 from shearloc.codec.pictures.picture import GRAY, PALETTE, RGB, Picture, from_array
 from shearloc.coding.fields import varint
+from shearloc.models import zoo
 
 Pixels = Callable[..., NDArray[np.uint8]]
 
@@ -103,10 +104,15 @@ def test_files(tmp_path: Path, picture: Pixels) -> None:
             shearloc.write(path, image, **options)
     assert not list(tmp_path.iterdir())
     for options in ({}, {"model": "photo"}, {"model": "photo", "effort": 2, "engine": "numpy", "embed": True}):
-        shearloc.write(path, image, **options)
+        shearloc.write(path, image, overwrite=True, **options)
         assert path.read_bytes() == shearloc.encode(image, **options)
         assert np.array_equal(shearloc.read(path), image)
+    before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        shearloc.write(path, image[::-1])
+    assert path.read_bytes() == before
     assert shearloc.info(path.read_bytes()).embedded_weights
+    assert shearloc.info(path) == shearloc.info(str(path)) == shearloc.info(before)
     with pytest.raises(ValueError, match="engine"):
         shearloc.read(path, engine="abacus")
     with pytest.raises(shearloc.UnsupportedImageError, match="max_samples"):
@@ -195,7 +201,7 @@ def test_pixels_are_checked(coded: tuple[NDArray[np.uint8], bytes]) -> None:
     with pytest.raises(shearloc.CorruptError, match="pixels"):
         shearloc.decode(forged(coded[1], pixel_crc=1))
     with pytest.raises(shearloc.CorruptError, match="pixels"):
-        shearloc.decode(container.pack(Header(2, 2, GRAY, 8, (Part(1, RAW),), 1), [bytes(4)]))
+        shearloc.decode(container.pack(Header(2, 2, GRAY, 8, (Part(1, Method.RAW),), 1), [bytes(4)]))
 
 
 def test_unknown_weights_are_named(coded: tuple[NDArray[np.uint8], bytes]) -> None:
@@ -258,9 +264,9 @@ def test_size_claims_are_bounded(coded: tuple[NDArray[np.uint8], bytes]) -> None
 def webp_file(image: NDArray[np.uint8], **changes: int) -> bytes:
     picture = from_array(image)
     planes = image.reshape(*image.shape[:2], -1)
-    part = Part(planes.shape[2], WEBP)
+    part = Part(planes.shape[2], Method.WEBP)
     header = Header(*image.shape[:2], picture.colour, 8, (part,), crc32c.crc32c(image))
-    return container.pack(replace(header, **changes), [parts_.webp(planes, 0, 0)])  # type: ignore[arg-type]
+    return container.pack(replace(header, **changes), [webp.encode(planes, 0, 0)])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
@@ -283,7 +289,7 @@ def test_bad_webp_payloads(picture: Pixels) -> None:
 
 
 def raw_file(samples: NDArray, colour: int, depth: int, chunks: tuple = ()) -> bytes:
-    header = Header(*samples.shape, colour, depth, (Part(1, RAW),), crc32c.crc32c(samples), chunks)
+    header = Header(*samples.shape, colour, depth, (Part(1, Method.RAW),), crc32c.crc32c(samples), chunks)
     return container.pack(header, [png.pack_rows(samples, depth).tobytes()])
 
 
@@ -309,14 +315,14 @@ def test_chunks_must_make_a_picture(chunks: tuple) -> None:
 def test_samples_beyond_their_depth_are_damage() -> None:
     """A WebP of a gray below 8 bits can hold more than that."""
     samples = np.full((4, 4), 9, np.uint8)
-    header = Header(4, 4, GRAY, 2, (Part(1, WEBP),), crc32c.crc32c(samples))
+    header = Header(4, 4, GRAY, 2, (Part(1, Method.WEBP),), crc32c.crc32c(samples))
     with pytest.raises(shearloc.CorruptError, match="more than 2 bits"):
-        shearloc.decode(container.pack(header, [parts_.webp(samples[:, :, None], 0, 0)]))
+        shearloc.decode(container.pack(header, [webp.encode(samples[:, :, None], 0, 0)]))
 
 
 @pytest.mark.parametrize("payload", [b"", b"nonsense", png.compress(from_array(np.zeros((4, 3), np.uint8)), 9)])
 def test_bad_deflated_payloads(payload: bytes) -> None:
-    header = Header(4, 4, GRAY, 8, (Part(1, container.DEFLATE),), 0)
+    header = Header(4, 4, GRAY, 8, (Part(1, Method.DEFLATE),), 0)
     with pytest.raises(shearloc.CorruptError, match="deflated"):
         shearloc.decode(container.pack(header, [payload]))
 
@@ -342,7 +348,7 @@ def kinds_of_files(picture: Pixels) -> list[tuple[bytes, list[bytes]]]:
     found.append(
         (
             b"".join(container._fields(*container.unpack_header(webp_file(picture(6, 5, 4))))),
-            [parts_.webp(picture(6, 5, 4), 0, 0)],
+            [webp.encode(picture(6, 5, 4), 0, 0)],
         )
     )
     return found
@@ -410,9 +416,9 @@ def test_a_named_model_is_kept(picture: Pixels) -> None:
 
 def test_webp_costs_at_most_what_it_costs_alone(picture: Pixels) -> None:
     for image in (drawn(64, 128), picture(40, 40, 3), drawn(8, 8), np.zeros((300, 300, 3), np.uint8)):
-        alone = len(parts_.webp(image, 6, 100))
+        alone = len(webp.encode(image, 6, 100))
         assert len(shearloc.encode(image)) <= alone + 64
-        assert len(shearloc.encode(image, effort=1)) <= len(parts_.webp(image, 1, 75)) + 64
+        assert len(shearloc.encode(image, effort=1)) <= len(webp.encode(image, 1, 75)) + 64
 
 
 def test_opaque_alpha_and_doubled_bytes_cost_next_to_nothing(picture: Pixels) -> None:
@@ -474,7 +480,7 @@ def test_screenshots_cost_at_most_what_webp_does(data_folder: Path) -> None:
     picture = files.load(path)
     file = api.encode_picture(picture)
     assert api.decode_picture(file) == picture
-    assert len(file) <= len(parts_.webp(picture.samples, 6, 100)) + 64
+    assert len(file) <= len(webp.encode(picture.samples, 6, 100)) + 64
 
 
 def test_data_must_be_bytes() -> None:
@@ -489,3 +495,44 @@ def test_constants_agree_with_the_command_line() -> None:
     from shearloc.cli import app
 
     assert get_args(get_args(app.Engine)[0]) == api.ENGINES
+
+
+def test_file_objects_and_out(picture: Pixels) -> None:
+    image, file = picture(12, 10, 3), io.BytesIO()
+    shearloc.write(file, image)
+    file.seek(0)
+    assert np.array_equal(shearloc.read(file), image)
+    file.seek(0)
+    assert shearloc.info(file) == shearloc.info(file.getvalue())
+    out = np.zeros_like(image)
+    assert shearloc.decode(file.getvalue(), out=out) is out and np.array_equal(out, image)
+    with pytest.raises(ValueError, match="out is uint8"):
+        shearloc.decode(file.getvalue(), out=out[1:])
+
+
+def test_threads_are_a_limit(picture: Pixels) -> None:
+    image = picture(12, 10, 3)
+    data = shearloc.encode(image, threads=1)
+    assert data == shearloc.encode(image) and np.array_equal(shearloc.decode(data, threads=9), image)
+    for wrong in (0, -1, True, 1.5, "2"):
+        with pytest.raises(ValueError, match="threads"):
+            shearloc.decode(data, threads=wrong)  # type: ignore[arg-type]
+
+
+def test_archives_come_through_the_same_door(picture: Pixels) -> None:
+    """`encode_images`, and `decode` and `info` of what it made."""
+    images = np.stack([picture(12, 10, 3)] * 3)
+    data = shearloc.encode_images(images, names=["a", "b", "c"], model="small", threads=1)
+    assert np.array_equal(shearloc.decode(data), images)
+    about = shearloc.info(data)
+    assert isinstance(about, shearloc.ArchiveInfo) and about.names == ("a", "b", "c") and about.model == "small"
+    assert isinstance(shearloc.info(shearloc.encode(images[0])), shearloc.PictureInfo)
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"photo"])
+def test_a_model_is_a_name_or_a_path(wrong: object, picture: Pixels, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="model"):
+        shearloc.encode(picture(4, 4, 3), model=wrong)  # type: ignore[arg-type]
+    copy = tmp_path / "mine.safetensors"
+    copy.write_bytes(zoo.weights("nelloc-r0"))
+    assert shearloc.encode(picture(4, 4, 3), model=copy) == shearloc.encode(picture(4, 4, 3), model=str(copy))

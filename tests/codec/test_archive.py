@@ -12,17 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from shearloc.codec import archive
-from shearloc.codec.archive import decode_chunk, decode_images, decode_undamaged, encode_images, info
-from shearloc.codec.formats import chunks
+from shearloc.codec.archive import decode_chunk, decode_images, decode_undamaged, encode_images
+from shearloc.codec.formats import archive_header, chunks
+from shearloc.codec.info import archive_info
 from shearloc.coding.logistic import PRECISION
-from shearloc.errors import CorruptError, FormatError, UnknownModelError, UnsupportedImageError
-from shearloc.models import zoo
+from shearloc.errors import CorruptError, FormatError, ShearlocError, UnknownModelError, UnsupportedImageError
+from shearloc.models import orientation, zoo
+from shearloc.models.local import FAMILY as LOCAL_FAMILY
 from shearloc.models.local import coder as local
-from shearloc.models.local.model import LocalModel, wavefront
+from shearloc.models.local import wavefront
+from shearloc.models.local.model import LocalModel
 from shearloc.models.orientation import TRANSPOSED, each_way, oriented
 from shearloc.models.vae.model import VaeModel
 from shearloc.nets import engines
+
+from ..forced import archive_with
 
 Vaes = Callable[[str], VaeModel]
 Images = Callable[..., NDArray[np.uint8]]
@@ -54,10 +58,10 @@ def test_round_trip(model: str, kind: str, tiny_zoo: Path, tiny_vae: Vaes, small
     images = small_images(tiny_vae(kind), 9)
     names = [f"{k}é.png" for k in range(9)]
     samples = 4 * images[0].size
-    data = archive._encode_with(images, names, model, chunk_samples=samples)
+    data = archive_with(images, names, model, chunk_samples=samples)
     back, found = decode_images(data)
     assert (back == (images if kind == "colour" else images[..., 0])).all() and found == tuple(names)
-    about = info(data)
+    about = archive_info(data)
     assert (about.count, about.chunks, about.gross_bits) == (9, 3, 8 * len(data))
     assert about.method == {"raw": "raw", "gray": "local", "photo": "local"}.get(model, "vae")
     assert (about.net_bits is not None) == (about.method == "vae")
@@ -77,13 +81,13 @@ def test_more_images_than_a_batch(tiny_zoo: Path) -> None:
 
 def test_chunks_are_bounded(tiny_zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.zeros((50, 3, 2, 1), np.uint8)
-    data = archive._encode_with(images, None, "gray")
-    monkeypatch.setattr(archive, "MAX_STEP_PIXELS", 20)
+    data = archive_with(images, None, "gray")
+    monkeypatch.setitem(LOCAL_FAMILY.__dict__, "most_step_pixels", 20)
     with pytest.raises(CorruptError, match="chunks of 50 images"):
         decode_images(data)
-    assert info(archive._encode_with(images, None, "gray")).chunks == 5
-    monkeypatch.setattr(archive, "MAX_CHUNK_SAMPLES", 60)
-    assert info(archive._encode_with(images, None, "raw")).chunks == 5
+    assert archive_info(archive_with(images, None, "gray")).chunks == 5
+    monkeypatch.setattr(archive_header, "MAX_CHUNK_SAMPLES", 60)
+    assert archive_info(archive_with(images, None, "raw")).chunks == 5
 
 
 @pytest.mark.parametrize("processors", [1, 3])
@@ -125,8 +129,8 @@ def test_as_many_chunks_at_a_time_as_memory_allows(
 @pytest.mark.parametrize(("model", "chunks"), [("photo", 3), ("raw", 1)])
 def test_chunks_of_local_models_are_short(model: str, chunks: int, tiny_zoo: Path) -> None:
     images = np.zeros((100, 32, 32, 3), np.uint8)
-    data = archive._encode_with(images, None, model)
-    assert info(data).chunks == chunks and (decode_images(data)[0] == images).all()
+    data = archive_with(images, None, model)
+    assert archive_info(data).chunks == chunks and (decode_images(data)[0] == images).all()
 
 
 def test_shapes_without_a_channel_axis(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
@@ -137,8 +141,8 @@ def test_shapes_without_a_channel_axis(tiny_zoo: Path, tiny_vae: Vaes, small_ima
 @pytest.mark.parametrize("steps", [0, 3])
 def test_steps_are_in_the_header(steps: int, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
     images = small_images(tiny_vae("logistic"), 30)
-    data = archive._encode_with(images, None, "tiny-logistic", steps)
-    assert info(data).steps == steps and (decode_images(data)[0] == images[..., 0]).all()
+    data = archive_with(images, None, "tiny-logistic", steps)
+    assert archive_info(data).steps == steps and (decode_images(data)[0] == images[..., 0]).all()
 
 
 @pytest.mark.parametrize("engine", ["numba", "numpy", "torch"])
@@ -155,11 +159,11 @@ def test_effort_chooses_orientations(
     """Every image has the one of the smallest code length, whatever the engine, and comes back as it was."""
     images = small_images(tiny_vae("colour"), 40)
     data = encode_images(images, model="photo", effort=effort, engine=engine)
-    header, _ = archive.read_header(data)
+    header, _ = archive_header.read(data)
     lengths = [image_bits(tiny_model(3), laid) for laid in each_way(images, range(orientations))]
     assert header.orientations is not None and header.orientations.tolist() == np.argmin(lengths, 0).tolist()
     assert len(set(header.orientations.tolist())) == orientations
-    assert info(data).reoriented == sum(map(bool, header.orientations.tolist()))
+    assert archive_info(data).reoriented == sum(map(bool, header.orientations.tolist()))
     assert len(data) < len(encode_images(images, model="photo"))
     assert (decode_images(data, engine=engine)[0] == images).all()
     assert (decode_chunk(data, 0)[0] == images).all()
@@ -194,7 +198,7 @@ def test_lower_efforts_leave_images_as_they_are(
     images = small_images(tiny_vae("colour"), 9)
     data = encode_images(images, model="photo", effort=effort)
     assert data == encode_images(images, model="photo")
-    assert info(data).reoriented is None
+    assert archive_info(data).reoriented is None
 
 
 @pytest.mark.parametrize("model", ["tiny-logistic", "raw"])
@@ -202,21 +206,30 @@ def test_only_local_models_choose_orientations(
     model: str, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images
 ) -> None:
     images = small_images(tiny_vae("logistic"), 9)
-    assert encode_images(images, model=model, effort=9) == encode_images(images, model=model)
+    if model == "raw":
+        assert encode_images(images, model=model, effort=9) == encode_images(images, model=model)
+    else:
+        with pytest.raises(ShearlocError, match="alike at every effort"):
+            encode_images(images, model=model, effort=9)
+
+
+def test_steps_of_a_model_that_has_none(tiny_zoo: Path) -> None:
+    with pytest.raises(ShearlocError, match="no steps of optimal inference"):
+        encode_images(np.zeros((2, 6, 6), np.uint8), model="gray", steps=2)
 
 
 def test_orientations_of_images_that_are_not_square(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
     images = small_images(tiny_vae("colour"), 40)[:, :, :5]
     data = encode_images(images, model="photo", effort=9)
-    header, _ = archive.read_header(data)
+    header, _ = archive_header.read(data)
     assert header.orientations is not None and 0 < header.orientations.max() < TRANSPOSED
     assert (decode_images(data)[0] == images).all()
 
 
 def test_embedded_weights_and_orientations(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
     images = small_images(tiny_vae("colour"), 20)
-    data = archive._encode_with(images, None, "photo", effort=9, embed=True)
-    header, _ = archive.read_header(data)
+    data = archive_with(images, None, "photo", effort=9, embed=True)
+    header, _ = archive_header.read(data)
     assert header.orientations is not None and len(header.weights) == 1
     assert (decode_images(data)[0] == images).all()
 
@@ -234,36 +247,36 @@ def test_orientations_that_contradict(
     method: str, turns: list[bytes], message: str, tiny_zoo: Path, tiny_vae: Vaes, small_images: Images
 ) -> None:
     images = small_images(tiny_vae("colour"), 5)
-    data = archive._encode_with(images, None, "photo" if method == "local" else "raw")
-    header, start = archive.read_header(data)
+    data = archive_with(images, None, "photo" if method == "local" else "raw")
+    header, start = archive_header.read(data)
     extra = tuple((chunks.ORIENTATIONS, turn) for turn in turns)
     with pytest.raises(CorruptError, match=message):
-        decode_images(archive._pack_header(replace(header, weights=extra)) + data[start:])
+        decode_images(archive_header.pack(replace(header, weights=extra)) + data[start:])
 
 
 def test_wrong_orientations_are_noticed(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
     """By the checksum of the pixels, which is of the images as they were."""
     images = small_images(tiny_vae("colour"), 5)
-    data = archive._encode_with(images, None, "photo")
-    header, start = archive.read_header(data)
-    turned = replace(header, orientations=np.array([0, 0, 1, 0, 0], np.uint8))
+    data = archive_with(images, None, "photo")
+    header, start = archive_header.read(data)
+    turned = replace(header, packed_orientations=orientation.pack(np.array([0, 0, 1, 0, 0], np.uint8)))
     with pytest.raises(CorruptError, match="do not match the chunk's checksum"):
-        decode_images(archive._pack_header(turned) + data[start:])
+        decode_images(archive_header.pack(turned) + data[start:])
 
 
 def test_auto_is_the_smallest(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
     images = small_images(tiny_vae("colour"), 40)
-    lengths = {name: len(archive._encode_with(images, None, name)) for name in ("tiny-colour", "photo", "raw")}
+    lengths = {name: len(archive_with(images, None, name)) for name in ("tiny-colour", "photo", "raw")}
     assert len(encode_images(images)) == min(lengths.values())
     noise = np.random.default_rng(0).integers(0, 256, (3, 5, 5, 1), dtype=np.uint8)
-    assert info(encode_images(noise)).method == "raw"
-    assert info(encode_images(noise, model="gray")).method == "raw"
+    assert archive_info(encode_images(noise)).method == "raw"
+    assert archive_info(encode_images(noise, model="gray")).method == "raw"
 
 
 def test_one_damaged_chunk_leaves_the_others(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images) -> None:
     images = small_images(tiny_vae("bernoulli"), 30)
     data = encode_images(images, [f"n{k}" for k in range(30)], model="tiny-bernoulli", chunk_samples=10 * 36)
-    header, start = archive.read_header(data)
+    header, start = archive_header.read(data)
     damaged = bytearray(data)
     damaged[start + header.sizes[0] + 9] ^= 1
     with pytest.raises(CorruptError, match=r"images 10 \('n10'\) to 19 \('n19'\) are damaged"):
@@ -316,7 +329,7 @@ def test_refusals_of_images(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images
         encode_images(images[:0])
     with pytest.raises(UnsupportedImageError, match="6 x 6 x 1"):
         encode_images(images[:, :5], model="tiny-bernoulli")
-    with pytest.raises(UnsupportedImageError, match=r"image 'b' .*binarise"):
+    with pytest.raises(UnsupportedImageError, match=r"image 'b': .*binarise"):
         encode_images(
             images * np.array([1, 9, 1], np.uint8)[:, None, None, None], ["a", "b", "c"], model="tiny-bernoulli"
         )
@@ -354,7 +367,7 @@ def test_refusals_of_files(tiny_zoo: Path, tiny_vae: Vaes, small_images: Images)
 def test_the_raw_archive_is_pinned() -> None:
     """Version 1 for ever."""
     images = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
-    data = archive._encode_with(images[..., None], ["a", "b"], "raw")
+    data = archive_with(images[..., None], ["a", "b"], "raw")
     assert data.hex() == PINNED_RAW
     assert (decode_images(data)[0] == images).all()
 
@@ -363,3 +376,21 @@ PINNED_RAW = (
     "895348410d0a1a0a01200008010203040000000000000000000000000b78da4be44a0200019c00ce0220b87587f9"
     "9587bc29000102030405060708090a0b0c0d0e0f1011121314151617551254e9"
 )
+
+
+@pytest.mark.parametrize(
+    ("images", "hint"),
+    [
+        ([np.zeros((4, 4), np.uint8)], "numpy.stack"),
+        (None, "NumPy array"),
+        (np.ma.masked_array(np.zeros((2, 4, 4), np.uint8), mask=True), "filled"),
+        (np.zeros((2, 4, 4), bool), "astype"),
+        (np.zeros((2, 4, 4)), "uint8"),
+        (np.zeros((2, 3, 8, 8), np.uint8), "transpose"),
+        (np.zeros((2, 8, 8, 2), np.uint8), "gray"),
+        (np.zeros((0, 8, 8), np.uint8), "no pixels"),
+    ],
+)
+def test_what_is_no_stack_of_images_is_told_what_to_do(images: Any, hint: str) -> None:
+    with pytest.raises(UnsupportedImageError, match=hint):
+        encode_images(images)

@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 
 import shearloc
 from shearloc.codec import archive, parts
-from shearloc.codec.formats import chunks, container
+from shearloc.codec.formats import archive_header, chunks, container
+from shearloc.codec.info import archive_info
 from shearloc.errors import CorruptError, FormatError, ShearlocError, UnknownModelError
 from shearloc.models import zoo
 from shearloc.models.local import model as local
 from shearloc.models.local.model import LocalModel
 from shearloc.models.vae import model as vae
 from shearloc.models.vae.model import VaeModel
+
+from ..forced import archive_with
 
 Pixels = Callable[..., NDArray[np.uint8]]
 Locals = Callable[..., LocalModel]
@@ -61,17 +64,17 @@ def test_every_model_that_is_used(own: Path, picture: Pixels, tmp_path: Path, mo
     """Alpha finds its own way, here made to be another model's; neither is looked for when the file is decoded."""
     image = np.dstack([picture(9, 12, 3), picture(12, 9, 1).T])
 
-    def by_gray(planes: NDArray[np.uint8], *rest: Any) -> parts.Coded:
+    def by_gray(planes: NDArray[np.uint8], *rest: Any) -> parts.CodedPart:
         return parts._by_model(planes, "gray", rest[-1])
 
     monkeypatch.setattr(parts, "_smallest", by_gray)
     data = shearloc.encode(image, model=str(own), embed=True)
     assert [part.model for part in shearloc.info(data).parts] == ["my own", "gray"]
     header, _ = container.unpack(data)
-    assert chunks.weights_in(header.chunks) == [own.read_bytes(), zoo.weights("gray", "local")]
+    assert chunks.weights_in(header.chunks) == [own.read_bytes(), zoo.weights("gray")]
     twice = shearloc.encode(image[:, :, 2:], model="gray", embed=True)
     assert [part.model for part in shearloc.info(twice).parts] == ["gray", "gray"]
-    assert chunks.weights_in(container.unpack(twice)[0].chunks) == [zoo.weights("gray", "local")]
+    assert chunks.weights_in(container.unpack(twice)[0].chunks) == [zoo.weights("gray")]
     monkeypatch.setattr(zoo, "WEIGHTS", tmp_path / "none")
     assert np.array_equal(shearloc.decode(data), image)
     assert np.array_equal(shearloc.decode(twice), image[:, :, 2:])
@@ -102,15 +105,15 @@ def test_archives(kind: str, tiny_model: Locals, tiny_vae: Vaes, small_images: P
     images = small_images(tiny_vae("colour" if kind == "local" else kind), 40)
     path = tmp_path / "own.safetensors"
     model.save(path)
-    bare = archive._encode_with(images, None, str(path), 1)
-    data = archive._encode_with(images, None, str(path), 1, embed=True)
+    bare = archive_with(images, None, str(path), 1)
+    data = archive_with(images, None, str(path), 1, embed=True)
     back, _ = archive.decode_images(data)
     assert np.array_equal(back.reshape(images.shape), images)
     assert np.array_equal(archive.decode_chunk(data, 0)[0], back)
-    about = archive.info(data)
+    about = archive_info(data)
     assert (about.model, about.embedded_weights) == ("own", path.stat().st_size)
-    header, start = archive.read_header(data)
-    assert archive._pack_header(replace(header, weights=())) + data[start:] == bare
+    header, start = archive_header.read(data)
+    assert archive_header.pack(replace(header, weights=())) + data[start:] == bare
     with pytest.raises(UnknownModelError, match="'own'"):
         archive.decode_images(bare)
 

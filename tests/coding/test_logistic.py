@@ -13,7 +13,6 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from shearloc.models.local.model.head import PARAMETER_LIMIT
 
 from shearloc.coding.logistic import (
     FLOOR,
@@ -25,6 +24,7 @@ from shearloc.coding.logistic import (
     mixture_search,
     tables,
 )
+from shearloc.models.local.head import PARAMETER_LIMIT
 
 TOTAL = 1 << PRECISION
 Parameters = tuple[list[int], list[int], list[int]]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shearloc.coding.range_coder import Decoder, Encoder, encode, to_bytes
 from shearloc.errors import CorruptError
 
-from .drawn import PINNED_CDF, PINNED_SYMBOLS
+from .messages import PINNED_CDF, PINNED_SYMBOLS
 
 SEEDS = st.integers(0, 2**32 - 1)
 COUNTS = st.integers(0, 300)

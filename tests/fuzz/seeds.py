@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shearloc.codec import archive
-from shearloc.codec.formats import container
+from shearloc.codec.formats import archive_header, container
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -28,6 +28,6 @@ def seeds() -> list[Seed]:
 
 def _samples(data: bytes) -> int:
     if archive.is_archive(data):
-        header, _ = archive.read_header(data)
+        header, _ = archive_header.read(data)
         return header.count * header.height * header.width * header.channels
     return container.unpack_header(data)[0].samples

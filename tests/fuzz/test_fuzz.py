@@ -11,8 +11,10 @@ import pytest
 
 import shearloc
 from shearloc.codec import archive
-from shearloc.codec.formats import container
+from shearloc.codec.formats import archive_header, container
+from shearloc.codec.formats.container import Method
 from shearloc.errors import CorruptError
+from shearloc.models.registry import FAMILIES
 
 from .mutate import Case, case, damage, join, split, varint
 from .seeds import GOLDEN, Seed, seeds
@@ -54,14 +56,14 @@ def test_parts_make_the_file_again() -> None:
         parts, payloads = split(seed.data)
         assert join(seed.data[:9], parts, payloads) == seed.data
         is_archive = archive.is_archive(seed.data)
-        header = archive.read_header(seed.data)[0] if is_archive else container.unpack_header(seed.data)[0]
+        header = archive_header.read(seed.data)[0] if is_archive else container.unpack_header(seed.data)[0]
         assert [part.content for part in parts if part.name == "height"] == [varint(header.height)]
 
 
 def test_seeds_are_of_every_kind() -> None:
     """All model families, archives of each method, embedded weights."""
-    headers = [archive.read_header(seed.data)[0] for seed in seeds() if archive.is_archive(seed.data)]
-    assert {header.method for header in headers} == set(archive.METHODS)
+    headers = [archive_header.read(seed.data)[0] for seed in seeds() if archive.is_archive(seed.data)]
+    assert {header.method for header in headers} == {Method.RAW, *(f.method for f in FAMILIES)}
     names = " ".join(seed.name for seed in seeds())
     for kind in (
         "local-rgb",
@@ -89,7 +91,7 @@ def test_forged_checksums_hold() -> None:
 def reason(data: bytes) -> str:
     try:
         if archive.is_archive(data):
-            archive.read_header(data)
+            archive_header.read(data)
         else:
             container.unpack(data)
     except shearloc.ShearlocError as error:

@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 
 from shearloc.codec import api, archive
+from shearloc.codec.info import archive_info
 from shearloc.errors import ShearlocError
 
 MAX_SAMPLES = 1 << 16
@@ -59,7 +60,7 @@ def _decode(data: bytes) -> dict[str, str]:
 
 
 def _decode_archive(data: bytes) -> dict[str, str]:
-    json.dumps(archive.info(data).to_dict())
+    json.dumps(archive_info(data).to_dict())
     images, names = archive.decode_images(data, engine="numpy", max_samples=MAX_SAMPLES)
     what = f"{images.shape} {names}"
     return {"pixels": hashlib.sha256(what.encode() + images.tobytes()).hexdigest()}

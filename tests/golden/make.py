@@ -18,14 +18,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from shearloc.models.local.model.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 
-from shearloc.codec import api, archive, parts
+from shearloc.codec import api, archive, parts, webp
 from shearloc.codec.formats import container
+from shearloc.codec.formats.container import Method
 from shearloc.codec.formats.crc32c import crc32c
 from shearloc.codec.pictures import png
 from shearloc.codec.pictures.picture import Picture
-from shearloc.models import zoo
+from shearloc.models import defaults, orientation, zoo
+from shearloc.models.family import How
+from shearloc.models.local import adaptation
+from shearloc.models.local.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 from shearloc.models.local.model import LocalModel
 from shearloc.models.vae.model import VaeModel, array_shapes
 from shearloc.models.vae.shape import VaeShape
@@ -243,17 +246,18 @@ def _picture(picture: Picture, model: str = "auto", **options: Any) -> bytes:
 
 def _adapted(name: str, pixels: Pixels) -> bytes:
     """As from effort 7 on, with other numbers."""
-    model = zoo.load(name)
+    model = zoo.load_as(LocalModel, name)
     adjustments = np.random.default_rng(2).integers(-3, 4, model.bias_count).astype(np.int8)
-    coded = parts._encode_local(model, pixels, parts.Options(name, 5, "numpy", "sheared"), adjustments)
-    return _parts(Picture(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), coded)
+    coded = model.encode(pixels[None], How("numpy"), adaptation.pack(adjustments))
+    picture = Picture(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    return _parts(picture, parts._model_part(model, pixels, coded))
 
 
 def _webp(pixels: Pixels) -> bytes:
     return _parts(Picture(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels), _webp_part(pixels))
 
 
-def _parts(picture: Picture, *coded: parts.Coded) -> bytes:
+def _parts(picture: Picture, *coded: parts.CodedPart) -> bytes:
     """A file of these parts."""
     height, width = picture.samples.shape[:2]
     crc = crc32c(picture.samples.astype(picture.samples.dtype.newbyteorder("<")))
@@ -263,21 +267,21 @@ def _parts(picture: Picture, *coded: parts.Coded) -> bytes:
     return container.pack(header, [one.payload for one in coded])
 
 
-def _local_part(planes: Pixels, name: str, embed: bool = False) -> parts.Coded:
-    return parts._by_model(planes, name, parts.Options(name, 5, "numpy", "sheared", embed))
+def _local_part(planes: Pixels, name: str, embed: bool = False) -> parts.CodedPart:
+    return parts._by_model(planes, name, parts.Options(name, 5, How("numpy"), embed))
 
 
-def _webp_part(planes: Pixels) -> parts.Coded:
-    return parts.Coded(container.Part(planes.shape[2], container.WEBP), parts.webp(planes, 4, 75))
+def _webp_part(planes: Pixels) -> parts.CodedPart:
+    return parts.CodedPart(container.Part(planes.shape[2], Method.WEBP), webp.encode(planes, 4, 75))
 
 
-def _raw_part(planes: Pixels) -> parts.Coded:
-    return parts.Coded(container.Part(planes.shape[2], container.RAW), planes.tobytes())
+def _raw_part(planes: Pixels) -> parts.CodedPart:
+    return parts.CodedPart(container.Part(planes.shape[2], Method.RAW), planes.tobytes())
 
 
-def _deflate_part(planes: Pixels) -> parts.Coded:
+def _deflate_part(planes: Pixels) -> parts.CodedPart:
     plain = Picture(planes[:, :, 0] if planes.shape[2] == 1 else planes)
-    return parts.Coded(container.Part(planes.shape[2], container.DEFLATE), png.compress(plain, 9))
+    return parts.CodedPart(container.Part(planes.shape[2], Method.DEFLATE), png.compress(plain, 9))
 
 
 # --- Archives ---------------------------------------------------------------------------------------------------
@@ -299,30 +303,40 @@ def archives() -> dict[str, Callable[[], bytes]]:
     names = [f"image {k} é" for k in range(70)]
     small = {"chunk_samples": 30 * 36}
     return {
-        "archive-raw": lambda: _archive(gray[:5], names, "raw"),
-        "archive-local-gray": lambda: _archive(gray, names, "golden-gray", **small),
-        "archive-local-rgb": lambda: _archive(colour, None, "golden-rgb"),
-        "archive-local-nelloc": lambda: _archive(colour, None, "golden-nelloc"),
-        "archive-local-level": lambda: _archive(colour, None, "golden-level"),
-        "archive-local-convolution": lambda: _archive(colour, None, "golden-convolution"),
-        "archive-local-lanes": lambda: _archive(np.stack([smooth(150, 200, 3)] * 3), None, "golden-rgb"),
-        "archive-local-oriented": lambda: _archive(colour, names, "golden-convolution", effort=9),
-        "archive-local-flipped": lambda: _archive(gray[:9, :, :5].copy(), None, "golden-gray", effort=8, embed=True),
-        "archive-bernoulli-0": lambda: _archive(binary, names, "golden-bernoulli"),
-        "archive-bernoulli-3": lambda: _archive(binary, None, "golden-bernoulli", steps=3, **small),
-        "archive-blocks-3": lambda: _archive(binary, None, "golden-blocks", steps=3),
-        "archive-logistic-0": lambda: _archive(gray, None, "golden-logistic"),
-        "archive-logistic-3": lambda: _archive(gray, names, "golden-logistic", steps=3),
-        "archive-colour-0": lambda: _archive(colour, names, "golden-colour"),
-        "archive-colour-3": lambda: _archive(colour, None, "golden-colour", steps=3),
-        "archive-one": lambda: _archive(gray[:1], ["only"], "golden-logistic", steps=3),
-        "archive-embedded-local": lambda: _archive(gray[:9], None, "golden-gray", embed=True),
-        "archive-embedded-vae": lambda: _archive(colour, None, "golden-colour", steps=1, embed=True),
+        "archive-raw": lambda: archive_with(gray[:5], names, "raw"),
+        "archive-local-gray": lambda: archive_with(gray, names, "golden-gray", **small),
+        "archive-local-rgb": lambda: archive_with(colour, None, "golden-rgb"),
+        "archive-local-nelloc": lambda: archive_with(colour, None, "golden-nelloc"),
+        "archive-local-level": lambda: archive_with(colour, None, "golden-level"),
+        "archive-local-convolution": lambda: archive_with(colour, None, "golden-convolution"),
+        "archive-local-lanes": lambda: archive_with(np.stack([smooth(150, 200, 3)] * 3), None, "golden-rgb"),
+        "archive-local-oriented": lambda: archive_with(colour, names, "golden-convolution", effort=9),
+        "archive-local-flipped": lambda: archive_with(gray[:9, :, :5] + 0, None, "golden-gray", effort=8, embed=True),
+        "archive-bernoulli-0": lambda: archive_with(binary, names, "golden-bernoulli"),
+        "archive-bernoulli-3": lambda: archive_with(binary, None, "golden-bernoulli", steps=3, **small),
+        "archive-blocks-3": lambda: archive_with(binary, None, "golden-blocks", steps=3),
+        "archive-logistic-0": lambda: archive_with(gray, None, "golden-logistic"),
+        "archive-logistic-3": lambda: archive_with(gray, names, "golden-logistic", steps=3),
+        "archive-colour-0": lambda: archive_with(colour, names, "golden-colour"),
+        "archive-colour-3": lambda: archive_with(colour, None, "golden-colour", steps=3),
+        "archive-one": lambda: archive_with(gray[:1], ["only"], "golden-logistic", steps=3),
+        "archive-embedded-local": lambda: archive_with(gray[:9], None, "golden-gray", embed=True),
+        "archive-embedded-vae": lambda: archive_with(colour, None, "golden-colour", steps=1, embed=True),
     }  # fmt: skip
 
 
-def _archive(images: Pixels, names: list[str] | None, model: str, **options: Any) -> bytes:
-    return archive._encode_with(images, names and names[: len(images)], model, engine="numpy", **options)
+def archive_with(
+    images: Pixels,
+    names: list[str] | None,
+    model: str,
+    steps: int = 0,
+    engine: str = "numpy",
+    effort: int = 5,
+    **options: Any,
+) -> bytes:
+    """The archive of uint8 [N, H, W, C] by this model. `options`: embed, chunk_samples."""
+    how = How(engine, steps=steps, orientations=orientation.tried(effort, images.shape[:3]))
+    return archive._encode_with(images, names and names[: len(images)], model, how, **options)
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------
@@ -365,7 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(path.relative_to(HERE), path.stat().st_size)
     os.environ["SHEARLOC_MODELS"] = str(MODELS)
     # So that nothing depends on a model that will be trained again.
-    parts.DEFAULT_MODELS.update({1: "golden-gray", 3: "golden-rgb"})
+    defaults.PICTURES.update({1: "golden-gray", 3: "golden-rgb"})
     for path, make in files.items():
         data = make()
         path.write_bytes(data)

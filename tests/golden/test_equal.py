@@ -13,9 +13,10 @@ import shearloc
 from shearloc.codec import archive
 from shearloc.coding import lanes
 from shearloc.models.local import wavefront
-from shearloc.nets import engines
+from shearloc.nets import barrier, engines
 
 from . import make
+from .make import archive_with
 
 ENGINES = ["numpy", "numba", *(["torch"] if importlib.util.find_spec("torch") else [])]
 ENCODERS = {"numpy": [(1, 5), (1, 8192)], "numba": [(1, 8192), (2, 8192)], "torch": [(1, 5), (2, 5), (1, 8192)]}
@@ -100,7 +101,7 @@ def test_pictures(patch: pytest.MonkeyPatch, image: NDArray[np.uint8], which: in
 @given(seed=st.integers(0, 10**6), count=st.integers(1, 9))
 def test_archives_of_a_local_model(patch: pytest.MonkeyPatch, seed: int, count: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 1), np.uint8)
-    (data,) = {archive._encode_with(pixels, None, "golden-gray", engine=engine) for engine in encoders(patch)}
+    (data,) = {archive_with(pixels, None, "golden-gray", engine=engine) for engine in encoders(patch)}
     for engine in decoders(patch):
         assert np.array_equal(archive.decode_images(data, engine=engine)[0], pixels[..., 0])
 
@@ -115,7 +116,7 @@ def test_archives_of_an_autoencoder(patch: pytest.MonkeyPatch, model: str, seed:
     found = set()
     for threads in (1, 2):
         use(patch, threads)
-        found |= {archive._encode_with(pixels, None, model, steps, one, chunk_samples=256) for one in ENGINES}
+        found |= {archive_with(pixels, None, model, steps, one, chunk_samples=256) for one in ENGINES}
     (data,) = found
     for threads in (1, 2):
         use(patch, threads)

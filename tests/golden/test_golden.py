@@ -11,12 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from shearloc.codec import archive, parts
-from shearloc.codec.formats import chunks, container
+from shearloc.codec import archive
+from shearloc.codec.formats import archive_header, chunks, container
+from shearloc.codec.formats.container import Method
 from shearloc.codec.pictures.picture import DEPTHS
 from shearloc.coding.fields import take_varint
+from shearloc.models import defaults
+from shearloc.models.family import Order
+from shearloc.models.local import FAMILY as LOCAL_FAMILY
 from shearloc.models.local import model as local
-from shearloc.nets import engines
+from shearloc.models.registry import FAMILIES
+from shearloc.models.vae import FAMILY as VAE_FAMILY
+from shearloc.nets import barrier, engines
 
 from . import make
 
@@ -35,7 +41,7 @@ def data(name: str) -> bytes:
 
 
 PICTURES = {name: container.unpack_header(data(name))[0] for name in NAMES if not archive.is_archive(data(name))}
-ARCHIVES = {name: archive.read_header(data(name))[0] for name in NAMES if name not in PICTURES}
+ARCHIVES = {name: archive_header.read(data(name))[0] for name in NAMES if name not in PICTURES}
 
 
 def ways(name: str) -> Iterator[tuple[str, int]]:
@@ -45,12 +51,12 @@ def ways(name: str) -> Iterator[tuple[str, int]]:
     the chunks of an archive that is not by a local model.
     """
     if name in PICTURES:
-        by_model = [part for part in PICTURES[name].parts if part.method == container.LOCAL]
-        lanes, shared_chunks = max((part.lanes for part in by_model if part.order == container.SHEARED), default=0), 0
+        by_model = [part for part in PICTURES[name].parts if part.method == LOCAL_FAMILY.method]
+        lanes, shared_chunks = max((part.lanes for part in by_model if part.order == Order.SHEARED), default=0), 0
     else:
-        header, start = archive.read_header(data(name))
-        by_model = header.method != container.RAW
-        if header.method == container.LOCAL:  # the first chunk's lanes come after a checksum
+        header, start = archive_header.read(data(name))
+        by_model = header.method != Method.RAW
+        if header.method == LOCAL_FAMILY.method:  # the first chunk's lanes come after a checksum
             lanes, shared_chunks = take_varint(io.BytesIO(data(name)[start + 4 :])), 0
         else:
             lanes, shared_chunks = 0, len(header.sizes)
@@ -64,7 +70,7 @@ WAYS = [(name, *way) for name in NAMES for way in ways(name)]
 GATHERED = [
     name
     for name, header in PICTURES.items()
-    if {part.order for part in header.parts if part.method == container.LOCAL} == {container.SHEARED}
+    if {part.order for part in header.parts if part.method == LOCAL_FAMILY.method} == {Order.SHEARED}
 ]
 EMBEDDED = [
     name
@@ -106,20 +112,20 @@ def test_embedded_weights_are_enough(name: str, monkeypatch: pytest.MonkeyPatch,
 def test_they_are_of_every_kind() -> None:
     """Methods, orders, steps, models and colour types: what the format has is pinned."""
     found = [part for header in PICTURES.values() for part in header.parts]
-    assert {part.method for part in found} == set(container.KNOWN_METHODS)
-    assert {part.order for part in found if part.model} == {container.SEQUENTIAL, container.SHEARED}
+    assert {part.method for part in found} == {*Method, *(f.method for f in FAMILIES if f.pictures)}
+    assert {part.order for part in found if part.model} == {Order.SEQUENTIAL, Order.SHEARED}
     assert any(part.side_information for part in found) and any(part.lanes > 1 for part in found)
     assert max(len(chunks.weights_in(header.chunks)) for header in PICTURES.values()) > 1
     kinds = {(header.colour, header.depth) for header in PICTURES.values()}
     assert kinds == {(c, d) for c, depths in DEPTHS.items() for d in depths}
     headers = ARCHIVES.values()
-    assert {header.method for header in headers} == set(archive.METHODS)
+    assert {header.method for header in headers} == {Method.RAW, *(f.method for f in FAMILIES)}
     assert {0, 3} <= {header.steps for header in headers} and any(header.weights for header in headers)
     used = {part.model for part in found} | {header.model for header in headers}
     assert used - {""} == {path.stem for path in make.MODELS.glob("*.safetensors")}
     threaded = {name for name, _, threads in WAYS if threads > 1}
     assert threaded & PICTURES.keys()
-    assert {ARCHIVES[name].method for name in threaded & ARCHIVES.keys()} == {container.LOCAL, archive.VAE}
+    assert {ARCHIVES[name].method for name in threaded & ARCHIVES.keys()} == {LOCAL_FAMILY.method, VAE_FAMILY.method}
 
 
 def test_nothing_is_missing() -> None:
@@ -136,7 +142,7 @@ def test_what_is_missing_is_made_and_nothing_overwritten(
     copy = Path(shutil.copytree(make.HERE, tmp_path / "golden", ignore=shutil.ignore_patterns("*.py", "__pycache__")))
     for name, path in (("HERE", copy), ("MODELS", copy / "models"), ("INDEX", copy / "golden.json")):
         monkeypatch.setattr(make, name, path)
-    monkeypatch.setattr(parts, "DEFAULT_MODELS", dict(parts.DEFAULT_MODELS))
+    monkeypatch.setattr(defaults, "PICTURES", dict(defaults.PICTURES))
     model, raw = missing = [copy / "models" / "golden-least.safetensors", copy / "raw.shl"]
     kept = local.load(model, "least").fingerprint, raw.read_bytes(), make.INDEX.read_bytes()
     for path in missing:

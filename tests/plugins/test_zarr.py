@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 import shearloc
 from shearloc.codec import archive
+from shearloc.codec.info import archive_info
 from shearloc.errors import CorruptError, ShearlocError, UnsupportedImageError
 from shearloc.plugins import chunks
 
@@ -84,7 +85,7 @@ def test_a_chunk_of_several_images_is_an_archive(tmp_path: Path, picture: Array)
     array = volume(picture, (4, 16, 20))
     made(array, (4, 16, 20), tmp_path / "a")
     data = (tmp_path / "a" / "c" / "0" / "0" / "0").read_bytes()
-    assert archive.info(data).count == 4
+    assert archive_info(data).count == 4
     assert np.array_equal(archive.decode_images(data)[0], array)
 
 

@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from shearloc.models.local.model.context import causal_offsets
 
 from shearloc.errors import ShearlocError
+from shearloc.models.local.context import causal_offsets
 from shearloc.models.local.model import load
 from shearloc.training.images import (
     JPEG_REDUCTIONS,

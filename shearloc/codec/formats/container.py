@@ -6,9 +6,12 @@ Bytes only: nothing here codes pixels, loads a model or touches a file.
 import io
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 from ...coding.fields import read_u32, string, take, take_name, take_string, take_varint, u32, varint
 from ...errors import CorruptError, FormatError, UnsupportedImageError
+from ...models import registry
+from ...models.family import Family, Order
 from ..pictures.picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, MAX_CHUNK_BYTES, RGB, RGBA, Chunk
 from . import chunks
 from .crc32c import crc32c
@@ -19,13 +22,15 @@ VERSION = 1
 IMAGE = 0
 """The content kind of a single picture, the only one. Archives have a signature of their own."""
 
-RAW, WEBP, LOCAL, BITS_BACK, DEFLATE, SAME = range(6)
-METHODS = ("raw", "webp", "local", "bits-back", "deflate", "same")
-"""How a part's payload holds its planes. Bits-back is reserved for variational autoencoders."""
-KNOWN_METHODS = (RAW, WEBP, LOCAL, DEFLATE, SAME)
 
-SEQUENTIAL, SHEARED = range(2)
-ORDERS = ("sequential", "sheared")
+class Method(IntEnum):
+    """How a payload holds its samples without a model. The other numbers are those of families of models."""
+
+    RAW = 0
+    WEBP = 1
+    DEFLATE = 4
+    SAME = 5
+
 
 FINGERPRINT_BYTES = 8
 
@@ -48,17 +53,28 @@ _MAX_HEAD_BYTES = MAX_CHUNK_BYTES + (1 << 24)
 class Part:
     """Some of a picture's planes and how its payload holds them; docs/FORMAT.md has the meaning of every field.
 
-    The fields from `order` on stay at their defaults (empty, zero) where `method` uses no model.
+    `method`: a Method, or the number of a family of models. The fields from `order` on stay at their defaults (empty,
+    zero) where it uses no model.
     """
 
     planes: int
     method: int
-    order: int = SEQUENTIAL
+    order: int = Order.SEQUENTIAL
     model: str = ""
     fingerprint: bytes = bytes(FINGERPRINT_BYTES)
     precision: int = 0
     lanes: int = 0
     side_information: bytes = b""
+
+    @property
+    def family(self) -> Family | None:
+        """The family of models that codes it; None for a method without a model."""
+        return registry.by_method(self.method)
+
+    @property
+    def order_name(self) -> str:
+        """The order of its pixels, sequential or sheared."""
+        return Order(self.order).name.lower()
 
 
 @dataclass(frozen=True)
@@ -194,8 +210,8 @@ def _check(header: Header, lengths: Sequence[int]) -> None:
     _know("colour type", header.colour, CHANNELS)
     _know("bit depth", header.depth, DEPTHS[header.colour])
     for part in header.parts:
-        _know("method", part.method, KNOWN_METHODS)
-        _know("order", part.order, range(len(ORDERS)))
+        _know_method(part.method)
+        _know("order", part.order, tuple(Order))
     if kind := chunks.unknown(header.chunks, (chunks.PALETTE, chunks.WEIGHTS)):
         _know("a chunk", kind.decode(errors="replace"), ())
     for problem in _contradictions(header, lengths):
@@ -207,12 +223,17 @@ def _know(what: str, value: object, known: Container[object]) -> None:
         raise FormatError(f"the file has {what} {value}, which this version of Shearloc does not know")
 
 
+def _know_method(method: int) -> None:
+    family = registry.by_method(method)
+    _know("method", method, (*Method, *([method] if family and family.pictures else [])))
+
+
 def _contradictions(header: Header, lengths: Sequence[int]) -> Iterator[str]:
     if not (0 < header.height < 1 << 32 and 0 < header.width < 1 << 32):
         yield f"a size of {header.height} x {header.width}"
     if not 0 <= header.pixel_crc < 1 << 32:
         yield "a checksum of more than 32 bits"
-    yield from chunks.contradictions(header.chunks, sum(part.method == LOCAL for part in header.parts))
+    yield from chunks.contradictions(header.chunks, sum(part.family is not None for part in header.parts))
     if not 1 <= len(header.parts) <= _MAX_PARTS or sum(part.planes for part in header.parts) != header.planes:
         yield "parts that are not the picture"
     first = 0
@@ -232,13 +253,13 @@ def _part_contradictions(header: Header, part: Part, length: int, first: int) ->
         yield "a model name that is too long or not printable"
     if len(part.fingerprint) != FINGERPRINT_BYTES:
         yield "a fingerprint of another length"
-    if part.method == RAW and length != raw_bytes(header, part):
+    if part.method == Method.RAW and length != raw_bytes(header, part):
         yield f"{length} bytes for {raw_bytes(header, part)} raw bytes"
-    if part.method == WEBP and not webp_holds(header.height, header.width, part.planes):
+    if part.method == Method.WEBP and not webp_holds(header.height, header.width, part.planes):
         yield "a WebP of a size that WebP does not have"
-    if part.method == SAME and (length or first < channels):
+    if part.method == Method.SAME and (length or first < channels):
         yield "low bytes that equal high bytes, where there are none"
-    if part.method == LOCAL:
+    if part.family:
         if not (part.model and 0 < part.precision <= _MAX_PRECISION and 0 < part.lanes <= _MAX_LANES):
             yield "no model name, or coder parameters out of range"
     elif part != Part(part.planes, part.method):
@@ -247,7 +268,7 @@ def _part_contradictions(header: Header, part: Part, length: int, first: int) ->
 
 def _is_whole(header: Header, part: Part) -> bool:
     """Whether a part holds the picture's samples, not planes of 8 bits."""
-    return part.planes == header.planes and part.method in (RAW, DEFLATE)
+    return part.planes == header.planes and part.method in (Method.RAW, Method.DEFLATE)
 
 
 def part_format(header: Header, part: Part) -> tuple[int, int]:
@@ -285,7 +306,7 @@ def _fields(header: Header, lengths: Sequence[int]) -> Iterator[bytes]:
 
 def _part_fields(part: Part, length: int) -> bytes:
     fields = bytes([part.planes, part.method]) + varint(length)
-    if part.method == LOCAL:
+    if part.family:
         fields += bytes([part.order]) + string(part.model.encode()) + part.fingerprint
         fields += bytes([part.precision]) + varint(part.lanes) + string(part.side_information)
     return fields
@@ -304,9 +325,9 @@ def _parse(fields: bytes) -> tuple[Header, list[int]]:
     parts, lengths = [], []
     for _ in range(take(stream, 1)[0]):
         planes, method = take(stream, 2)
-        _know("method", method, KNOWN_METHODS)  # its fields cannot be told otherwise
+        _know_method(method)  # its fields cannot be told otherwise
         lengths.append(take_varint(stream))
-        parts.append(_parse_local(stream, planes) if method == LOCAL else Part(planes, method))
+        parts.append(_parse_model(stream, planes, method) if registry.by_method(method) else Part(planes, method))
     found = chunks.take_chunks(stream)
     pixel_crc = int.from_bytes(take(stream, 4), "little")
     if stream.tell() != len(fields):
@@ -314,9 +335,9 @@ def _parse(fields: bytes) -> tuple[Header, list[int]]:
     return Header(height, width, colour, depth, tuple(parts), pixel_crc, found, kind), lengths
 
 
-def _parse_local(stream: io.BytesIO, planes: int) -> Part:
+def _parse_model(stream: io.BytesIO, planes: int, method: int) -> Part:
     order = take(stream, 1)[0]
     model = take_name(stream)
     fingerprint = take(stream, FINGERPRINT_BYTES)
     precision = take(stream, 1)[0]
-    return Part(planes, LOCAL, order, model, fingerprint, precision, take_varint(stream), take_string(stream))
+    return Part(planes, method, order, model, fingerprint, precision, take_varint(stream), take_string(stream))

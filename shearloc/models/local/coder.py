@@ -5,14 +5,18 @@ engine `cuda` `device.py` does all of it; their payloads are the same. What lies
 `archive.py`'s business.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...coding import lanes as stream
 from ...coding.lengths import code_lengths
+from ...coding.message import Message, unchanged_on_error
+from ...errors import CorruptError
 from ...nets import engines
 from . import gathered, wavefront
 from .model import LocalModel
@@ -75,8 +79,9 @@ def encode_shortest(
 def _encode(model: LocalModel, shape: tuple[int, ...], intervals: Frequencies) -> tuple[bytes, int]:
     """Payload and number of lanes for images [N, H, W, ...] from what `frequencies` gave."""
     images, height, width = shape[:3]
-    lanes = stream.lane_count(images * height, intervals[0].size)
-    return stream.encode(*intervals, step_sizes(images, height, width, shear(model.offsets)), lanes), lanes
+    message = Message.empty(stream.lane_count(images * height, intervals[0].size), shared=False)
+    stream.push(message, *intervals, step_sizes(images, height, width, shear(model.offsets)))
+    return message.to_bytes(), message.lanes
 
 
 def encode_sequential(
@@ -91,16 +96,38 @@ def encode_sequential(
     positions = wavefront_positions(images, height, width, shear(model.offsets))
     starts, freqs = (np.empty_like(part) for part in in_steps)
     starts[:, positions], freqs[:, positions] = in_steps
-    return stream.encode(starts, freqs, np.ones(len(positions), np.int64), 1), 1
+    message = Message.empty(1)
+    stream.push(message, starts, freqs, np.ones(len(positions), np.int64))
+    return message.to_bytes(), 1
+
+
+def push_images(
+    message: Message, model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
+) -> None:
+    """Pushes uint8 [N, H, W, C] in the sheared order. ValueError where the message's lanes share a tail."""
+    stream.check_tails(message)
+    images, height, width = pixels.shape[:3]
+    sizes = step_sizes(images, height, width, shear(model.offsets))
+    stream.push(message, *frequencies(model, pixels, engine, progress), sizes)
+
+
+def pop_images(
+    message: Message, model: LocalModel, size: Size, engine: str, progress: Progress | None = None
+) -> Pixels:
+    """The uint8 [N, H, W, C] of size (N, H, W) that `push_images` pushed. CorruptError where there are too few bits."""
+    if engine == CUDA:
+        return _popped(message, _device().pop_images, model, size, progress)
+    return _popped(message, wavefront.pop_images, model, size, engine, progress)
 
 
 def decode_images(
     model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
 ) -> Pixels:
     """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError if it cannot have been."""
-    if engine == CUDA:
-        return _device().decode_images(model, payload, lanes, size, progress)
-    return wavefront.decode_images(model, payload, lanes, size, engine, progress)
+    message = _opened(payload, lanes, size)
+    pixels = pop_images(message, model, size, engine, progress)
+    message.check_empty()
+    return pixels
 
 
 def decode_parallel(
@@ -108,17 +135,40 @@ def decode_parallel(
 ) -> Pixels:
     """As `decode_images`, without the shear (thesis, algorithm 3); on CUDA they are one."""
     if engine == CUDA:
-        return _device().decode_images(model, payload, lanes, size, progress)
-    return gathered.decode_parallel(model, payload, lanes, size, engine, progress)
+        return decode_images(model, payload, lanes, size, engine, progress)
+    message = _opened(payload, lanes, size)
+    pixels = _popped(message, gathered.pop_parallel, model, size, engine, progress)
+    message.check_empty()
+    return pixels
 
 
 def decode_sequential(
     model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
 ) -> Pixels:
     """The images that `encode_sequential` coded; otherwise as `decode_images`."""
+    message = _opened(payload, lanes, size)
     if engine == CUDA:
-        return _device().decode_images(model, payload, lanes, size, progress, sequential=True)
-    return gathered.decode_sequential(model, payload, lanes, size, engine, progress)
+        pixels = _popped(message, partial(_device().pop_images, sequential=True), model, size, progress)
+    else:
+        pixels = _popped(message, gathered.pop_sequential, model, size, engine, progress)
+    message.check_empty()
+    return pixels
+
+
+def _opened(payload: bytes, lanes: int, size: Size) -> Message:
+    """A payload's message. CorruptError for what images of that size cannot have."""
+    stream.check_count(lanes, size[0] * size[1])
+    return Message.from_bytes(payload, lanes, shared=False)
+
+
+def _popped(message: Message, pop: Callable[..., Pixels], model: LocalModel, *arguments: Any) -> Pixels:
+    """What a decoder pops; CorruptError, and the message as it was, where it ran dry."""
+    stream.check_tails(message)
+    with unchanged_on_error(message):
+        pixels = pop(model, message, *arguments)
+        if message.dry:
+            raise CorruptError("the message has too few bits for these images: cut short or damaged")
+        return pixels
 
 
 def _device() -> ModuleType:

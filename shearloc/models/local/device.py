@@ -23,8 +23,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...coding import lanes as stream
 from ...coding import logistic
+from ...coding.message import Message
 from ...nets.layers import Dense
 from ...nets.memory import OUTSIDE_LEVEL
 from .context import CONSTANT, OUTSIDE_PREDICTION, compand
@@ -382,34 +382,31 @@ def frequencies(
 
 
 @torch.no_grad()
-def decode_images(
+def pop_images(
     model: LocalModel,
-    payload: bytes,
-    lanes: int,
+    message: Message,
     size: tuple[int, int, int],
     progress: Progress | None = None,
     device: str = "cuda",
     sequential: bool = False,
     fused: bool | None = None,
 ) -> Pixels:
-    """As `wavefront.decode_images`, or `gathered.decode_sequential`: uint8 [N, H, W, C]. CorruptError for damage.
+    """As `wavefront.pop_images`, or `gathered.pop_sequential`: uint8 [N, H, W, C].
 
-    Damage is looked for at the end only. What progress is told is what the device has been given to do. `fused`: let
+    What progress is told is what the device has been given to do. `fused`: let
     torch.compile make few kernels of a step's many operations; by itself only on CUDA, for FUSED subpixels or more.
     """
-    stream.check_count(lanes, size[0] * size[1])
-    stacks = stream.Stacks(payload, lanes)
     if fused is None:
         large = size[0] * size[1] * size[2] * model.channels >= FUSED
         fused = large and device == "cuda" and importlib.util.find_spec("triton") is not None
-    decoder = _Decoder(model, stacks, size, device, sequential, fused)
+    decoder = _Decoder(model, message, size, device, sequential, fused)
     steps = len(decoder.sizes)
     with _launcher(decoder.step, device) as launch:
-        for t, rounds in enumerate(_rounds(-(-decoder.sizes // lanes)).tolist()):
+        for t, rounds in enumerate(_rounds(-(-decoder.sizes // message.lanes)).tolist()):
             launch(rounds)
             if progress and t % CHUNK == CHUNK - 1:
                 progress(t, steps)
-    pixels = decoder.finish(stacks)
+    pixels = decoder.finish(message)
     if progress:
         progress(steps, steps)
     return pixels
@@ -421,7 +418,7 @@ class _Decoder:
     def __init__(
         self,
         model: LocalModel,
-        stacks: stream.Stacks,
+        message: Message,
         size: tuple[int, int, int],
         device: str,
         sequential: bool,
@@ -435,9 +432,9 @@ class _Decoder:
         self.canvas = Canvas(model, size, device)
         self.layers, self.head = device_layers(model.layers, device), device_head(model, device)
         self.tables = device_tables(device)
-        self.heads = torch.from_numpy(stacks.heads.view(np.int64)).to(device, copy=True)
-        self.tops = torch.from_numpy(stacks.tops).to(device, copy=True)
-        words = np.append(stacks.words, np.uint32(0)).astype(np.int64)  # at least one, whatever a payload says
+        self.heads = torch.from_numpy(message.heads.view(np.int64)).to(device, copy=True)
+        self.tops = torch.from_numpy(message.tops).to(device, copy=True)
+        words = np.append(message.words, np.uint32(0)).astype(np.int64)  # at least one, whatever a payload says
         self.words = torch.from_numpy(words).to(device)
         self.t = torch.zeros((), dtype=torch.int64, device=device)
         # Sums over up to 16 components are written out; else each would be a kernel of its own.
@@ -489,10 +486,9 @@ class _Decoder:
         row = first_row + pixel % rows
         return self.canvas.place(first_image + pixel // rows, row, t - row * o), used
 
-    def finish(self, stacks: stream.Stacks) -> Pixels:
-        """The pixels, after all steps; brings the stacks up to date. CorruptError as `lanes.Stacks.finish`."""
-        stacks.heads[:], stacks.tops[:] = self.heads.cpu().numpy().view(np.uint64), self.tops.cpu().numpy()
-        stacks.finish()
+    def finish(self, message: Message) -> Pixels:
+        """The pixels, after all steps; brings the message up to date."""
+        message.heads[:], message.tops[:] = self.heads.cpu().numpy().view(np.uint64), self.tops.cpu().numpy()
         return self.canvas.pixels.to(torch.uint8).contiguous().cpu().numpy()
 
 

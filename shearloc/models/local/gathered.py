@@ -1,8 +1,8 @@
 """Decoding with gathered contexts: pixel by pixel (the thesis's sNeLLoC), or a time step at a time (pNeLLoC).
 
 Both look every context up in the image as it lies in memory; they differ only in the list of positions that they
-go through. The sequential order has a stream of its own, one pixel to a step; the parallel decoder reads the stream
-of `wavefront.py`, which decodes it faster from a sheared copy.
+go through. The sequential order has payloads of its own, one pixel to a step; the parallel decoder pops
+what `wavefront.py` pops faster from a sheared copy.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...coding import lanes as stream
 from ...coding.logistic import tables
+from ...coding.message import Message
 from ...nets import engines
 from .context import look, repeated_predictions, side_by_side
 from .model import LocalModel
@@ -22,38 +22,35 @@ from .symbols import pop
 from .wavefront import CHUNK, Pixels, Progress, open_runner
 
 
-def decode_sequential(
+def pop_sequential(
     model: LocalModel,
-    payload: bytes,
-    lanes: int,
+    message: Message,
     size: tuple[int, int, int],
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """The uint8 [N, H, W, C] of size (N, H, W) coded in raster order. CorruptError if the payload cannot be theirs."""
+    """As `wavefront.pop_images`, of images that were pushed in raster order."""
     count = size[0] * size[1] * size[2]
     # Raster order is that of a shear so large that a step has one pixel.
-    return _decode(model, payload, lanes, size, engine, size[2], count, lambda t: np.array([t]), progress)
+    return _pop(model, message, size, engine, size[2], count, lambda t: np.array([t]), progress)
 
 
-def decode_parallel(
+def pop_parallel(
     model: LocalModel,
-    payload: bytes,
-    lanes: int,
+    message: Message,
     size: tuple[int, int, int],
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """As `wavefront.decode_images`, without the shear (thesis, algorithm 3)."""
+    """As `wavefront.pop_images`, without the shear (thesis, algorithm 3)."""
     o = shear(model.offsets)
     steps = step_count(size[1], size[2], o)
-    return _decode(model, payload, lanes, size, engine, o, steps, lambda t: step_positions(t, *size, o), progress)
+    return _pop(model, message, size, engine, o, steps, lambda t: step_positions(t, *size, o), progress)
 
 
-def _decode(
+def _pop(
     model: LocalModel,
-    payload: bytes,
-    lanes: int,
+    message: Message,
     size: tuple[int, int, int],
     engine: str,
     o: int,
@@ -61,8 +58,6 @@ def _decode(
     positions: Callable[[int], NDArray[np.int64]],
     progress: Progress | None,
 ) -> Pixels:
-    stream.check_count(lanes, size[0] * size[1])
-    stacks = stream.Stacks(payload, lanes)
     pixels = np.empty((*size, model.channels), np.uint8)
     most = size[0] * min(size[1], size[2])
     ring = past(model, *size, o)
@@ -78,14 +73,13 @@ def _decode(
         if len(model.neighbours):
             find_at(ring, here, runner.memory.places)
         sums = runner.run(n)
-        pop(head, cdf_tables, model.predictor, sums, predictions, values[:, :n], stacks.arrays, n, 0, lanes)
+        pop(head, cdf_tables, model.predictor, sums, predictions, values[:, :n], message.arrays, n, 0, message.lanes)
         flat[here] = values[:, :n].T
         if t % CHUNK == CHUNK - 1:
-            if stacks.dry:
+            if message.dry:
                 break
             if progress:
                 progress(t, steps)
-    stacks.finish()
     if progress:
         progress(steps, steps)
     return pixels

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,13 @@ from numpy.typing import NDArray
 from ...nets import tensors
 from ...nets.layers import INT32_MAX, Dense, accumulator_bounds, prove
 from ...nets.quantize import COEFFICIENT_BITS
+from ...types import Pixels, Size
+from ..family import Coded, Family, How
+from . import FAMILY
 from .context import MEDIAN_EDGE, PREDICTORS
 from .head import LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS, VECTOR, Head
 
-FORMAT = "shearloc-local-1"
+FORMAT = FAMILY.format
 
 MAX_CHANNELS, MAX_OFFSET, MAX_LAYERS, MAX_WIDTH, MAX_FEATURES = 4, 32, 64, 4096, 4096
 """What a model may have at most: a file may bring its own, and they bound what a pixel costs."""
@@ -42,6 +46,21 @@ class LocalModel:
     predictor: int = MEDIAN_EDGE
     coefficient_bits: int = COEFFICIENT_BITS
     neighbours: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), np.int32))
+
+    @property
+    def family(self) -> Family:
+        """Local models."""
+        return FAMILY
+
+    @property
+    def stepwise(self) -> bool:
+        """Whether it has masked convolutions, which see what the layers before them gave for earlier pixels."""
+        return len(self.neighbours) > 0
+
+    @property
+    def adaptable(self) -> bool:
+        """Whether its biases can be adapted to an image. Convolutions see whole images, whose updates take minutes."""
+        return not self.stepwise
 
     @property
     def head(self) -> Head:
@@ -173,11 +192,38 @@ class LocalModel:
         """Biases of all layers."""
         return sum(layer.bias.size for layer in self.layers)
 
+    def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
+        """As `family.Model.refuses`."""
+        return _images().refuses(self, shape, levels)
+
+    def engine_for(self, engine: str, samples: int) -> str:
+        """As `family.Model.engine_for`."""
+        return _images().engine_for(engine, samples)
+
+    def at_once(self, size: Size, engine: str, count: int) -> int:
+        """As `family.Model.at_once`."""
+        return _images().at_once(self, size, engine, count)
+
+    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
+        """As `family.Model.encode`; the side information is that of `adaptation.py`."""
+        return _images().encode(self, images, how, side_information)
+
+    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
+        """As `family.Model.decode`."""
+        return _images().decode(self, coded, size, how)
+
     def save(self, path: Path) -> None:
         """Writes the model as .safetensors, after `prove`."""
         self.prove()
         metadata = {"format": FORMAT, "channels": str(self.channels), "components": str(self.components)}
         tensors.write(path, self.arrays(), metadata | self._settings())
+
+
+def _images() -> Any:
+    """The module `images.py`, which codes with a model: it imports this one."""
+    from . import images
+
+    return images
 
 
 def load(path: Path, name: str) -> LocalModel:

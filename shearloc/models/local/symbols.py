@@ -1,4 +1,4 @@
-"""A pixel's symbols under a local model: their intervals for an encoder, and popped from the lanes for a decoder.
+"""A pixel's symbols under a local model: their intervals for an encoder, and popped from a message for a decoder.
 
 Both go through a step's pixels channel by channel, as a channel's distributions depend on the channels before it.
 Where the pixels lie and when they are coded is not known here: that is `wavefront.py`'s and `gathered.py`'s business.
@@ -39,13 +39,13 @@ def intervals(head, cdf_tables, predictor, sums, values, predictions, starts, fr
 
 
 @njit(cache=True, nogil=True)
-def pop(head, cdf_tables, predictor, sums, predictions, values, stacks, size, first, last):  # type: ignore[no-untyped-def]
+def pop(head, cdf_tables, predictor, sums, predictions, values, message, size, first, last):  # type: ignore[no-untyped-def]
     """Decodes the pixels of lanes first .. last - 1 of a step of `size` pixels into values int32 [C, n].
 
-    `sums`, `predictions` and `values` begin with lane `first`; `stacks`: heads, words and tops of `lanes.Stacks`.
+    `sums`, `predictions` and `values` begin with lane `first`; `message`: heads, words and tops, with a tail a lane.
     """
     sigmoid, exponential, inverse = cdf_tables
-    heads, words, tops = stacks
+    heads, words, tops = message
     channels, lanes = values.shape[0], heads.size
     weights, means, inverses = _mixture_buffers(head.components)
     offset, lane = size * first // lanes, first
@@ -64,7 +64,7 @@ def pop(head, cdf_tables, predictor, sums, predictions, values, stacks, size, fi
                     mixture(params[i], exponential, inverse, weights, means, inverses)
                     target = pop_target(state, PRECISION)
                     value, start, freq = mixture_search(target, weights, means, inverses, sigmoid)
-                    # A lane that runs dry reads on in its neighbour's words; `Stacks` sees where the lanes ended.
+                    # A lane that runs dry reads on in its neighbour's words; `Message.dry` tells afterwards.
                     state, top = pop_advance(state, words, top, start, freq, PRECISION)
                     values[c, begin - offset + i] = value
                     differences[c, i] = value - predictions[c, begin - offset + i]

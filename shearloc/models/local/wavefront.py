@@ -21,8 +21,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...coding import lanes as stream
 from ...coding.logistic import tables
+from ...coding.message import Message
 from ...errors import ShearlocError
 from ...nets import barrier, engines, network
 from ...nets.memory import Memory
@@ -117,40 +117,39 @@ def _encode_in_batches(
         job.result()
 
 
-def decode_images(
+def pop_images(
     model: LocalModel,
-    payload: bytes,
-    lanes: int,
+    message: Message,
     size: tuple[int, int, int],
     engine: str,
     progress: Progress | None = None,
 ) -> Pixels:
-    """The uint8 [N, H, W, C] of size (N, H, W) of a payload. CorruptError if it cannot be theirs."""
+    """Pops the uint8 [N, H, W, C] of size (N, H, W) whose `frequencies` were pushed.
+
+    The message's lanes have tails of their own. Where it has too few bits it is dry then, and the pixels mean nothing.
+    """
     images, height, width = size
-    stream.check_count(lanes, images * height)
-    stacks = stream.Stacks(payload, lanes)
     walk = _Walk(model, images, height, width, CHUNK)
     pixels = np.empty((*size, model.channels), np.uint8)
     engine = engines.choose(engine, pixels.size)
     decode = _decode_on_threads if engine == "numba" else _decode_step_by_step
-    for t in decode(model, walk, stacks, engine, pixels):
-        if stacks.dry:
+    for t in decode(model, walk, message, engine, pixels):
+        if message.dry:
             break
         if progress:
             progress(t, walk.steps)
-    stacks.finish()
     if progress:
         progress(walk.steps, walk.steps)
     return pixels
 
 
 def _decode_step_by_step(
-    model: LocalModel, walk: "_Walk", stacks: stream.Stacks, engine: str, pixels: Pixels
+    model: LocalModel, walk: "_Walk", message: Message, engine: str, pixels: Pixels
 ) -> Iterator[int]:
     """Fills `pixels`; gives the number of steps done now and then."""
     images, height, width, _ = pixels.shape
     space = _Space(model, walk.past, engine, images * walk.tallest)
-    lanes = stacks.arrays[0].size
+    lanes = message.arrays[0].size
     for t in range(walk.steps):
         if t % CHUNK == 0:
             walk.move_to(t)
@@ -160,21 +159,21 @@ def _decode_step_by_step(
         _gather(ring, origin, height, width, t, walk.o, walk.runs, model.predictor, 0, n, inputs, predictions)
         find_in_step(walk.past, t, 0, n, space.runner.memory.places)
         sums = space.runner.run(n)
-        pop(model.head, tables(), model.predictor, sums, predictions, values, stacks.arrays, n, 0, lanes)
+        pop(model.head, tables(), model.predictor, sums, predictions, values, message.arrays, n, 0, lanes)
         _scatter(values, t, walk.o, 0, n, ring, origin, pixels)
         if t % CHUNK == CHUNK - 1:
             yield t
 
 
 def _decode_on_threads(
-    model: LocalModel, walk: "_Walk", stacks: stream.Stacks, engine: str, pixels: Pixels
+    model: LocalModel, walk: "_Walk", message: Message, engine: str, pixels: Pixels
 ) -> Iterator[int]:
     """The same for the `numba` engine: each thread takes some of the lanes."""
 
     def steps(*given: Any) -> None:
-        _decode_steps(*given, stacks.arrays, pixels)  # type: ignore[call-arg]
+        _decode_steps(*given, message.arrays, pixels)  # type: ignore[call-arg]
 
-    return _on_threads(model, walk, stacks.arrays[0].size, steps)
+    return _on_threads(model, walk, message.arrays[0].size, steps)
 
 
 def _on_threads(model: LocalModel, walk: "_Walk", lanes: int, do: Callable[..., None]) -> Iterator[int]:

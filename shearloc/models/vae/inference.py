@@ -20,6 +20,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...coding import bins
+from ...coding.bins import UNIT_BITS
 from ...coding.decimals import digits, rounded
 from ...coding.logistic import (
     INVERSE_BITS,
@@ -31,8 +33,10 @@ from ...coding.logistic import (
     sigmoid_at,
     tables,
 )
-from .distributions import UNIT_BITS, channel_mean, latent_tables, probability_of_one, scale_index, sigma_index
-from .model import LIMIT, LOG_SIGMA_RANGE, Numbers, Pixels, Product, VaeModel, latent_gradient, likelihood_and_tape
+from ...nets.fixed_point import LIMIT, Numbers, Product
+from ...types import Pixels
+from .distributions import channel_mean, probability_of_one, scale_index, sigma_index
+from .model import LOG_SIGMA_RANGE, VaeModel, latent_gradient, likelihood_and_tape
 from .shape import BERNOULLI
 
 GRADIENT_BITS = 14
@@ -61,7 +65,7 @@ def _step(
     """One step for a batch, in place."""
     offsets = signs * _sigmas(log_sigmas)
     above, below = (_gradient_at(model, images, means + side * offsets, product) for side in (1, -1))
-    _update(means, log_sigmas, above, below, signs, latent_tables().sigma)
+    _update(means, log_sigmas, above, below, signs, bins.tables().sigma)
 
 
 def _gradient_at(model: VaeModel, images: Pixels, z: Numbers, product: Product) -> Numbers:
@@ -81,7 +85,7 @@ def _gradient_at(model: VaeModel, images: Pixels, z: Numbers, product: Product) 
 def _sigmas(log_sigmas: Numbers) -> NDArray[np.int64]:
     """Standard deviations in 2^-16."""
     out = np.empty(log_sigmas.shape, np.int64)
-    _fill_sigmas(log_sigmas.reshape(-1), latent_tables().sigma, out.reshape(-1))
+    _fill_sigmas(log_sigmas.reshape(-1), bins.tables().sigma, out.reshape(-1))
     return out
 
 

@@ -1,64 +1,42 @@
-"""The exact variational autoencoder: fixed point inside float64, the same integers on every machine.
+"""The exact variational autoencoder: its two networks in the fixed point of `nets/fixed_point.py`.
 
 It maps pixels to posterior parameters and latents to likelihood parameters, and gradients back from the latter to the
-latents. It codes nothing and needs no torch. All numbers are integers held in float64:
-
-    activations   units of 2^-16, saturated at +-2^24 (+-256)
-    weights       units of 2^-12, int16
-    y = clamp(floor(x @ weight / 2^12 + 1/2) + bias)
-
-No sum can reach 2^53 (`prove`), so the order of summation, and with it the library, thread count or device that forms
-the product, cannot matter. What is between the products is + - *, floor and comparisons.
+latents. It codes nothing and needs no torch. `prove` shows that no sum can reach 2^53.
 """
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ...errors import ShearlocError
 from ...nets import tensors
+from ...nets.fixed_point import (
+    ACTIVATION_BITS,
+    EXACT,
+    LIMIT,
+    Affine,
+    Numbers,
+    Part,
+    Product,
+    backward,
+    forward,
+    plain_product,
+)
+from ...types import Pixels, Size
+from ..family import Coded, Family, How
+from . import FAMILY
 from .shape import BERNOULLI, VaeShape, check, decoder_steps, encoder_steps, largest_tape, latent_side
 
-FORMAT = "shearloc-vae-1"
+FORMAT = FAMILY.format
 
-ACTIVATION_BITS = 16
-WEIGHT_BITS = 12
-LIMIT = float(1 << 24)
-"""Activations, posterior and likelihood parameters and gradients stay within this."""
-EXACT = 1 << 53
-"""Integers below it are exact in float64, and so are their sums in any order."""
 MAX_NUMBERS = 1 << 24
 """Activations to hold at a time, where one image does not have more."""
 LOG_SIGMA_RANGE = (-6.0 * (1 << ACTIVATION_BITS), 2.0 * (1 << ACTIVATION_BITS))
-
-Numbers = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
-Product = Callable[[Numbers, Numbers], Numbers]
-"""x [n, in] @ weight [in, out], exact."""
-
-
-class Affine(NamedTuple):
-    """weight [in, out] in 2^-12 and bias [out] in 2^-16, float64 holding integers."""
-
-    weight: Numbers
-    bias: Numbers
-
-
-class Part(NamedTuple):
-    """A step with what it computes with. `relu`: a dense step that the next one makes non-negative."""
-
-    kind: str
-    size: int
-    maps: tuple[Affine, ...] = ()
-    relu: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +47,16 @@ class VaeModel:
     name: str
     shape: VaeShape
     arrays: dict[str, NDArray[Any]]
+
+    @property
+    def family(self) -> Family:
+        """Autoencoders."""
+        return FAMILY
+
+    @property
+    def adaptable(self) -> bool:
+        """No: optimal inference refines the posterior on both sides instead."""
+        return False
 
     @cached_property
     def encoder(self) -> tuple[Part, ...]:
@@ -109,6 +97,26 @@ class VaeModel:
         """Images to give to a network at a time: their activations should stay near the processor."""
         return max(1, min(32 if self.shape.blocks else 256, MAX_NUMBERS // largest_tape(self.shape)))
 
+    def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
+        """As `family.Model.refuses`."""
+        return _images().refuses(self, shape, levels)
+
+    def engine_for(self, engine: str, samples: int) -> str:
+        """As `family.Model.engine_for`: the engines of the exact networks choose for themselves."""
+        return engine
+
+    def at_once(self, size: Size, engine: str, count: int) -> int:
+        """As `family.Model.at_once`."""
+        return _images().at_once(count)
+
+    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
+        """As `family.Model.encode`; there is no side information."""
+        return _images().encode(self, images, how)
+
+    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
+        """As `family.Model.decode`."""
+        return _images().decode(self, coded, size, how)
+
     def prove(self) -> None:
         """Checks that arrays fit the shape and every sum stays exact, forwards and backwards; ValueError if not."""
         expected = array_shapes(self.shape)
@@ -128,6 +136,13 @@ class VaeModel:
         """Writes the model as .safetensors, after `prove`."""
         self.prove()
         tensors.write(path, self.arrays, {"format": FORMAT, "shape": _shape_text(self.shape)})
+
+
+def _images() -> Any:
+    """The module `images.py`, which codes with a model: it imports this one."""
+    from . import images
+
+    return images
 
 
 def load(path: Path, name: str) -> VaeModel:
@@ -198,8 +213,8 @@ def posterior(model: VaeModel, pixels: Pixels, product: Product) -> tuple[Number
     for start in range(0, len(pixels), model.batch):
         x = (pixels[start : start + model.batch].astype(np.float64) - model.shape.offset) * unit
         # Most pixels of a digit are black: products that skip zeros take a tenth of the time of the others.
-        first = product if model.shape.offset else _plain_product
-        out = _forward(model.encoder[2:], _forward(model.encoder[:2], x, first, None), product, None)
+        first = product if model.shape.offset else plain_product
+        out = forward(model.encoder[2:], forward(model.encoder[:2], x, first, None), product, None)
         mean, log_sigma = np.split(out, 2, axis=-1)
         means.append(mean.reshape(len(x), -1))
         log_sigmas.append(log_sigma.reshape(len(x), -1))
@@ -216,7 +231,7 @@ def likelihood_and_tape(model: VaeModel, z: Numbers, product: Product) -> tuple[
     """`likelihood` of one batch, and what `latent_gradient` needs."""
     side = latent_side(model.shape)
     tape: list[Numbers] = []
-    return _forward(model.decoder, z.reshape(len(z), side, side, -1), product, tape), tape
+    return forward(model.decoder, z.reshape(len(z), side, side, -1), product, tape), tape
 
 
 def latent_gradient(model: VaeModel, tape: list[Numbers], gradient: Numbers, product: Product) -> Numbers:
@@ -225,147 +240,5 @@ def latent_gradient(model: VaeModel, tape: list[Numbers], gradient: Numbers, pro
     Both integers in any one unit, saturated at +-2^24. `tape`: of the forward pass, emptied here.
     """
     for part in reversed(model.decoder):
-        gradient = _backward(part, gradient, tape, product)
+        gradient = backward(part, gradient, tape, product)
     return gradient.reshape(len(gradient), -1)
-
-
-def _forward(parts: tuple[Part, ...], x: Numbers, product: Product, tape: list[Numbers] | None) -> Numbers:
-    """The network's output; appends to `tape` the outputs of every relu, in order."""
-    for part in parts:
-        if part.kind == "dense":
-            x = _affine(x, part.maps[0], product, part.relu)
-        elif part.kind == "block":
-            inner = np.maximum(x, 0)
-            hidden = _affine(_neighbours(inner), part.maps[0], product, True)
-            x = np.clip(x + _affine(hidden, part.maps[1], product, False), -LIMIT, LIMIT)
-            if tape is not None:
-                tape += [inner, hidden]
-        elif part.kind == "relu":
-            x = np.maximum(x, 0)
-        else:
-            x = _fold(x, part.size) if part.kind == "fold" else _unfold(x, part.size)
-        if tape is not None and (part.relu or part.kind == "relu"):
-            tape.append(x)
-    return x
-
-
-def _backward(part: Part, gradient: Numbers, tape: list[Numbers], product: Product) -> Numbers:
-    if part.kind == "dense":
-        masked = np.where(tape.pop() > 0, gradient, 0) if part.relu else gradient
-        return _transposed(masked, part.maps[0], product)
-    if part.kind == "block":
-        hidden, inner = tape.pop(), tape.pop()
-        through = np.where(hidden > 0, _transposed(gradient, part.maps[1], product), 0)
-        through = _from_neighbours(_transposed(through, part.maps[0], product))
-        return np.clip(gradient + np.where(inner > 0, through, 0), -LIMIT, LIMIT)
-    if part.kind == "relu":
-        return np.where(tape.pop() > 0, gradient, 0)
-    return _unfold(gradient, part.size) if part.kind == "fold" else _fold(gradient, part.size)
-
-
-def _affine(x: Numbers, affine: Affine, product: Product, relu: bool) -> Numbers:
-    sums = product(x.reshape(-1, x.shape[-1]), affine.weight)
-    _settle(sums, affine.bias, 0.0 if relu else -LIMIT)
-    return sums.reshape(*x.shape[:-1], -1)
-
-
-def _transposed(gradient: Numbers, affine: Affine, product: Product) -> Numbers:
-    sums = product(gradient.reshape(-1, gradient.shape[-1]), affine.weight.T)
-    _settle(sums, np.zeros(sums.shape[1]), -LIMIT)
-    return sums.reshape(*gradient.shape[:-1], -1)
-
-
-@njit(cache=True, nogil=True)
-def _settle(sums, bias, lowest) -> None:  # type: ignore[no-untyped-def]
-    """sums [n, out] become clamp(floor(sums / 2^12 + 1/2) + bias, lowest, 2^24), in place."""
-    for i in range(sums.shape[0]):
-        for j in range(sums.shape[1]):
-            # A power of two, and fewer than 53 bits with the half: nothing is rounded before floor.
-            value = np.floor(sums[i, j] * (1.0 / (1 << WEIGHT_BITS)) + 0.5) + bias[j]
-            value = lowest if value < lowest else value
-            sums[i, j] = LIMIT if value > LIMIT else value
-
-
-def _fold(x: Numbers, s: int) -> Numbers:
-    """[n, a*s, b*s, c] to [n, a, b, s*s*c]: row, column, channel."""
-    n, height, width, channels = x.shape
-    parts = x.reshape(n, height // s, s, width // s, s, channels).transpose(0, 1, 3, 2, 4, 5)
-    return parts.reshape(n, height // s, width // s, s * s * channels)
-
-
-def _unfold(x: Numbers, s: int) -> Numbers:
-    """The inverse of `_fold`."""
-    n, height, width, channels = x.shape
-    parts = x.reshape(n, height, width, s, s, channels // (s * s)).transpose(0, 1, 3, 2, 4, 5)
-    return parts.reshape(n, height * s, width * s, channels // (s * s))
-
-
-def _neighbours(x: Numbers) -> Numbers:
-    """[n, a, b, c] to [n, a, b, 9 c]: the 3 x 3 positions around each (row, column, channel), zero outside."""
-    n, height, width, channels = x.shape
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    out = np.empty((n, height, width, 9, channels))
-    for k in range(9):
-        out[:, :, :, k] = padded[:, k // 3 : k // 3 + height, k % 3 : k % 3 + width]
-    return out.reshape(n, height, width, 9 * channels)
-
-
-def _from_neighbours(gradient: Numbers) -> Numbers:
-    """The adjoint of `_neighbours`."""
-    n, height, width, count = gradient.shape
-    parts = gradient.reshape(n, height, width, 9, count // 9)
-    padded = np.zeros((n, height + 2, width + 2, count // 9))
-    for k in range(9):
-        padded[:, k // 3 : k // 3 + height, k % 3 : k % 3 + width] += parts[:, :, :, k]
-    return padded[:, 1:-1, 1:-1]
-
-
-# --- Engines: who forms the product; never a different integer -----------------------------------------------
-
-
-@cache
-def product_of(engine: str) -> Product:
-    """The product of an engine: numpy (also "auto"), torch, cuda or numba (plain loops, the reference).
-
-    ShearlocError where it is not there, ValueError for a name that is none.
-    """
-    if engine in ("auto", "numpy"):
-        return np.matmul
-    if engine == "numba":
-        return _plain_product
-    if engine not in ("torch", "cuda"):
-        raise ValueError(f"no engine is called {engine!r}")
-    try:
-        return _torch_product("cuda" if engine == "cuda" else "cpu")
-    except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA
-        raise ShearlocError(f"the engine '{engine}' is not available here ({error}); use --engine numpy") from error
-
-
-def _plain_product(x: Numbers, weight: Numbers) -> Numbers:
-    return _multiply(np.ascontiguousarray(x), np.ascontiguousarray(weight))
-
-
-@njit(cache=True, nogil=True)
-def _multiply(x, weight):  # type: ignore[no-untyped-def]
-    out = np.zeros((x.shape[0], weight.shape[1]))
-    for i in range(x.shape[0]):
-        row = out[i]
-        for k in range(x.shape[1]):
-            factor, weights = x[i, k], weight[k]
-            if factor != 0:
-                for j in range(row.size):
-                    row[j] += factor * weights[j]
-    return out
-
-
-def _torch_product(device: str) -> Product:
-    import torch
-
-    torch.zeros(1, device=device)  # raises here, not in the middle of a file
-
-    def product(x: Numbers, weight: Numbers) -> Numbers:
-        on_device = [torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in (x, weight)]
-        result: Numbers = (on_device[0] @ on_device[1]).cpu().numpy()
-        return result
-
-    return product

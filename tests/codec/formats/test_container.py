@@ -9,14 +9,9 @@ from hypothesis import strategies as st
 
 from shearloc.codec.formats import container
 from shearloc.codec.formats.container import (
-    DEFLATE,
-    LOCAL,
     MAGIC,
-    RAW,
-    SAME,
-    SHEARED,
-    WEBP,
     Header,
+    Method,
     Part,
     pack,
     unpack,
@@ -26,8 +21,13 @@ from shearloc.codec.formats.crc32c import crc32c
 from shearloc.codec.pictures.picture import DEPTHS, GRAY, PALETTE, RGB, RGBA
 from shearloc.coding.fields import varint
 from shearloc.errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
+from shearloc.models.family import Order
+from shearloc.models.local import FAMILY
 
-LOCAL_PART = Part(3, LOCAL, order=SHEARED, model="photo", fingerprint=b"weights!", precision=24, lanes=200)
+LOCAL = FAMILY.method
+RAW, WEBP, DEFLATE, SAME = Method
+
+LOCAL_PART = Part(3, LOCAL, order=Order.SHEARED, model="photo", fingerprint=b"weights!", precision=24, lanes=200)
 LOCAL_HEADER = Header(300, 2, RGB, 8, (LOCAL_PART,), 0x01020304)
 GOLDEN = bytes.fromhex(
     "89 53484c 0d0a 1a 0a"  # signature

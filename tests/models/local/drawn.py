@@ -1,14 +1,8 @@
-"""What several of these tests draw or pin: images of every kind, and the symbols of which every coder's bytes are kept.
-
-It is not a test itself.
-"""
+"""What several of these tests draw: images of every kind. It is not a test itself."""
 
 import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-
-PINNED_CDF = [0, 5, 12, 13, 16]
-PINNED_SYMBOLS = [int(digit) for digit in "31415926535897932384626433832795"] * 2
 
 
 @st.composite

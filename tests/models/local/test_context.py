@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba import njit
 from numpy.typing import NDArray
-from shearloc.models.local.model.context import (
+
+from shearloc.models.local.context import (
     CONSTANT,
     MEDIAN_EDGE,
     OUTSIDE_PREDICTION,
@@ -24,7 +25,6 @@ from shearloc.models.local.model.context import (
     repeated_predictions,
     side_by_side,
 )
-
 from shearloc.training.images import PixelSet
 
 levels = st.integers(0, 255)

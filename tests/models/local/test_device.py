@@ -4,8 +4,9 @@ The network alone is tested in models/test_engines.py.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from shearloc.coding import Message
 from shearloc.coding import lanes as stream
-from shearloc.coding.lanes import Stacks
 from shearloc.errors import CorruptError
 from shearloc.models import local as local_models
+from shearloc.models.local import coder
 from shearloc.models.local.coder import (
     decode_images,
     decode_parallel,
@@ -51,7 +53,11 @@ def where(request: pytest.FixtureRequest) -> str:
 def decoded(
     model: LocalModel, payload: bytes, lanes: int, images: Images, where: str, sequential: bool = False
 ) -> Images:
-    return device.decode_images(model, payload, lanes, images.shape[:3], device=where, sequential=sequential)
+    """As `coder.decode_images` has it, on any device."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coder, "_device", lambda: SimpleNamespace(pop_images=partial(device.pop_images, device=where)))
+        decode = decode_sequential if sequential else decode_images
+        return decode(model, payload, lanes, images.shape[:3], "cuda")
 
 
 def encoded(model: LocalModel, images: Images, lanes: int) -> bytes:
@@ -239,9 +245,9 @@ def test_a_step_does_not_wait_for_the_host(
     """
     model = tiny_nelloc(3, 2, 1, head_width=8, predictor="med", neighbours=neighbours, narrow=6)
     images = picture(6, 7, 3)[None]
-    stacks = Stacks(encoded(model, images, 2), 2)
+    message = Message.from_bytes(encoded(model, images, 2), 2, shared=False)
     for sequential in (False, True):
-        decoder = device._Decoder(model, stacks, (1, 6, 7), "meta", sequential, fused=False)
+        decoder = device._Decoder(model, message, (1, 6, 7), "meta", sequential, fused=False)
         with torch.no_grad():
             decoder.step(3)
         with pytest.raises(RuntimeError, match="meta"):
@@ -260,7 +266,9 @@ def test_progress_ends_with_the_total(tiny_model: Models, picture: Callable[...,
     told: dict[str, list[tuple[int, int]]] = {"encoding": [], "decoding": []}
     device.frequencies(model, images, lambda *done: told["encoding"].append(done), where)
     payload = encoded(model, images, 1)
-    device.decode_images(model, payload, 1, images.shape[:3], lambda *done: told["decoding"].append(done), where)
+    device.pop_images(
+        model, Message.from_bytes(payload), images.shape[:3], lambda *done: told["decoding"].append(done), where
+    )
     for reports in told.values():
         assert reports == sorted(reports) and reports[-1][0] == reports[-1][1] > 0
     assert len(told["decoding"]) == 2
@@ -269,7 +277,9 @@ def test_progress_ends_with_the_total(tiny_model: Models, picture: Callable[...,
 @needs_cuda
 def test_fused_steps_do_the_same(small: Small) -> None:
     model, images, payload = small
-    assert np.array_equal(device.decode_images(model, payload, 3, images.shape[:3], fused=True), images)
+    message = Message.from_bytes(payload, 3, shared=False)
+    assert np.array_equal(device.pop_images(model, message, images.shape[:3], fused=True), images)
+    message.check_empty()
 
 
 @needs_cuda

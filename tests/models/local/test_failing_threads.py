@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shearloc.models.local import wavefront
 from shearloc.models.local.coder import frequencies
-from shearloc.models.local.model import LocalModel, wavefront
+from shearloc.models.local.model import LocalModel
 from shearloc.nets import barrier, engines
 
 Models = Callable[..., LocalModel]

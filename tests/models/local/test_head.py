@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from shearloc.models.local.model.context import compand
-from shearloc.models.local.model.head import VECTOR, Head, channel_parameters
 
+from shearloc.models.local.context import compand
+from shearloc.models.local.head import VECTOR, Head, channel_parameters
 from shearloc.models.local.model import LocalModel
 
 Numbers = NDArray[np.int32]

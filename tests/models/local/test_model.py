@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from shearloc.models.local.model.context import CONSTANT, MEDIAN_EDGE
 
 from shearloc.errors import ShearlocError
 from shearloc.models import zoo
 from shearloc.models.local import model as local
+from shearloc.models.local.context import CONSTANT, MEDIAN_EDGE
 from shearloc.models.local.model import FORMAT, LocalModel, load
 from shearloc.nets import tensors
 from shearloc.nets.layers import Dense

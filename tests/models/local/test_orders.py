@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shearloc.models.local.model.context import causal_offsets
-from shearloc.models.local.model.orders import (
+
+from shearloc.models.local.context import causal_offsets
+from shearloc.models.local.orders import (
     shear,
     step_count,
     step_positions,

@@ -16,14 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from shearloc.models.local.model.context import causal_offsets
-from shearloc.models.local.model.orders import shear, step_count
 
+from shearloc.coding import lanes as stream
 from shearloc.coding.lanes import MAX_LANES, lane_count
 from shearloc.coding.logistic import PRECISION
 from shearloc.errors import CorruptError, ShearlocError
+from shearloc.models.local import wavefront
 from shearloc.models.local.coder import decode_images, encode_images, frequencies
-from shearloc.models.local.model import LocalModel, wavefront
+from shearloc.models.local.context import causal_offsets
+from shearloc.models.local.model import LocalModel
+from shearloc.models.local.orders import shear, step_count
 from shearloc.training.images import PixelSet
 
 from .drawn import levels
@@ -133,7 +135,7 @@ def test_payload_is_that_of_the_plain_encoder(
     """So contexts, distributions, order and coder are as they are said to be."""
     model = tiny_model(channels, *arguments)
     image = picture(11, 13, channels).reshape(11, 13, channels)
-    monkeypatch.setattr(wavefront.stream, "lane_count", lambda *_: lanes)
+    monkeypatch.setattr(stream, "lane_count", lambda *_: lanes)
     payload, _ = encoded(model, image)
     assert payload == plain.payload(model, image, lanes, arguments[1] + 1)
     assert np.array_equal(decoded(model, payload, lanes, image), image)
@@ -257,7 +259,7 @@ def test_words_below_the_last_symbol_are_found(small: tuple[LocalModel, Image, b
 
 def test_impossible_states_are_found(small: tuple[LocalModel, Image, bytes]) -> None:
     model, image, payload = small
-    with pytest.raises(CorruptError, match="lowest"):
+    with pytest.raises(CorruptError, match="too small"):
         decoded(model, b"\xff" * 4 + b"\0" * 4 + payload[8:], 1, image)
 
 

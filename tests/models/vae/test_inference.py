@@ -6,10 +6,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from shearloc.models.vae.model.inference import GRADIENT_BITS, _signs, refine
 
 from shearloc.coding.logistic import tables
-from shearloc.models.vae.model import VaeModel, inference, posterior, product_of
+from shearloc.models.vae import inference
+from shearloc.models.vae.inference import GRADIENT_BITS, _signs, refine
+from shearloc.models.vae.model import VaeModel, posterior
+from shearloc.nets.fixed_point import product_of
 
 UNIT = 1 << 16
 

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from shearloc.errors import ShearlocError
 from shearloc.models.vae import model as vae
-from shearloc.models.vae.model import ACTIVATION_BITS, VaeModel, product_of
+from shearloc.models.vae.model import VaeModel
+from shearloc.nets import fixed_point
+from shearloc.nets.fixed_point import ACTIVATION_BITS, product_of
 
 KINDS = ("bernoulli", "logistic", "colour")
 UNIT = 1 << ACTIVATION_BITS
@@ -137,23 +139,23 @@ def test_sums_that_could_leave_float64_are_refused(tiny_vae: Vaes, monkeypatch: 
 
 def test_largest_inputs_stay_exact(tiny_vae: Vaes) -> None:
     """Saturated activations and the largest weights, against Python's integers."""
-    x = np.full((2, 40), vae.LIMIT)
+    x = np.full((2, 40), fixed_point.LIMIT)
     weight = np.full((40, 3), 32767.0)
     sums = product_of("numpy")(x, weight)
     assert sums[0, 0] == 40 * (1 << 24) * 32767
-    vae._settle(sums, np.zeros(3), -vae.LIMIT)
-    assert (sums == vae.LIMIT).all()
+    fixed_point._settle(sums, np.zeros(3), -fixed_point.LIMIT)
+    assert (sums == fixed_point.LIMIT).all()
     below = np.array([[-(1 << 11) - 1.0, -(1 << 11), (1 << 11) - 1, 1 << 11]])
-    vae._settle(below, np.zeros(4), -vae.LIMIT)
+    fixed_point._settle(below, np.zeros(4), -fixed_point.LIMIT)
     assert below.tolist() == [[-1, 0, 0, 1]]
 
 
 def test_neighbours_and_their_adjoint() -> None:
     draw = np.random.default_rng(0)
     x, y = draw.integers(-9, 9, (2, 4, 4, 3)).astype(float), draw.integers(-9, 9, (2, 4, 4, 27)).astype(float)
-    assert (vae._neighbours(x) * y).sum() == (x * vae._from_neighbours(y)).sum()
-    assert (vae._unfold(vae._fold(x, 2), 2) == x).all()
-    assert vae._neighbours(x)[0, 0, 0, :12].tolist() == [0] * 12
+    assert (fixed_point.neighbours(x) * y).sum() == (x * fixed_point.from_neighbours(y)).sum()
+    assert (fixed_point.unfold(fixed_point.fold(x, 2), 2) == x).all()
+    assert fixed_point.neighbours(x)[0, 0, 0, :12].tolist() == [0] * 12
 
 
 def test_cuda_that_is_not_there_is_refused() -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from shearloc.codec.archive import decode_images, encode_images
 from shearloc.models import zoo
+from shearloc.models.vae import FAMILY
+from shearloc.models.vae.model import VaeModel
 
 ROOT = Path(__file__).parents[3]
 NAMES = ("vae-cifar10", "vae-mnist", "vae-mnist-binary")
@@ -28,9 +30,9 @@ for path in sorted(Path(sys.argv[1]).glob("*.shl")):
 
 
 def test_they_are_there() -> None:
-    assert set(NAMES) <= set(zoo.names("vae")) and not set(NAMES) & set(zoo.names())
+    assert set(NAMES) <= set(zoo.names()) and {zoo.family_of(name) for name in NAMES} == {FAMILY}
     for name in NAMES:
-        assert zoo.card(name)["kind"] == "vae" and zoo.load_vae(name).fingerprint != bytes(8)
+        assert zoo.card(name)["kind"] == "vae" and zoo.load_as(VaeModel, name).fingerprint != bytes(8)
 
 
 Archives = dict[str, NDArray[np.uint8]]
@@ -46,7 +48,7 @@ def archives(folder: Path, small_images: Callable[..., NDArray[np.uint8]]) -> Ar
     """An archive in `folder` of each model, without steps and with three; the images of each by its name."""
     found = {}
     for name in NAMES:
-        model = zoo.load_vae(name)
+        model = zoo.load_as(VaeModel, name)
         images = small_images(model, 20)
         for steps in (0, 3):
             (folder / f"{name}-{steps}.shl").write_bytes(encode_images(images, model=name, steps=steps))

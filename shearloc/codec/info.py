@@ -1,0 +1,178 @@
+"""What a file says about itself, without decoding it: pictures and archives."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..models import orientation, registry
+from .formats import archive_header, chunks, container
+from .formats.container import Method, Part
+from .pictures.picture import CHANNELS, mode_name
+
+MAX_NAME_BYTES = 1 << 20
+"""Names that take more are not listed: a small file may claim many."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file of any kind says about itself. A subpixel is one sample of one channel, of 16 bits too.
+
+    `embedded_weights`: bytes of the model files that the file brings along, None where it has none.
+    """
+
+    version: int
+    height: int
+    width: int
+    channels: int
+    bit_depth: int
+    file_bytes: int
+    bits_per_subpixel: float
+    embedded_weights: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by name, of types that JSON knows."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PartInfo:
+    """How some of a picture's planes are stored.
+
+    `method` is raw, webp, deflate, same (as the planes before), or the name of a family of models; `model`,
+    `fingerprint` (hexadecimal), `order`, `precision` (bits) and `lanes` are None where no model is used.
+    """
+
+    planes: int
+    method: str
+    payload_bytes: int
+    order: str | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    precision: int | None = None
+    lanes: int | None = None
+    side_information_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class PictureInfo(Info):
+    """What the file of one picture says.
+
+    `mode` is the kind of picture, as in "8-bit RGB". `chunks` are the types of the chunks of metadata, palette and
+    transparency.
+    """
+
+    mode: str
+    parts: tuple[PartInfo, ...]
+    chunks: tuple[str, ...]
+    pixel_crc: str
+
+    @property
+    def method(self) -> str:
+        """The methods of all parts, each once, as in "local+webp"."""
+        return "+".join(dict.fromkeys(part.method for part in self.parts))
+
+    @property
+    def model(self) -> str | None:
+        """The model of the first part that uses one."""
+        return next((part.model for part in self.parts if part.model), None)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Of all parts."""
+        return sum(part.payload_bytes for part in self.parts)
+
+
+@dataclass(frozen=True)
+class ArchiveInfo(Info):
+    """What an archive says.
+
+    `gross_bits` are all of the file, `net_bits` (None: not bits-back) those of the images alone. Between them are
+    the first images of each chain, which cost more because nothing is there yet to be popped, headers, checksums
+    and coder states. `names` is empty where they are longer than MAX_NAME_BYTES. `reoriented`: how many images are
+    coded mirrored, upside down or transposed, None for none.
+    """
+
+    method: str
+    model: str | None
+    fingerprint: str | None
+    count: int
+    steps: int
+    chunks: int
+    names: tuple[str, ...]
+    gross_bits: int
+    net_bits: int | None
+    reoriented: int | None
+
+
+def info(data: bytes) -> Info:
+    """What a whole file says. The header is checked, payloads are not looked at. FormatError, CorruptError."""
+    return archive_info(data) if archive_header.is_archive(data) else picture_info(data)
+
+
+def picture_info(data: bytes) -> PictureInfo:
+    """As `info`, of the file of one picture; FormatError for an archive."""
+    header, lengths = container.unpack_header(data)
+    channels = CHANNELS[header.colour]
+    kinds = [kind.decode() for kind, _ in header.chunks if kind != chunks.WEIGHTS]
+    return PictureInfo(
+        version=container.VERSION,
+        mode=mode_name(header.colour, header.depth, chunks.TRANSPARENCY.decode() in kinds),
+        height=header.height,
+        width=header.width,
+        channels=channels,
+        bit_depth=header.depth,
+        parts=tuple(_part(part, length) for part, length in zip(header.parts, lengths, strict=True)),
+        chunks=tuple(kinds),
+        pixel_crc=f"{header.pixel_crc:08x}",
+        file_bytes=len(data),
+        bits_per_subpixel=8 * len(data) / (header.height * header.width * channels),
+        embedded_weights=sum(map(len, chunks.weights_in(header.chunks))) or None,
+    )
+
+
+def _part(part: Part, length: int) -> PartInfo:
+    if part.family is None:
+        return PartInfo(part.planes, method_name(part.method), length)
+    return PartInfo(
+        part.planes,
+        method_name(part.method),
+        length,
+        part.order_name,
+        part.model,
+        part.fingerprint.hex(),
+        part.precision,
+        part.lanes,
+        len(part.side_information),
+    )
+
+
+def method_name(method: int) -> str:
+    """The name of a method that this version knows: of a family of models, or raw, webp, deflate, same."""
+    family = registry.by_method(method)
+    return family.name if family else Method(method).name.lower()
+
+
+def archive_info(data: bytes) -> ArchiveInfo:
+    """As `info`, of an archive; FormatError for anything else."""
+    header, _ = archive_header.read(data, None)
+    family = header.family
+    turned = header.packed_orientations
+    return ArchiveInfo(
+        version=archive_header.VERSION,
+        method=method_name(header.method),
+        count=header.count,
+        height=header.height,
+        width=header.width,
+        channels=header.channels,
+        bit_depth=8,
+        model=header.model or None,
+        fingerprint=header.fingerprint.hex() if family else None,
+        steps=header.steps,
+        chunks=len(header.sizes),
+        names=archive_header.unpack_names(header.packed_names, header.count, MAX_NAME_BYTES) or (),
+        gross_bits=8 * len(data),
+        net_bits=header.net_bits if family and "steps" in family.options else None,
+        file_bytes=len(data),
+        bits_per_subpixel=8 * len(data) / header.samples,
+        reoriented=None if turned is None else orientation.count_turned(turned, header.count),
+        embedded_weights=sum(map(len, chunks.weights_in(header.weights))) or None,
+    )

@@ -1,0 +1,90 @@
+"""What `shearloc bench` has measured: trials, results of an image, rows of contenders, and the whole contest."""
+
+from dataclasses import dataclass, field
+from statistics import fmean, median
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One encoding and decoding. `peak_bytes`: the most memory the process ever held, None where nobody tells."""
+
+    file_bytes: int
+    exact: bool
+    encode_seconds: float
+    decode_seconds: float
+    peak_bytes: int | None
+
+
+@dataclass
+class Result:
+    """What a contender made of one image, or of all of them in one archive; a time for each round."""
+
+    image: str
+    raw_bytes: int
+    file_bytes: int
+    exact: bool
+    encode_seconds: list[float] = field(default_factory=list)
+    decode_seconds: list[float] = field(default_factory=list)
+
+    @property
+    def bits_per_dimension(self) -> float:
+        """Of the whole file."""
+        return 8 * self.file_bytes / self.raw_bytes
+
+
+@dataclass
+class Row:
+    """A contender and all it did; `failures`: why it has no result, by image."""
+
+    name: str
+    ours: bool
+    results: dict[str, Result] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    peak_bytes: int | None = None
+
+    @property
+    def bits_per_dimension(self) -> float:
+        """Mean over the images."""
+        return fmean(result.bits_per_dimension for result in self.results.values())
+
+    @property
+    def encode_mb_s(self) -> float:
+        """10^6 bytes of raw pixels a second: all images in the sum of their median times."""
+        return self._raw_bytes / 1e6 / sum(median(result.encode_seconds) for result in self.results.values())
+
+    @property
+    def decode_mb_s(self) -> float:
+        """As `encode_mb_s`."""
+        return self._raw_bytes / 1e6 / sum(median(result.decode_seconds) for result in self.results.values())
+
+    @property
+    def inexact(self) -> list[str]:
+        """The images that did not come back as they were."""
+        return [name for name, result in self.results.items() if not result.exact]
+
+    @property
+    def _raw_bytes(self) -> int:
+        return sum(result.raw_bytes for result in self.results.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, of types that JSON knows."""
+        summary: dict[str, Any] = {"name": self.name, "ours": self.ours, "peak_bytes": self.peak_bytes}
+        if self.results:
+            summary |= {
+                "bits_per_dimension": self.bits_per_dimension,
+                "encode_mb_s": self.encode_mb_s,
+                "decode_mb_s": self.decode_mb_s,
+                "inexact": self.inexact,
+            }
+        images = [vars(result) | {"bits_per_dimension": result.bits_per_dimension} for result in self.results.values()]
+        return summary | {"failures": self.failures, "images": images}
+
+
+@dataclass
+class Contest:
+    """One run: a row for each contender, and the files that are no images for it, with the reason."""
+
+    rows: list[Row]
+    images: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)

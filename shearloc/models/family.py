@@ -1,0 +1,139 @@
+"""What every family of models gives: a description for files, and models that encode and decode images.
+
+A family is a folder of `models/`. Its `__init__.py` holds a `Family`, which costs nothing to import; its models, and
+all that computes, are loaded when the first of them is needed.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from importlib import import_module
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..types import Pixels, Progress, Size
+
+
+class Order(IntEnum):
+    """The order of a payload's pixels: one after the other, or the time steps of a wavefront."""
+
+    SEQUENTIAL = 0
+    SHEARED = 1
+
+
+@dataclass(frozen=True)
+class How:
+    """How to encode or decode. It never changes a pixel.
+
+    `engine`: auto, numba, numpy, torch or cuda. `order`: sheared, parallel or sequential, and "auto" for a decoder.
+    `steps`: K steps of optimal inference. `orientations`: the ways to lay an image down that an encoder may choose from
+    (`orientation.py`); the first is as it is.
+    """
+
+    engine: str = "auto"
+    order: str = "sheared"
+    steps: int = 0
+    orientations: range = range(1)
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class Coded:
+    """Images as a model has coded them: the payload, and what a decoder must know beside it.
+
+    `lanes`: rANS stacks in the payload, 0 for a family that keeps them inside it. `side_information`: what adapts the
+    model to the image. `net_bits`: what the images cost without the start of a bits-back chain, in 2^-16
+    bits, 0 without one.
+    `orientations` uint8 [N]: how each image lies, None for all as they are.
+    """
+
+    payload: bytes
+    lanes: int = 0
+    order: Order = Order.SHEARED
+    side_information: bytes = b""
+    net_bits: int = 0
+    orientations: NDArray[np.uint8] | None = None
+
+
+class Model(Protocol):
+    """A model of any family."""
+
+    @property
+    def name(self) -> str:
+        """What it is called; a file may know it by another name, and finds it by its fingerprint."""
+
+    @property
+    def family(self) -> "Family":
+        """Where it belongs."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """8 bytes that change with any number of the model."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images it codes."""
+
+    @property
+    def adaptable(self) -> bool:
+        """Whether an encoder can adapt it to an image and send what changed as side information."""
+
+    def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
+        """Why it cannot code images [H, W, C] of values 0 .. levels - 1, in words; None if it can."""
+
+    def engine_for(self, engine: str, samples: int) -> str:
+        """The engine that `engine` ("auto", or its name) means for so many subpixels."""
+
+    def at_once(self, size: Size, engine: str, count: int) -> int:
+        """How many of `count` batches of images of that size to code side by side on a share of the processors."""
+
+    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
+        """Code uint8 [N, H, W, C] that it does not refuse. ShearlocError where the engine is missing."""
+
+    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
+        """The uint8 [N, H, W, C] of that size. CorruptError if `coded` cannot be theirs."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """What files and the zoo need to know of a family before its code is loaded.
+
+    `name`: of its folder, and of the method in `info`. `method`: its number in files. `format`: what its model files
+    say in their metadata. `precision`: bits of its probabilities, in headers. `parse(data, name, source)` gives a model
+    from a model file's bytes, and is the only way to its code.
+    """
+
+    name: str
+    method: int
+    format: str
+    precision: int
+    module: str
+    """Where `parse` is, an absolute name."""
+    pictures: bool = True
+    """Whether single pictures are coded by it; if not, one image makes an archive of one."""
+    lanes: bool = True
+    """Whether its payloads have lanes that the header counts."""
+    orients: bool = False
+    """Whether its encoder chooses how images lie."""
+    options: frozenset[str] = frozenset()
+    """Of "effort", "order" and "steps": those that change what its encoder does."""
+    fixed_size: bool = False
+    """Whether each of its models codes images of one size."""
+    chunk_samples: int = 1 << 17
+    """Subpixels of an archive's chunk at most, or one image."""
+    most_step_pixels: int = sys.maxsize
+    """Images of a chunk times their shorter side at most, which bounds the pixels of a wavefront's step."""
+
+    @property
+    def parse(self) -> Callable[[bytes, str, str], Model]:
+        """(data, name, source) -> model. ShearlocError, which calls the bytes `source`, if they are none."""
+        found: Callable[[bytes, str, str], Model] = import_module(self.module).parse
+        return found
+
+
+def with_progress(how: How, progress: Progress | None) -> How:
+    """The same, reporting to `progress`."""
+    return replace(how, progress=progress)

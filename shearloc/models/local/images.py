@@ -1,0 +1,74 @@
+"""Images through a local model: what the registry asks of every family, said to the coder.
+
+In archives each image lies as the model needs fewest bits, if the caller gives orientations to choose from. In pictures
+the model's biases can be adapted to the image; the adjustments travel as side information.
+"""
+
+from collections.abc import Callable
+
+from ...errors import CorruptError, ShearlocError
+from ...nets import engines
+from ...types import Pixels, Size
+from .. import orientation
+from ..family import Coded, How, Order
+from . import adaptation, coder
+from .model import LocalModel
+
+
+def refuses(model: LocalModel, shape: tuple[int, ...], levels: int) -> str | None:
+    """As `family.Model.refuses`."""
+    if shape[2] == model.channels:
+        return None
+    return f"model '{model.name}' is for images of {model.channels} channels, not {shape[2]}"
+
+
+def engine_for(engine: str, samples: int) -> str:
+    """As `family.Model.engine_for`."""
+    return engines.choose(engine, samples)
+
+
+def at_once(model: LocalModel, size: Size, engine: str, count: int) -> int:
+    """As `family.Model.at_once`."""
+    return coder.at_once(model, size, engine, count)
+
+
+def encode(model: LocalModel, images: Pixels, how: How, side_information: bytes) -> Coded:
+    """As `family.Model.encode`."""
+    adapted = _adapted(model, side_information)
+    if len(how.orientations) > 1:
+        ways = orientation.each_way(images, how.orientations)
+        payload, lanes, orientations = coder.encode_shortest(adapted, ways, images.shape[:3], how.engine)
+        return Coded(payload, lanes, Order.SHEARED, orientations=orientations)
+    sequential = how.order == "sequential"
+    encode_images = coder.encode_sequential if sequential else coder.encode_images
+    payload, lanes = encode_images(adapted, images, how.engine, how.progress)
+    return Coded(payload, lanes, Order.SEQUENTIAL if sequential else Order.SHEARED, side_information)
+
+
+def decode(model: LocalModel, coded: Coded, size: Size, how: How) -> Pixels:
+    """As `family.Model.decode`."""
+    decode_images = _decoder(coded.order, how.order)
+    adapted = _adapted(model, coded.side_information)
+    return decode_images(adapted, coded.payload, coded.lanes, size, how.engine, how.progress)
+
+
+def _decoder(order: Order, wanted: str) -> Callable[..., Pixels]:
+    """The decoder that a payload needs, or that of its two which is asked for. ShearlocError for any other."""
+    name = order.name.lower()
+    if order == Order.SHEARED and wanted == "parallel":
+        return coder.decode_parallel
+    if wanted in ("auto", name):
+        return coder.decode_sequential if order == Order.SEQUENTIAL else coder.decode_images
+    raise ShearlocError(f"the file is coded in {name} order, so it cannot be decoded in {wanted} order")
+
+
+def _adapted(model: LocalModel, side_information: bytes) -> LocalModel:
+    """The model with its biases adjusted; itself without side information. CorruptError where that does not fit."""
+    if not side_information:
+        return model
+    try:
+        return model.adjusted(adaptation.unpack(side_information, model.bias_count))
+    except CorruptError:
+        raise
+    except ValueError as error:
+        raise CorruptError(f"the file's side information does not fit its model ({error})") from error

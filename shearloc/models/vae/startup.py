@@ -1,0 +1,101 @@
+"""How a chain of images starts, when there are no bits to pop latents from: a few plain images, then growing rounds.
+
+The first images are coded *plainly*: the latents are the posterior's means on a coarse grid, and nothing is popped.
+From then on a round takes as many images as the message can pay for, which grows quickly, up to ROUND. Nothing is ever
+invented: where a message has too few bits, the round is made smaller.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...coding import bins
+from ...coding.codec import Joint
+from ...coding.lengths import code_lengths
+from ...coding.message import Message
+from ...errors import CorruptError
+from ...nets.fixed_point import Numbers, Product
+from ...types import Pixels
+from . import codecs
+from .codecs import Bins
+from .distributions import rounded_log_sigmas
+from .model import VaeModel
+
+ROUND = 256
+"""Images of a round at most."""
+
+COARSE_BITS = range(3, 11)
+"""What the encoder tries for a plain image's latents."""
+
+
+@dataclass
+class Started:
+    """How images were pushed: each round's images, 0 for one plain image; the plain images' grid of 2^-coarse, 0 where
+    there are none; and what bits-back coding would have given back for them, in 2^-16 bits."""
+
+    rounds: list[int]
+    coarse: int = 0
+    initial_bits: int = 0
+
+
+def push_images(message: Message, model: VaeModel, images: Pixels, steps: int, product: Product) -> Started:
+    """Pushes uint8 [n, side, side, channels], in rounds as large as the message can pay for."""
+    done, start = Started([]), 0
+    while start < len(images):
+        count = min(ROUND, len(images) - start, _affordable(message, model.shape.latents))
+        while count and not _pushed(message, model, images[start : start + count], steps, product):
+            count //= 2
+        if not count:
+            _push_plainly(message, model, images[start : start + 1], steps, product, done)
+        done.rounds.append(count)
+        start += max(count, 1)
+    return done
+
+
+def plain(model: VaeModel, bits: int, product: Product) -> Joint[Pixels, Bins]:
+    """The codec of one plain image and its latents, on a grid of 2^bits."""
+    return Joint(codecs.prior(model, 1, bits), codecs.likelihood(model, bits, product))
+
+
+def _affordable(message: Message, latents: int) -> int:
+    """Images whose latents the message's words may pay for, at 15 bits each; a guess that `push_images` corrects."""
+    return 32 * message.size // (15 * latents)
+
+
+def _pushed(message: Message, model: VaeModel, images: Pixels, steps: int, product: Product) -> bool:
+    """Whether the message could pay for these images; else it is as it was."""
+    try:
+        codecs.bits_back(model, len(images), steps, product).push(message, images)
+    except CorruptError:
+        return False
+    return True
+
+
+def _push_plainly(
+    message: Message, model: VaeModel, image: Pixels, steps: int, product: Product, done: Started
+) -> None:
+    """Pushes one image [1, ...], the first of all on the grid on which it takes the fewest bits."""
+    means, log_sigmas = codecs.posteriors(model, image, steps, product)
+    done.coarse = done.coarse or _best_coarse(model, image, means, product)
+    latents = bins.bins_of(means.astype(np.int64), done.coarse)
+    plain(model, done.coarse, product).push(message, (image, latents))
+    done.initial_bits += _posterior_bits(means, log_sigmas, latents, done.coarse)
+
+
+def _best_coarse(model: VaeModel, image: Pixels, means: Numbers, product: Product) -> int:
+    """The grid on which this image takes the fewest bits, told by integers: the file states which it is."""
+
+    def length(bits: int) -> tuple[int, int]:
+        trial = Message.empty()
+        plain(model, bits, product).push(trial, (image, bins.bins_of(means.astype(np.int64), bits)))
+        return trial.size, int(trial.heads[0])
+
+    return min(COARSE_BITS, key=length)
+
+
+def _posterior_bits(means: Numbers, log_sigmas: Numbers, latents: Bins, bits: int) -> int:
+    """-log2 of the posterior's mass in these coarse bins, in 2^-16 bits."""
+    shift = bins.BIN_BITS - bits
+    sigmas = rounded_log_sigmas(log_sigmas)
+    below, above = (bins.cdf(means.astype(np.int64), sigmas, latents + k << shift) for k in (0, 1))
+    return int(code_lengths(above - below, bins.PRECISION).sum())
