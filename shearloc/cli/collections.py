@@ -187,7 +187,7 @@ def list_images(
     ] = False,
 ) -> None:
     """List the images of a collection, by name; nothing is decoded."""
-    from ..codec.collections.collection import shard_name
+    from ..codec.collections.shards import shard_name
 
     collection = _open(folder)
     entries, unknown = collections.choose(collection, names or [])
