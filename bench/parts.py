@@ -2,7 +2,7 @@
 
     python bench/parts.py IMAGE [MODEL]
 
-The parts are called one by one from Python, which adds some microseconds to each call; the lowest of four rounds counts.
+The parts are called one by one from Python, which adds some microseconds to each; the lowest of four rounds counts.
 """
 
 import sys
