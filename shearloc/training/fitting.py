@@ -7,7 +7,7 @@ import ctypes
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from . import checkpoints
+from . import checkpoints, number_types
 from .images import PixelSet
 from .local_float import LocalNet, image_bits
 from .pixelcnn import PixelCNN
@@ -229,8 +229,8 @@ def _keep_best(net: Net, bits: float, progress: Progress, folder: Path) -> None:
 def _update(
     net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArray[np.float32], ...], exact: bool = False
 ) -> float:
-    """One step of each optimizer; bfloat16 products unless `exact`. The batch's mean bits."""
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not exact):
+    """One step of each optimizer; products in float32 if `exact`, else in the quicker type. The batch's mean bits."""
+    with nullcontext() if exact else number_types.quick():
         loss: Tensor = net(*map(torch.from_numpy, batch)).mean()
     for stepper in steppers:
         stepper.zero_grad()
