@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedImageError
+from ...types import Samples
 from ..formats.container import MAX_SAMPLES
 from . import metadata
-from .picture import CHANNELS, GRAY, PALETTE, RGB, RGBA, Chunk, Picture, Samples, check_size
+from .picture import CHANNELS, GRAY, PALETTE, RGB, RGBA, Chunk, Picture, check_size
 from .rows import pack_rows, unpack_rows
 
 MAGIC = b"BM"
