@@ -162,9 +162,8 @@ def fit(
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
         if progress.seconds - saved > every:
-            saved, began = progress.seconds, time.perf_counter()
+            saved = progress.seconds
             _look(run, held_out, progress, folder, report, bool(patience))
-            progress.seconds += min(time.perf_counter() - began, 60.0)  # looking takes time, too
     if patience and not stopped and progress.stale < patience:
         _keep_best(run.average, mean_bits(run.average, held_out, HELD_OUT_PIXELS), progress, folder)
     checkpoints.save(folder / "checkpoint.pt", run.nets, run.steppers, asdict(progress))
@@ -220,9 +219,11 @@ def _look(
     run: _Run, held_out: PixelSet, progress: Progress, folder: Path, report: Report | None, keep_best: bool
 ) -> None:
     """Measures the average on held-out pixels, where somebody wants that, and writes a checkpoint."""
+    began = time.perf_counter()
     held_out_bits = mean_bits(run.average, held_out, HELD_OUT_PIXELS) if report or keep_best else math.inf
     if keep_best:
         _keep_best(run.average, held_out_bits, progress, folder)
+    progress.seconds += min(time.perf_counter() - began, 60.0)  # looking takes time, too
     checkpoints.save(folder / "checkpoint.pt", run.nets, run.steppers, asdict(progress))
     if report:
         report(progress, held_out_bits)
