@@ -220,19 +220,19 @@ def _on_threads(model: LocalModel, walk: "_Walk", lanes: int, do: Callable[..., 
 
 
 @njit(cache=True, nogil=True)
-def _decode_steps(model, space, where, share, arrived, stacks, pixels):  # type: ignore[no-untyped-def]
+def _decode_steps(model, space, where, share, arrived, message, pixels):  # type: ignore[no-untyped-def]
     """Decodes one thread's lanes of the steps begin .. end - 1, in step with the others. Arguments: `_on_threads`."""
     begin, end, o, ring, origin, _ = where
     first_lane, last_lane, parts = share
     _, head, cdf_tables, _, predictor = model
     _, predictions, values, _, buffers = space
     images, height, width = pixels.shape[:3]
-    lanes = stacks[0].size
+    lanes = message[0].size
     for t in range(begin, end):
         _, _, size, start, stop = _part(t, images, height, width, o, share, lanes)
         if start < stop:
             _expect(model, space, where, height, width, t, start, stop)
-            pop(head, cdf_tables, predictor, buffers[-1], predictions, values, stacks, size, first_lane, last_lane)
+            pop(head, cdf_tables, predictor, buffers[-1], predictions, values, message, size, first_lane, last_lane)
             _scatter(values, t, o, start, stop, ring, origin, pixels)
         if parts > 1:
             barrier.wait(arrived, parts * (t - begin + 1))
