@@ -19,8 +19,8 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from shearloc import Collection
-from shearloc.jobs import pack, spread
-from shearloc.jobs.batch import Encoding
+from shearloc.jobs import collections, shards, spread
+from shearloc.jobs.options import Encoding
 from shearloc.jobs.sources import find
 from shearloc.nets.engines import processors
 from shearloc.training import small_images
@@ -35,10 +35,10 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MNIST's test set, packed."""
     out = tmp_path_factory.mktemp("digits") / "out"
     items = find([DATA / "mnist" / "t10k-images-idx3-ubyte.gz"]).items
-    tasks = pack.plan(items, out, Encoding(verify=False), share=False)
-    pack.prepare(tasks, out, force=False)
-    assert sum(pack.pack_shard(task).images for task in tasks) == 10_000
-    pack.write_index(out, [task.target for task in tasks])
+    tasks = shards.plan(items, out, Encoding(verify=False), share=False)
+    shards.prepare(tasks, out, force=False)
+    assert sum(shards.pack_shard(task).images for task in tasks) == 10_000
+    collections.write_index(out, [task.target for task in tasks])
     return out
 
 
@@ -54,13 +54,13 @@ def test_one_image_of_10_000(benchmark: BenchmarkFixture, digits: Path) -> None:
 
 
 @pytest.fixture
-def tasks(tmp_path: Path) -> Iterator[list[pack.Task]]:
+def tasks(tmp_path: Path) -> Iterator[list[shards.Task]]:
     images = small_images.load_dataset("cifar10", DATA)[0][:CIFAR_IMAGES]  # the speed is what counts here
     np.save(tmp_path / "cifar.npy", images)
-    yield pack.plan(find([tmp_path / "cifar.npy"]).items, tmp_path / "out", Encoding(), share=True)
+    yield shards.plan(find([tmp_path / "cifar.npy"]).items, tmp_path / "out", Encoding(), share=True)
 
 
-def test_two_dask_workers_against_one(benchmark: BenchmarkFixture, tasks: list[pack.Task]) -> None:
+def test_two_dask_workers_against_one(benchmark: BenchmarkFixture, tasks: list[shards.Task]) -> None:
     distributed = pytest.importorskip("distributed", reason="needs dask.distributed")
     if processors() < 2:
         pytest.skip("needs two processors")
@@ -86,17 +86,17 @@ def test_two_dask_workers_against_one(benchmark: BenchmarkFixture, tasks: list[p
     print(f"\n1 worker {seconds[1]:.1f} s, 2 workers {seconds[2]:.1f} s: {seconds[1] / seconds[2]:.2f} times as fast")
 
 
-def _warm_up(tasks: list[pack.Task], out: Path, workers: int, cluster: Any) -> None:
+def _warm_up(tasks: list[shards.Task], out: Path, workers: int, cluster: Any) -> None:
     """Have every worker import and compile what it needs: a chunk for each, thrown away."""
     some = [replace(task, items=task.items[:16]) for task in tasks[:workers]]
     for task, _ in _done(some, cluster):
         os.remove(task.target)
 
 
-def _done(tasks: list[pack.Task], cluster: Any) -> Any:
-    return spread.on_cluster(pack.pack_shard, tasks, cluster.scheduler_address)
+def _done(tasks: list[shards.Task], cluster: Any) -> Any:
+    return spread.on_cluster(shards.pack_shard, tasks, cluster.scheduler_address)
 
 
-def _images(outcome: pack.Outcome | Exception) -> int:
-    assert isinstance(outcome, pack.Outcome), outcome
+def _images(outcome: shards.Outcome | Exception) -> int:
+    assert isinstance(outcome, shards.Outcome), outcome
     return outcome.images

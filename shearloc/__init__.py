@@ -13,7 +13,7 @@ from .plugins import pillow as _pillow
 
 if TYPE_CHECKING:
     from .codec.api import decode, encode, encode_images, info, read, write
-    from .codec.collection import Collection
+    from .codec.collections.collection import Collection
     from .codec.info import ArchiveInfo, Info, PictureInfo
 
 __version__ = "0.1.0"
@@ -40,7 +40,7 @@ __all__ = [
 
 _HOMES = {
     "ArchiveInfo": ".codec.info",
-    "Collection": ".codec.collection",
+    "Collection": ".codec.collections.collection",
     "Info": ".codec.info",
     "PictureInfo": ".codec.info",
 }

@@ -1,13 +1,13 @@
 """A collection as a `torch.utils.data.Dataset`. Importing this module imports torch, an extra: `shearloc[torch]`.
 
-What a collection is and how its images are found is `codec/collection.py`'s work.
+What a collection is and how its images are found is `codec/collections/`'s work.
 """
 
 import os
 from collections.abc import Callable
 from typing import Any
 
-from .codec.collection import CACHE_BYTES, Collection
+from .codec.collections.collection import CACHE_BYTES, Collection
 from .errors import ShearlocError
 from .nets.engines import at_most, processors
 

@@ -102,10 +102,9 @@ def test_input_is_never_overwritten(tmp_path: Path, command: Command, picture: P
     Image.fromarray(picture(4, 4, 1)).save(tmp_path / "a.png")
     (tmp_path / "link.shl").symlink_to(tmp_path / "a.png")
     before = (tmp_path / "a.png").read_bytes()
-    for arguments in (["a.png", "link.shl"], ["link.shl"], ["a.png", "a.png"]):
-        refused = command("encode", *arguments, "--force")
-        assert_refused(refused, "")
-        assert "same file" in refused.err[0] or "would both be written" in refused.err[0]
+    for arguments in (["a.png", "link.shl"], ["link.shl"]):
+        assert_refused(command("encode", *arguments, "--force"), "link.shl: IN and OUT are the same file")
+    assert len(command("encode", "a.png", "./a.png").out) == 1, "named twice is done once"
     assert (tmp_path / "a.png").read_bytes() == before and (tmp_path / "link.shl").is_symlink()
 
 
@@ -154,17 +153,37 @@ def test_info_of_bad_files(tmp_path: Path, command: Command, small: bytes) -> No
         (["encode", "none.png"], "none.png: No such file"),
         (["decode", "none.shl"], "none.shl: No such file"),
         (["info", "none.shl"], "none.shl: No such file"),
-        (["encode", "."], ".: in.jpg: a JPEG"),
-        (["encode", "in.png", "."], ".: Is a directory"),
-        (["encode", "in.png", "none/out.shl"], "none: no such folder"),
-        (["decode", "in.shl", "."], ".: Is a directory"),
-        (["decode", "in.shl", "folder.png", "--force"], "folder.png: Is a directory"),
+        (["encode", "."], ".: is a folder; -r encodes each"),
+        (["encode", ".", "out.shl"], ".: is a folder: `shearloc archive"),
+        (["archive", "."], ".: empty.png: the file is empty"),
+        (["encode", "in.png", "."], ".: is a folder; --out-dir . writes there"),
+        (["encode", "in.png", "text.png/out.shl"], "text.png: is a file, not a folder"),
+        (["encode", "in.shl", "out.shl"], "in.shl: a Shearloc file already: decode it"),
+        (["encode", "empty.png"], "empty.png: the file is empty"),
+        (["decode", "empty.png", "out.png"], "empty.png: the file is empty"),
+        (["encode", "in.png", "a.shl", "-o", "b.shl"], "b.shl is one OUT for 2 files"),
+        (["encode", "in.png", "-o", "b.shl", "--out-dir", "c"], "give an OUT or --out-dir, not both"),
+        (["archive", "in.png"], "in.png: is one file"),
+        (["encode", "*.gif"], "*.gif: no file has such a name"),
+        (["verify", "*.gif"], "*.gif: no file has such a name"),
+        (["verify", "."], ".: is a folder; -r takes all files in it"),
+        (["encode", "in.png", "--model", "gray", "--steps", "3"], "--steps does nothing for 'gray'"),
+        (
+            ["encode", "in.png", "--model", "vae-cifar10", "--effort", "9"],
+            "--effort does nothing for 'vae-cifar10'; it has --steps",
+        ),
+        (
+            ["archive", "in.png", "--model", "vae-cifar10", "--effort", "9"],
+            "--effort does nothing for 'vae-cifar10'; it has --steps",
+        ),
+        (["decode", "in.shl", "."], ".: is a folder; --out-dir . writes there"),
+        (["decode", "in.shl", "folder.png", "--force"], "folder.png: is a folder; --out-dir"),
         (["decode", "in.shl", "out.jpg"], "out.jpg: write to one of"),
         (["decode", "in.shl", "out.pgm"], "out.pgm: .pgm does not keep"),
         (["decode", "in.shl", "--max-samples", "5", "out.png"], "in.shl: the image has"),
         (["encode", "in.jpg", "out.shl"], "in.jpg: a JPEG"),
         (["encode", "text.png", "out.shl"], "text.png: not an image"),
-        (["encode", "in.png", "out.shl", "--model", "none"], "in.png: model 'none' is not installed"),
+        (["encode", "in.png", "out.shl", "--model", "none"], "model 'none' is not installed"),
         (["encode", "in.png", "out.shl", "--model", "gray"], "in.png: model 'gray' is for"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -176,6 +195,7 @@ def test_bad_paths_and_images(
     Image.fromarray(picture(8, 8, 3)).save(tmp_path / "in.jpg")
     (tmp_path / "in.shl").write_bytes(small)
     (tmp_path / "text.png").write_text("hello")
+    (tmp_path / "empty.png").touch()
     (tmp_path / "folder.png").mkdir()
     before = sorted(os.listdir(tmp_path))
     assert_refused(command(*arguments), told)
@@ -343,9 +363,9 @@ def test_what_was_compiled_once_is_loaded(tmp_path: Path, picture: Picture, mode
         Image.fromarray(picture(80, 90, 3)).save(tmp_path / "in.png")
     else:
         np.save(tmp_path / "in.npy", np.stack([picture(32, 32, 3)] * 2))
-    source, back = ("in.png", "back.png") if model == "photo" else ("in.npy", "back.npy")
+    verb, source, back = ("encode", "in.png", "back.png") if model == "photo" else ("archive", "in.npy", "back.npy")
     for run_of in range(2):
-        for arguments in (("encode", source, "in.shl", "--model", model), ("decode", "in.shl", back)):
+        for arguments in ((verb, source, "in.shl", "--model", model), ("decode", "in.shl", back)):
             child = start(*arguments, "--force", folder=tmp_path, before=TELLS_OF_COMPILING)
             _, told = child.communicate(timeout=300)
             assert child.returncode == 0, told

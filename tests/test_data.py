@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from shearloc.jobs import pack
-from shearloc.jobs.batch import Encoding
+from shearloc.jobs import collections, shards
+from shearloc.jobs.options import Encoding
 from shearloc.jobs.sources import find
 
 torch = pytest.importorskip("torch", reason="needs torch")
@@ -26,10 +26,10 @@ def packed(tmp_path_factory: pytest.TempPathFactory, picture: Callable[..., NDAr
         rgb=np.stack([np.roll(picture(8, 9, 3), k, 0) for k in range(20)]),
         deep=np.full((2, 4, 5), 40_000, np.uint16),
     )
-    tasks = pack.plan(find([folder / "all.npz"]).items, folder / "out", Encoding(verify=False), share=False)
-    pack.prepare(tasks, folder / "out", force=False)
-    assert not pack.pack_shard(tasks[0]).failures
-    pack.write_index(folder / "out", [tasks[0].target])
+    tasks = shards.plan(find([folder / "all.npz"]).items, folder / "out", Encoding(verify=False), share=False)
+    shards.prepare(tasks, folder / "out", force=False)
+    assert not shards.pack_shard(tasks[0]).failures
+    collections.write_index(folder / "out", [tasks[0].target])
     return folder
 
 

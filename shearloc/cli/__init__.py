@@ -3,7 +3,7 @@
 `--help` and `info` import neither Numba nor torch, so heavy imports are inside the commands.
 """
 
-from . import bench, collections, files, models
+from . import bench, collections, files, models, train
 from .app import main
 
-__all__ = ["bench", "collections", "files", "main", "models"]
+__all__ = ["bench", "collections", "files", "main", "models", "train"]

@@ -1,16 +1,22 @@
 """The application all commands register with: options they share, exit codes, one line for each error.
 
-The commands are in the files beside it; the work on files is `jobs/`'s. Exit code 0: done; 1: refused, with one line
-on stderr; 2: wrong usage; 130: interrupted (Ctrl-C).
+The commands are in the files beside it; the work on files is in `jobs/`. Exit code 0: done; 1: an error, printed in one
+line; 2: wrong usage; 130: interrupted (Ctrl-C).
 """
 
+import os
+import re
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
-from .. import __version__
+from .. import __version__, cache
 from ..errors import ShearlocError
 
 INTERRUPTED = 130
@@ -25,6 +31,17 @@ app = typer.Typer(
     epilog="\b\nExamples:\n  shearloc encode photo.png\n  shearloc decode photo.shl back.png",
 )
 
+
+class Command(TyperCommand):
+    """A command whose usage line shows arguments as people know them: IN, not {IN}."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The parts of the usage line."""
+        return [re.sub(r"^\{(.*)\}$", r"\1", piece) for piece in super().collect_usage_pieces(ctx)]
+
+
+command = partial(app.command, cls=Command)
+
 Engine = Annotated[
     Literal["auto", "numpy", "torch", "cuda", "numba"],
     typer.Option(help="What computes. It changes the speed, never a byte."),
@@ -32,10 +49,25 @@ Engine = Annotated[
 MaxSamples = Annotated[
     int | None, typer.Option(min=1, help="Largest height x width x channels to accept. Default: 2^28.")
 ]
-OutDir = Annotated[
-    Path | None, typer.Option(metavar="DIR", help="Folder for the outputs, made if missing. Default: beside each IN.")
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="OUT", help="The output of one IN; - is standard output.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite outputs that exist.")]
+OutDir = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Folder for the outputs, made if missing. Default: beside each IN."),
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Take all files in folders; --out-dir mirrors their subfolders.")
+]
+Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite outputs that exist.")]
+KeepTime = Annotated[bool, typer.Option("--keep-time", help="Give each output its input's time of change.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", "-t", min=1, metavar="N", help="Processors to use. Default: all there are.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also print what the reader left out, and how the file is coded.")
+]
 
 
 def main() -> None:
@@ -43,6 +75,8 @@ def main() -> None:
     try:
         app(prog_name="shearloc")
     except SystemExit as done:
+        if cache.note and "numba" in sys.modules:
+            complain(cache.note)
         if done.code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
             complain("interrupted")
         raise
@@ -52,6 +86,10 @@ def main() -> None:
         fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
     except (ShearlocError, MemoryError) as error:
         fail(str(error) or "not enough memory")
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):
+            raise
+        fail("compiled code needs a folder that can be written: set NUMBA_CACHE_DIR to one")
 
 
 def _show_version(wanted: bool) -> None:
@@ -63,10 +101,27 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit.")
+        bool, typer.Option("--version", "-V", is_eager=True, callback=_show_version, help="Show the version and exit.")
     ] = False,
 ) -> None:
     pass
+
+
+@contextmanager
+def computing(threads: int | None) -> Iterator[None]:
+    """Let what is done here use so many processors; all there are without a number.
+
+    ShearlocError where Numba's compiler is turned off.
+    """
+    if os.environ.get("NUMBA_DISABLE_JIT", "0").strip("0"):
+        raise ShearlocError("Shearloc needs Numba's compiler, and NUMBA_DISABLE_JIT turns it off: unset it")
+    if threads is None:
+        yield
+        return
+    from ..nets import engines
+
+    with engines.at_most(threads):
+        yield
 
 
 def printable(text: str) -> str:
@@ -77,6 +132,20 @@ def printable(text: str) -> str:
 def complain(message: str) -> None:
     """Say in one line on stderr what is wrong."""
     typer.echo(f"shearloc: {printable(' '.join(message.split()))}", err=True)
+
+
+def complain_all(lines: Iterable[str]) -> int:
+    """Complain about each; how many there were."""
+    count = 0
+    for line in lines:
+        complain(line)
+        count += 1
+    return count
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """A few of the names, and how many more there are."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

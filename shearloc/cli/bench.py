@@ -1,6 +1,6 @@
 """The command that measures: our models and other codecs over images, or entropy coders (`--coder`).
 
-Options and printing only; what is measured, and how, is `evaluate/bench.py`'s business.
+Options and printing only; `evaluate/bench.py` measures.
 """
 
 from pathlib import Path
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ShearlocError
-from .app import app, complain
+from ..jobs.message import counted
+from .app import command, complain
 
 if TYPE_CHECKING:
     from ..evaluate.results import Contest, Row
 
 
-@app.command(
+@command(
     epilog="\b\nExamples:\n  shearloc bench photos/\n  shearloc bench a.png b.png --model photo --effort 5 --effort 7\n"
     "  shearloc bench photos/ --json bench.json --plot bench.svg\n  shearloc bench --coder"
 )
@@ -23,7 +24,10 @@ def bench(
     paths: Annotated[
         list[Path] | None, typer.Argument(metavar="PATHS...", help="8-bit gray or RGB images, or folders of them.")
     ] = None,
-    model: Annotated[list[str] | None, typer.Option(help="One of `shearloc models`, or auto. May be repeated.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="One of `shearloc models`, the path of a model file, or auto. May be repeated."),
+    ] = None,
     effort: Annotated[list[int] | None, typer.Option(min=1, max=9, help="Of ours. May be repeated.")] = None,
     engine: Annotated[
         list[str] | None, typer.Option(help="What computes in ours: auto, numba, numpy, torch, cuda. May be repeated.")
@@ -44,6 +48,9 @@ def bench(
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="OUT", help="Write everything measured there too.")
     ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="OUT", help="Write the table there too, for a spreadsheet.")
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="OUT", help="Draw rate against speed: .png or .svg. Needs matplotlib.")
     ] = None,
@@ -56,17 +63,26 @@ def bench(
     """
     from ..codec.pictures import files
 
-    for out in (json_file, plot):
+    for out in (json_file, csv_file, plot):
         if out:
             files.check_writable(out)
     if coder:
-        if paths or plot:
-            raise ShearlocError("--coder codes symbols of its own: give neither PATHS nor --plot")
+        if paths or plot or csv_file:
+            raise ShearlocError("--coder codes symbols of its own: give neither PATHS nor --plot or --csv")
         return _bench_coders(json_file)
     if not paths:
         raise ShearlocError("name images or folders of them, or --coder")
     _bench_images(
-        paths, model or ["auto"], effort or [5], list(engine or ["auto"]), peer, rounds, held_out, json_file, plot
+        paths,
+        model or ["auto"],
+        effort or [5],
+        list(engine or ["auto"]),
+        peer,
+        rounds,
+        held_out,
+        json_file,
+        csv_file,
+        plot,
     )
 
 
@@ -79,6 +95,7 @@ def _bench_images(
     rounds: int,
     held_out: bool,
     json_file: Path | None,
+    csv_file: Path | None,
     plot: Path | None,
 ) -> None:
     from ..evaluate import bench as bench_
@@ -104,6 +121,9 @@ def _bench_images(
         rows = [row.to_dict() for row in contest.rows]
         result = {"rounds": rounds, "images": contest.images, "left_out": contest.left_out, "rows": rows}
         report.write_json(json_file, about | result)
+    if csv_file:
+        report.write_csv(csv_file, COLUMNS, [_measured(row) for row in contest.rows if row.results])
+    typer.echo(report.headline(about))
     _show(contest, rounds)
     if plot:
         plots.rate_against_speed(contest.rows, plot)
@@ -125,11 +145,20 @@ def _warn_of_training_images(images: list[Path], models: list[str]) -> None:
         complain(f"warning: nobody recorded what model '{model}' was trained on")
 
 
+COLUMNS = ("name", "bits_per_dimension", "encode_mb_s", "decode_mb_s", "peak_bytes", "not_lossless", "images")
+
+
+def _measured(row: "Row") -> tuple[object, ...]:
+    """A row of the CSV file."""
+    rates = row.bits_per_dimension, row.encode_mb_s, row.decode_mb_s
+    return (row.name, *rates, row.peak_bytes, len(row.inexact), len(row.results))
+
+
 def _show(contest: "Contest", rounds: int) -> None:
     from ..evaluate.report import show_table
 
     done = sorted((row for row in contest.rows if row.results), key=lambda row: row.bits_per_dimension)
-    columns = ("", "bits/dim", "encode MB/s", "decode MB/s", "peak MiB", "exact")
+    columns = ("", "bits/dim", "enc MB/s", "dec MB/s", "MiB", "exact")
     cells = [
         (
             row.name,
@@ -137,23 +166,17 @@ def _show(contest: "Contest", rounds: int) -> None:
             f"{row.encode_mb_s:.3g}",
             f"{row.decode_mb_s:.3g}",
             f"{row.peak_bytes / 2**20:.0f}" if row.peak_bytes else "",
-            _exactness(row),
+            f"{len(row.results) - len(row.inexact)}/{len(row.results)}",
         )
         for row in done
     ]
     times = "" if rounds == 1 else f", median of {rounds} rounds"
-    show_table(f"{len(contest.images)} images{times}", columns, cells)
+    show_table(f"{counted(len(contest.images), 'image')}{times}", columns, cells)
     for row in contest.rows:
         if row.failures:
             image, reason = next(iter(row.failures.items()))
             more = f" and {len(row.failures) - 1} more" if len(row.failures) > 1 else ""
             complain(f"{row.name} could not code {image}{more}: {reason}")
-
-
-def _exactness(row: "Row") -> str:
-    if not row.inexact:
-        return "yes"
-    return f"not lossless: {len(row.inexact)} of {len(row.results)}"
 
 
 def _bench_coders(json_file: Path | None) -> None:

@@ -1,29 +1,35 @@
 """The commands for collections of images: pack, unpack, list, reindex.
 
-Options and printing only; the work is `jobs/pack.py`'s.
+Options and printing only; the work is in `jobs/`.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import ShearlocError
-from ..jobs import batch
-from .app import Engine, Force, MaxSamples, app, complain, printable
+from ..jobs import collections, models
+from ..jobs.message import counted, message
+from ..jobs.options import Encoding, Progress
+from ..jobs.plan import Job
+from .app import Engine, Force, MaxSamples, Quiet, Threads, command, complain, complain_all, computing, printable, some
 from .progress import progress_bars
 
 if TYPE_CHECKING:
-    from ..codec.collection import Collection
-    from ..jobs.pack import Outcome, Task
+    from ..codec.collections.collection import Collection
+    from ..jobs.shards import Outcome, Task
+    from ..jobs.sources import Found
 
-Archive = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="A folder that `shearloc pack` wrote.")]
+Where = Annotated[
+    Path, typer.Argument(metavar="COLLECTION", readable=False, help="A folder that `shearloc pack` wrote.")
+]
 Names = "Names or patterns ('cats/*'); an image is taken if one of them fits. Default: all images."
 
 
-@app.command(
+@command(
     epilog="\b\nExamples:\n  shearloc pack photos/ photos.shards\n  shearloc pack t10k-images-idx3-ubyte.gz digits\n"
     "  shearloc pack train-*.tar train.shards --workers 8\n"
     "  shearloc pack /shared/train /shared/train.shards --scheduler tcp://head:8786"
@@ -33,11 +39,14 @@ def pack(
         list[Path],
         typer.Argument(
             metavar="SOURCE... OUT",
+            readable=False,
             help="Folders, patterns in quotes ('photos/**/*.png'), image files, IDX files (.gz too), .npy, .npz and "
             "tar files of images; then the folder to write to.",
         ),
     ],
-    model: Annotated[str, typer.Option(help="One of `shearloc models`; auto takes what is smallest.")] = "auto",
+    model: Annotated[
+        str, typer.Option(help="One of `shearloc models`, or the path of a model file; auto takes what is smallest.")
+    ] = "auto",
     effort: Annotated[
         int, typer.Option(min=1, max=9, help="As for `encode`; chunks of small images are archives.")
     ] = 5,
@@ -58,92 +67,117 @@ def pack(
             help="Of a Dask cluster that does the work. Its workers need Shearloc, and the files at the same paths.",
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace other shards in OUT.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace other shards in OUT.")] = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Compress a collection of images into shards with an index: any image can be read by itself.
 
     The same command again goes on where it stopped: complete shards are checked and kept, others replaced. What cannot
-    be read is told and left out, with exit code 1 at the end.
+    be read is left out, with a line that says why, and exit code 1 at the end.
     """
-    from ..jobs import pack as packing
-    from ..jobs import sources
+    from ..jobs import shards, sources
 
     if len(paths) < 2:
         raise ShearlocError("name what to pack, and last the folder to write to")
     *given, out = paths
-    how = batch.Encoding(model, effort, engine, strip=strip, verify=verify)
-    _check_model(model)
+    models.use(model)
     found = sources.find(given)
-    failed = _complain_all(found.problems)
+    failed = complain_all(found.problems)
     if found.left_out:
-        complain(f"{_some(found.left_out)} left out: no image by its suffix")
+        complain(f"{some(found.left_out)} left out: no image by its suffix")
     if not found.items:
         raise ShearlocError("no images to pack")
-    tasks = packing.plan(found.items, out, how, workers > 1 or scheduler is not None)
-    packing.prepare(tasks, out, force)
-    done = 0
+    how = Encoding(model, effort, engine, strip=strip, verify=verify)
+    with computing(threads):
+        tasks = shards.plan(found.items, out, how, workers > 1 or scheduler is not None)
+        shards.prepare(tasks, out, force)
+        done, failures = _pack_all(tasks, workers, scheduler, quiet)
+    _index_all(out, tasks, done, failed + failures, found, quiet)
+
+
+def _pack_all(tasks: "list[Task]", workers: int, scheduler: str | None, quiet: bool) -> tuple[int, int]:
+    """Pack shards, a line for each; how many images are in them, and how many problems there were."""
+    done = failed = 0
     with progress_bars(len(tasks)) as begin:
         for task, outcome in _outcomes(tasks, workers, scheduler, begin):
             if isinstance(outcome, Exception):
-                failed += _complain_all([batch.message(outcome, batch.Job(task.target, task.target))])
+                failed += complain_all([message(outcome, Job(task.target, task.target))])
                 continue
             done += outcome.images
-            failed += _complain_all(outcome.failures)
+            failed += complain_all(outcome.failures)
             state = "kept, it is complete" if outcome.kept else f"{outcome.seconds:.1f} s"
-            typer.echo(f"{task.target.name}: {outcome.images:,} images, {outcome.stored:,} bytes, {state}")
-    indexed = packing.write_index(out, [task.target for task in tasks if task.target.exists()], check=False)
-    packing.remove_others(out, tasks)
-    failed += _complain_all(indexed.problems)
-    typer.echo(
-        f"{out}: {indexed.images:,} images in {indexed.shards:,} shards, {indexed.stored:,} bytes with the index"
-    )
+            if not quiet:
+                typer.echo(f"{task.target.name}: {counted(outcome.images, 'image')}, {outcome.stored:,} bytes, {state}")
+    return done, failed
+
+
+def _index_all(out: Path, tasks: "list[Task]", done: int, failed: int, found: "Found", quiet: bool) -> None:
+    """Write the index over all shards, and exit 1 if anything is missing."""
+    indexed = collections.write_index(out, [task.target for task in tasks if task.target.exists()], check=False)
+    collections.remove_others(out, tasks)
+    failed += complain_all(indexed.problems)
+    images = f"{counted(indexed.images, 'image')} in {counted(indexed.shards, 'shard')}"
+    if not quiet:
+        typer.echo(f"{out}: {images}, {indexed.stored:,} bytes with the index")
     if indexed.images < done:
-        failed += _complain_all([f"{out}: the workers wrote {done:,} images; is it the same folder for all of them?"])
-    if failed:
-        complain(f"{len(found.items) - indexed.images:,} of {len(found.items):,} images are missing; see above")
+        written = counted(done, "image")
+        failed += complain_all([f"{out}: the workers wrote {written}; is it the same folder for all of them?"])
+    missing = len(found.items) - indexed.images
+    if missing:
+        verb = "is" if missing == 1 else "are"
+        complain(f"{missing:,} of {counted(len(found.items), 'image')} {verb} missing; see above")
+    elif failed:
+        complain(f"{counted(failed, 'source')} could not be read, at least in part; see above")
+    if failed or missing:
         sys.exit(1)
 
 
-@app.command(
-    epilog="\b\nExamples:\n  shearloc unpack photos.shards photos\n  shearloc unpack photos.shards some 'cats/*'"
-)
+@command(epilog="\b\nExamples:\n  shearloc unpack photos.shards photos\n  shearloc unpack photos.shards some 'cats/*'")
 def unpack(
-    archive: Archive,
+    folder: Where,
     out: Annotated[
         Path | None,
-        typer.Argument(metavar="OUT", help="Folder to write to. Default: ARCHIVE's name and -images, beside it."),
+        typer.Argument(metavar="OUT", help="Folder to write to. Default: COLLECTION's name and -images, beside it."),
     ] = None,
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help=Names)] = None,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option("--model", metavar="FILE", help="A model file to look for weights in, too. May be repeated."),
+    ] = None,
     engine: Engine = "auto",
     max_samples: MaxSamples = None,
     force: Force = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Restore images of a collection to files of their names.
 
-    What cannot be restored is told and left out, with exit code 1 at the end.
+    What cannot be restored is left out, with a line that says why, and exit code 1 at the end.
     """
-    from ..jobs import pack as packing
-
-    collection = _open(archive, engine, max_samples)
-    folder = out or archive.resolve().with_name(archive.resolve().name + "-images")
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not force):
-        raise ShearlocError(f"{folder}: exists already; give an empty or a new folder, or --force")
-    entries, unknown = packing.choose(collection, names or [])
-    failed = _complain_all(f"{archive}: no image fits '{pattern}'" for pattern in unknown)
-    folder.mkdir(parents=True, exist_ok=True)
-    with progress_bars(1) as begin:
-        written, failures = packing.unpack(collection, entries, folder, begin(0, f"unpack {archive.name}"))
-    failed += _complain_all(f"{archive}: {line}" for line in failures)
-    typer.echo(f"{archive} -> {folder} {written:,} images")
+    for file in weights or ():
+        models.use(str(file))
+    collection = _open(folder, engine, max_samples)
+    target = out or folder.resolve().with_name(folder.resolve().name + "-images")
+    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not force):
+        raise ShearlocError(f"{target}: exists already; give an empty or a new folder, or --force")
+    entries, unknown = collections.choose(collection, names or [])
+    failed = complain_all(f"{folder}: no image fits '{pattern}'" for pattern in unknown)
+    target.mkdir(parents=True, exist_ok=True)
+    with computing(threads), progress_bars(1) as begin:
+        written, failures = collections.unpack(collection, entries, target, begin(0, f"unpack {folder.name}"))
+    failed += complain_all(f"{folder}: {line}" for line in failures)
+    if not quiet:
+        typer.echo(f"{folder} -> {target} {counted(written, 'image')}")
     if failed:
         sys.exit(1)
 
 
-@app.command(
+@command(
     name="list", epilog="\b\nExamples:\n  shearloc list photos.shards\n  shearloc list photos.shards 'cats/*' --long"
 )
 def list_images(
-    archive: Archive,
+    folder: Where,
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help=Names)] = None,
     long: Annotated[
         bool,
@@ -153,40 +187,37 @@ def list_images(
     ] = False,
 ) -> None:
     """List the images of a collection, by name; nothing is decoded."""
-    from ..codec.collection import shard_name
-    from ..jobs import pack as packing
+    from ..codec.collections.shards import shard_name
 
-    collection = _open(archive)
-    entries, unknown = packing.choose(collection, names or [])
+    collection = _open(folder)
+    entries, unknown = collections.choose(collection, names or [])
     for entry in entries:
         stream = entry.stream
         where = (shard_name(stream.shard), stream.offset, stream.length, f"{stream.checksum:08x}", entry.position)
         name = printable(entry.name)
         typer.echo("\t".join(map(str, (name, *where))) if long else name)
-    if _complain_all(f"{archive}: no image fits '{pattern}'" for pattern in unknown):
+    if complain_all(f"{folder}: no image fits '{pattern}'" for pattern in unknown):
         sys.exit(1)
 
 
-@app.command(epilog="\b\nExample:\n  shearloc reindex photos.shards")
-def reindex(archive: Archive) -> None:
+@command(epilog="\b\nExample:\n  shearloc reindex photos.shards")
+def reindex(folder: Where) -> None:
     """Make a collection's index anew from its shards, of which each knows its images' names.
 
-    What is damaged is told and left out, with exit code 1 at the end.
+    What is damaged is left out, with a line that says so, and exit code 1 at the end.
     """
-    from ..jobs import pack as packing
-
-    indexed = packing.write_index(archive, packing.shards_of(archive))
-    typer.echo(f"{archive}: {indexed.images:,} images in {indexed.shards:,} shards")
-    if _complain_all(indexed.problems):
+    indexed = collections.write_index(folder, collections.shards_of(folder))
+    typer.echo(f"{folder}: {counted(indexed.images, 'image')} in {counted(indexed.shards, 'shard')}")
+    if complain_all(indexed.problems):
         sys.exit(1)
 
 
 def _outcomes(
-    tasks: "list[Task]", workers: int, scheduler: str | None, begin: Callable[[int, str], batch.Progress | None]
+    tasks: "list[Task]", workers: int, scheduler: str | None, begin: Callable[[int, str], Progress | None]
 ) -> "Iterator[tuple[Task, Outcome | Exception]]":
     """Each task with its outcome or error, while a bar shows how far it is."""
     from ..jobs import spread
-    from ..jobs.pack import pack_shard
+    from ..jobs.shards import pack_shard
 
     if scheduler is None and workers == 1:
         for k, task in enumerate(tasks):
@@ -207,30 +238,8 @@ def _outcomes(
         yield pair
 
 
-def _open(archive: Path, engine: str = "auto", max_samples: int | None = None) -> "Collection":
+def _open(folder: Path, engine: str = "auto", max_samples: int | None = None) -> "Collection":
     from ..codec.api import MAX_SAMPLES
-    from ..codec.collection import Collection
+    from ..codec.collections.collection import Collection
 
-    return Collection(archive, engine=engine, max_samples=max_samples or MAX_SAMPLES)
-
-
-def _check_model(model: str) -> None:
-    """UnknownModelError before any work."""
-    from ..models import zoo
-
-    if model not in ("auto", "raw"):
-        zoo.family_of(model)
-
-
-def _complain_all(lines: Iterable[str]) -> int:
-    """Complain about each; how many there were."""
-    count = 0
-    for line in lines:
-        complain(line)
-        count += 1
-    return count
-
-
-def _some(names: list[str]) -> str:
-    """A few of the names, and how many there are."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+    return Collection(folder, engine=engine, max_samples=max_samples or MAX_SAMPLES)

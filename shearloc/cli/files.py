@@ -1,10 +1,10 @@
-"""The commands for image files and archives: encode, decode, verify, info.
+"""The commands for image files and archives: encode, archive, decode, verify, info.
 
-Options and printing only; the work is `jobs/batch.py`'s.
+Options and printing only; the work is in `jobs/`.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,55 +12,84 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import ShearlocError
-from ..jobs import batch
-from .app import Engine, Force, MaxSamples, OutDir, app, printable
+from ..jobs import archives, collections, images, inout, models, plan
+from ..jobs import verify as verifying
+from ..jobs.options import Decoding, Encoding, Outputs
+from ..jobs.plan import SHL, Job
+from .app import (
+    Engine,
+    Force,
+    KeepTime,
+    MaxSamples,
+    Out,
+    OutDir,
+    Quiet,
+    Recursive,
+    Threads,
+    Verbose,
+    command,
+    computing,
+    printable,
+)
+from .arguments import IMAGES, check_options, encoded, jobs_of, lend, no_folder
 from .progress import run
 
+Model = Annotated[
+    str, typer.Option(help="One of `shearloc models`, or the path of a model file. Auto takes what is smallest.")
+]
+Weights = Annotated[
+    list[Path] | None,
+    typer.Option("--model", metavar="FILE", help="A model file to look for weights in, too. May be repeated."),
+]
+Steps = Annotated[
+    int, typer.Option("--steps", min=0, metavar="K", help="Steps of optimal inference, of autoencoders only.")
+]
+Embed = Annotated[
+    bool,
+    typer.Option("--embed", help="Put the model's weights into the file: it decodes where they are not installed."),
+]
+Verify = Annotated[
+    bool, typer.Option("--verify/--no-verify", help="Decode each new file, with another engine, and compare.")
+]
 
-@app.command(
-    epilog="\b\nExamples:\n  shearloc encode photo.png\n  shearloc encode scan.tif archive/scan.shl --force\n"
-    "  shearloc encode *.png --out-dir archive --skip-existing\n  shearloc encode digits/ digits.shl"
+
+@command(
+    epilog="\b\nExamples:\n  shearloc encode photo.png\n  shearloc encode scan.tif scans/scan.shl --force\n"
+    "  shearloc encode *.png --out-dir out --skip-existing\n  shearloc encode -r photos/ --out-dir out\n"
+    "  cat photo.png | shearloc encode - - > photo.shl"
 )
 def encode(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IN",
-            help="PNG, PBM, PGM, PPM, TIFF, BMP or WebP images, or a folder or .npy file of equal ones for an archive. "
-            "The second of two is OUT if it ends in .shl; else each IN is written to the same name with .shl.",
+            metavar="IN...",
+            readable=False,
+            help="PNG, PBM, PGM, PPM, TIFF, BMP or WebP images, patterns in quotes, folders with -r, or - for standard "
+            "input. The second of two is OUT if it ends in .shl or is -; else each IN is written to its name with "
+            ".shl.",
         ),
     ],
+    out: Out = None,
     out_dir: OutDir = None,
-    model: Annotated[str, typer.Option(help="One of `shearloc models`, or a file; auto: by colour.")] = "auto",
+    recursive: Recursive = False,
+    model: Model = "auto",
     effort: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=1,
-            max=9,
-            help="From 7 on, adapt the model to the image: slow, needs torch, smaller files. In an archive, choose "
-            "each image's orientation instead, of 2, 4 (effort 8) or 8 (effort 9): as many times slower.",
+            min=1, max=9, help="Default: 5. From 7 on, adapt the model to the image: slow, needs torch, smaller files."
         ),
-    ] = 5,
+    ] = None,
     engine: Engine = "auto",
     order: Annotated[
         Literal["sheared", "parallel", "sequential"],
         typer.Option(help="Order of a model's pixels. Sheared and parallel write the same; sequential decodes slowly."),
     ] = "sheared",
-    steps: Annotated[
-        int,
-        typer.Option("--steps", min=0, metavar="K", help="Of optimal inference, for archives by autoencoders."),
-    ] = 0,
-    embed: Annotated[
-        bool,
-        typer.Option("--embed", help="Put the model's weights into the file: it decodes where they are not installed."),
-    ] = False,
+    steps: Steps = 0,
+    embed: Embed = False,
     strip: Annotated[
         bool, typer.Option("--strip", help="Drop metadata: colour profile, Exif, XMP, text, resolution.")
     ] = False,
-    verify: Annotated[
-        bool,
-        typer.Option("--verify/--no-verify", help="Decode each new file, with another engine, and compare."),
-    ] = True,
+    verify: Verify = True,
     skip_existing: Annotated[
         bool,
         typer.Option(
@@ -69,44 +98,114 @@ def encode(
             "pixels that of IN. A half output is replaced, any other file kept.",
         ),
     ] = False,
-    force: Force = False,
+    max_samples: MaxSamples = None,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite outputs that exist, and take lossy WebP images.")
+    ] = False,
+    keep_time: KeepTime = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Compress image files of any common kind, palette, bit depth and metadata included.
 
-    A file that cannot be encoded does not stop the others; those that failed are listed at the end, with exit code 1.
+    Each image becomes a .shl file with the permissions of the image. One that cannot be encoded does not stop the
+    others; the last line lists those that failed, with exit code 1.
     """
-    if files[0].is_dir() or files[0].suffix.lower() == ".npy" or batch.is_autoencoder(model):
-        if len(files) > 2 or out_dir is not None:
-            raise ShearlocError(f"{files[0]} makes an archive: name it, and one OUT at most")
-        given = {"--order": order != "sheared", "--skip-existing": skip_existing}
-        _refuse([option for option, is_given in given.items() if is_given], "pictures, not archives")
-        whole = files[0].resolve()
-        target = files[1] if len(files) == 2 else whole.with_name(whole.stem + ".shl")
-        pack = batch.Encoding(model, effort, engine, order, strip, verify, embed)
-        existing = batch.Existing(False, force)
-        job = batch.Job(files[0], target)
-        return run([job], lambda job, begin: batch.encode_archive(job, pack, steps, existing, begin))
-    _refuse(["--steps"] if steps else [], "archives")
-    jobs = _jobs(files, out_dir, ".shl", lambda out: out.suffix.lower() == ".shl")
-    how = batch.Encoding(model, effort, engine, order, strip, verify, embed)
-    existing = batch.Existing(skip_existing, force)
-    run(jobs, lambda job, begin: batch.encode_file(job, how, existing, begin))
+    models.use(model)
+    archived = models.makes_archives(model)
+    check_options(model, effort, steps, order)
+    if steps and not archived:
+        raise ShearlocError("--steps is for archives and for models that make them")
+    if skip_existing and archived:
+        raise ShearlocError(f"--skip-existing is for pictures; '{model}' makes archives")
+    jobs = jobs_of(files, out, out_dir, recursive, IMAGES)
+    how = Encoding(model, effort or 5, engine, order, strip, verify, embed, steps, max_samples)
+    outputs = Outputs(skip_existing, force, keep_time, details=verbose)
+    work = archives.encode_archive if archived else images.encode_file
+    with computing(threads):
+        run(jobs, lambda job, begin: work(no_folder(job), how, outputs, begin), quiet)
 
 
-@app.command(
+@command(
+    epilog="\b\nExamples:\n  shearloc archive digits/ digits.shl\n  shearloc archive digits.npy\n"
+    "  shearloc archive faces/ faces.shl --model vae-cifar10 --steps 5"
+)
+def archive(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", readable=False, help="A folder of images of one size, or a .npy file.")
+    ],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="OUT", help="The archive. Default: the name of IN with .shl, beside it.")
+    ] = None,
+    out: Out = None,
+    model: Model = "auto",
+    effort: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=9,
+            help="Default: 5. From 7 on, choose each image's orientation, of 2, 4 (effort 8) or 8 (effort 9): as many "
+            "times slower.",
+        ),
+    ] = None,
+    engine: Engine = "auto",
+    steps: Steps = 0,
+    embed: Embed = False,
+    strip: Annotated[bool, typer.Option("--strip", help="Drop metadata, which an archive does not keep.")] = False,
+    verify: Verify = True,
+    max_samples: MaxSamples = None,
+    force: Force = False,
+    keep_time: KeepTime = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compress many images of one size to one .shl file, smaller than files of their own.
+
+    The images are 8-bit gray or RGB without transparency. `shearloc pack` takes images of any sizes and kinds.
+    """
+    models.use(model)
+    check_options(model, effort, steps)
+    if target and out:
+        raise ShearlocError(f"OUT is given twice, {target} and {out}")
+    whole = source.absolute()
+    job = Job(source, out or target or whole.with_name(whole.stem + SHL))
+    if source.is_file() and source.suffix.lower() != ".npy":
+        raise ShearlocError(
+            f"{source}: is one file; `shearloc encode` encodes images, `archive` takes a folder of them"
+        )
+    how = Encoding(
+        model, effort or 5, engine, strip=strip, verify=verify, embed=embed, steps=steps, max_samples=max_samples
+    )
+    outputs = Outputs(force=force, keep_time=keep_time)
+    with computing(threads):
+        run([job], lambda job, begin: archives.encode_archive(job, how, outputs, begin), quiet)
+
+
+@command(
     epilog="\b\nExamples:\n  shearloc decode photo.shl\n  shearloc decode photo.shl back.tif\n"
-    "  shearloc decode archive/*.shl --out-dir pictures"
+    "  shearloc decode -r out/ --out-dir pictures --format tif\n  shearloc decode digits.shl digits/\n"
+    "  shearloc decode photo.shl - --format ppm | convert - photo.jpg"
 )
 def decode(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IN",
-            help=".shl files. The second of two is OUT if it does not end in .shl, and its suffix says which kind of "
-            "image; else every IN is written to the same name with .png.",
+            metavar="IN...",
+            readable=False,
+            help=".shl files, patterns in quotes, folders with -r, or - for standard input. The second of two is OUT "
+            "if it does not end in .shl, and its suffix says which kind of image; an archive's OUT is a folder, or a "
+            ".npy file.",
         ),
     ],
+    out: Out = None,
     out_dir: OutDir = None,
+    recursive: Recursive = False,
+    form: Annotated[
+        Literal["png", "pnm", "pbm", "pgm", "ppm", "tif", "bmp", "webp"],
+        typer.Option("--format", help="The kind of image where no OUT's suffix says it; pnm: pbm, pgm or ppm."),
+    ] = "png",
+    weights: Weights = None,
     engine: Engine = "auto",
     order: Annotated[
         Literal["auto", "sheared", "parallel", "sequential"],
@@ -122,48 +221,68 @@ def decode(
         ),
     ] = False,
     force: Force = False,
+    keep_time: KeepTime = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Restore the images of .shl files, every pixel as it was.
 
-    A file that cannot be decoded does not stop the others; those that failed are listed at the end, with exit code 1.
+    A file that cannot be decoded does not stop the others; the last line lists those that failed, with exit code 1.
     """
-    if len(files) <= 2 and out_dir is None and _begins_as_archive(files[0]):
-        given = {"--order": order != "auto", "--skip-existing": skip_existing}
-        _refuse([option for option, is_given in given.items() if is_given], "pictures, not archives")
-        unpack, existing = batch.Decoding(engine, max_samples), batch.Existing(False, force)
-        job = batch.Job(files[0], files[1] if len(files) == 2 else files[0].with_suffix(""))
-        return run([job], lambda job, begin: batch.decode_archive(job, unpack, existing, begin))
-    jobs = _jobs(files, out_dir, ".png", lambda out: out.suffix.lower() != ".shl")
-    how = batch.Decoding(engine, max_samples, order)
-    existing = batch.Existing(skip_existing, force)
-    run(jobs, lambda job, begin: batch.decode_file(job, how, existing, begin))
+    lend(weights)
+    jobs = jobs_of(files, out, out_dir, recursive, encoded(form))
+    how = Decoding(engine, max_samples, order)
+    outputs = Outputs(skip_existing, force, keep_time)
+    with computing(threads):
+        run(jobs, lambda job, begin: images.decode_file(job, how, f".{form}", outputs, begin), quiet)
 
 
-@app.command(epilog="\b\nExamples:\n  shearloc verify photo.shl\n  shearloc verify archive/*.shl")
+@command(
+    epilog="\b\nExamples:\n  shearloc verify photo.shl\n  shearloc verify -r out/\n  shearloc verify photos.shards"
+)
 def verify(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help=".shl files.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            readable=False,
+            help=".shl files, patterns in quotes, folders with -r, collections or shards of them, or - for standard "
+            "input.",
+        ),
+    ],
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Take all .shl files in folders.")] = False,
+    weights: Weights = None,
     engine: Engine = "auto",
     max_samples: MaxSamples = None,
+    threads: Threads = None,
+    quiet: Quiet = False,
 ) -> None:
     """Decode .shl files and check structure, checksums and pixels, writing nothing. One line for each file.
 
-    Exit code 1 if any of them is not sound.
+    Of a collection every image is decoded, and the index compared with the shards. Exit code 1 if anything is not
+    sound.
     """
-    how = batch.Decoding(engine, max_samples)
-    jobs = [batch.Job(file, file) for file in files]
-    run(jobs, lambda job, begin: batch.verify_file(job.source, how, begin))
+    lend(weights)
+    how = Decoding(engine, max_samples)
+    jobs = []
+    for file in files:
+        whole = collections.is_collection(file)
+        found = [plan.Input(file, file)] if whole else plan.expand([file], {SHL}, recursive)
+        jobs += [Job(one.path, one.path, one.problem) for one in found]
+    with computing(threads):
+        run(jobs, lambda job, begin: verifying.verify_file(job.source, how, begin), quiet, writes=False)
 
 
-@app.command(epilog="\b\nExamples:\n  shearloc info photo.shl\n  shearloc info photo.shl --json")
+@command(epilog="\b\nExamples:\n  shearloc info photo.shl\n  shearloc info photo.shl --json")
 def info(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .shl file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", readable=False, help="A .shl file, or - for standard input.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
 ) -> None:
     """Say what a .shl file holds, without decoding it."""
     from ..codec import api
 
     with _naming(file):
-        fields = api.info(file).to_dict()
+        fields = api.info(inout.read(file)).to_dict()
     if as_json:
         typer.echo(json.dumps(fields))
         return
@@ -175,18 +294,7 @@ def info(
             typer.echo(f"{name.replace('_', ' '):<18}{_plain(value)}")
 
 
-def _refuse(options: list[str], kind: str) -> None:
-    """ShearlocError for options that would do nothing here: they are for another kind of thing."""
-    if options:
-        raise ShearlocError(f"{' and '.join(options)} {'are' if len(options) > 1 else 'is'} for {kind}")
-
-
-def _begins_as_archive(file: Path) -> bool:
-    """Whether there is such a file and it is an archive."""
-    if not file.is_file():
-        return False
-    with file.open("rb") as opened:
-        return batch.is_archive(opened.read(16))
+# --- Printing ---------------------------------------------------------------------------------------------------
 
 
 def _plain(value: object) -> str:
@@ -199,17 +307,10 @@ def _plain_part(part: dict[str, object]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in part.items() if value is not None)
 
 
-def _jobs(files: list[Path], out_dir: Path | None, suffix: str, is_output: Callable[[Path], bool]) -> list[batch.Job]:
-    """IN... [OUT]: the last of two is OUT if it looks like one, so that a pattern that matches two files is no trap."""
-    if len(files) == 2 and out_dir is None and is_output(files[1]):
-        return [batch.Job(*files)]
-    return batch.plan(files, out_dir, suffix)
-
-
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
     """Put the file's name before what is wrong with it."""
     try:
         yield
     except ShearlocError as error:
-        raise ShearlocError(f"{file}: {error}") from error
+        raise ShearlocError(f"{inout.shown(file, 'input')}: {error}") from error

@@ -1,37 +1,56 @@
-"""The commands about models: which there are, and training one of your own.
+"""The commands about models at hand: list, add and remove."""
 
-Options and printing only; the training is `training/train.py`'s.
-"""
-
-import json
-import os
-import shutil
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..errors import ShearlocError
-from .app import INTERRUPTED, Force, app, complain, fail
-from .progress import progress_bars
+from ..jobs.plan import Job
+from .app import Command, app, complain
+from .progress import run
 
-if TYPE_CHECKING:
-    from ..training.fitting import Progress, Report
-    from ..training.train import Data
-
-REPORTS = 40
-"""Looks at the held-out images in the time that a training has."""
-PATIENCE = 8
-"""Looks in a row without a new lowest rate that end it."""
+models_app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+app.add_typer(models_app, name="models")
 
 
-@app.command()
-def models() -> None:
-    """List the installed models: name, kind, channels, fingerprint of the weights, and what the card says of it."""
+@models_app.callback(epilog="\b\nExamples:\n  shearloc models\n  shearloc models add scans.safetensors")
+def models(context: typer.Context) -> None:
+    """List the installed models: name, kind, channels, fingerprint of the weights, and what the card says of it.
+
+    Your own are installed with `add`; then files made with them decode, and their names do for --model.
+    """
+    if context.invoked_subcommand is None:
+        _list()
+
+
+@models_app.command(cls=Command, epilog="\b\nExample:\n  shearloc models add scans.safetensors")
+def add(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", readable=False, help="Model files, .safetensors, with their cards."),
+    ],
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace a model of the same name.")] = False,
+) -> None:
+    """Copy models and their cards to your own folder of models."""
+    from ..jobs import models as installing
+
+    run([Job(file, file) for file in files], lambda job, _: f"{job.source} -> {installing.add(job.source, force)}")
+
+
+@models_app.command(cls=Command, epilog="\b\nExample:\n  shearloc models remove scans")
+def remove(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Models that `add` installed.")],
+) -> None:
+    """Remove models and their cards from your own folder of models."""
+    from ..jobs import models as installing
+
+    for name in names:
+        typer.echo(f"{installing.remove(name)} removed")
+
+
+def _list() -> None:
+    """A line for each model."""
     from ..models import zoo
 
     names = zoo.names()
@@ -47,197 +66,6 @@ def models() -> None:
         typer.echo(
             f"{name:<{width}}  {model.family.name:<5}  {channels:<10}  {model.fingerprint.hex()}  {summary}".rstrip()
         )
-    typer.echo(f"your own are looked for in {' and '.join(map(str, zoo.folders()[1:]))}; SHEARLOC_MODELS names more")
-
-
-@app.command(
-    epilog="\b\nExamples:\n  shearloc train scans/ --out scans.safetensors --minutes 30\n"
-    "  shearloc train scans/ --out scans.safetensors --base photo\n"
-    "  shearloc encode page.png --model scans.safetensors"
-)
-def train(
-    folders: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="DIR",
-            help="Folders of images like those you want to encode: PNG, WebP, TIFF, BMP, PPM; JPEGs are used reduced "
-            "in size. Or data sets as MNIST (IDX) and CIFAR-10 (grids) have them.",
-        ),
-    ],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="The model, .safetensors; its card goes beside it, .json.")],
-    base: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Go on from this model, a name or a file. Default: a new one.")
-    ] = None,
-    minutes: Annotated[
-        float, typer.Option(min=0.01, help="How long at most. It ends sooner when held-out images gain no more.")
-    ] = 60.0,
-    channels: Annotated[
-        int | None, typer.Option(help="1: gray, 3: RGB. Default: gray if all images are.", min=1, max=3)
-    ] = None,
-    force: Force = False,
-) -> None:
-    """Train a model on your own images (needs torch).
-
-    Every twentieth image is held out to judge it by. Stopped with Ctrl-C or killed, the same command goes on where it
-    was: what it needs for that is in a folder beside OUT until it is done.
-    """
-    folder = _folder_of(out)
-    _check_output(out, force)
-    with _asking_to_stop(f"stopping; the same command goes on from {folder}") as stop:
-        _prepare_torch()
-        from ..training.fitting import Schedule, fit
-
-        net, data = _begin(folders, channels, base, folder)
-        schedule = Schedule(minutes=minutes, finish=0.0)
-        every = 60 * minutes / REPORTS
-        with _reports(out.name, 60 * minutes) as report:
-            progress = fit(
-                net,
-                data.training,
-                data.held_out,
-                schedule,
-                folder,
-                report,
-                every=every,
-                to_round=True,
-                patience=PATIENCE,
-                stop=stop,
-            )
-        if stop():
-            sys.exit(INTERRUPTED)
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on it need not be asked
-        typer.echo("rounding to integers")
-        _finish(net, data, schedule, progress, folders, base, out)
-
-
-def _prepare_torch() -> None:
-    """All cores, memory that is kept, random weights that are the same each time. ShearlocError without torch."""
-    try:
-        import torch
-
-        from ..training.fitting import Schedule, keep_freed_memory
-    except ImportError as error:
-        raise ShearlocError(f'training needs torch ({error}): pip install "shearloc[torch]"') from error
-    from ..nets.engines import processors
-
-    torch.set_num_threads(processors())
-    torch.manual_seed(Schedule.seed)
-    keep_freed_memory()
-
-
-def _check_output(out: Path, force: bool) -> None:
-    if out.suffix != ".safetensors":
-        raise ShearlocError(f"{out}: a model's file ends in .safetensors")
-    if not out.parent.is_dir():
-        raise ShearlocError(f"{out.parent}: no such folder")
-    for path in (out, out.with_suffix(".json")):
-        if path.exists() and not force:
-            raise ShearlocError(f"{path} exists; use --force to replace it")
-
-
-def _begin(folders: list[Path], channels: int | None, base: str | None, folder: Path) -> tuple[Any, "Data"]:
-    """The network as it starts, and the images. ShearlocError where that does not go together."""
-    from ..training import images
-    from ..training.local_float import LocalNet, Shape
-    from ..training.train import Data, start_from
-
-    net = start_from(base) if base else None
-    if channels is None:
-        channels = net.shape.channels if net else images.channels_of(folders)
-    if channels not in (1, 3):
-        raise ShearlocError(f"--channels is 1 (gray) or 3 (RGB), not {channels}")
-    if net and net.shape.channels != channels:
-        raise ShearlocError(f"model '{base}' is for {_colour(net.shape.channels)} images: leave out --channels")
-    arrays = [image for one in folders for image in images.load_data(one, channels, complain=complain)]
-    if not arrays:
-        raise ShearlocError(f"{', '.join(map(str, folders))}: no images ({' '.join(sorted(images.SUFFIXES))})")
-    data = Data.of(arrays)
-    count = len(data.fingerprints)
-    typer.echo(f"{count} {_colour(channels)} images to learn from, {len(arrays) - count} held out")
-    _claim(folder, {"base": base, "channels": channels, "images": sorted(data.fingerprints)})
-    return net or LocalNet(Shape() if channels == 3 else Shape(channels=1, width=128)), data
-
-
-def _colour(channels: int) -> str:
-    return "gray" if channels == 1 else "RGB"
-
-
-def _claim(folder: Path, run: dict[str, Any]) -> None:
-    """Make the folder of a training, or go on in it. ShearlocError where it is another training's."""
-    known = folder / "run.json"
-    if not known.exists():
-        folder.mkdir(exist_ok=True)
-        known.write_text(json.dumps(run))
-    elif json.loads(known.read_text()) != run:
-        raise ShearlocError(
-            f"{folder} is of a training on other images or from another base: remove it, or change --out"
-        )
-
-
-def _finish(
-    net: Any, data: "Data", schedule: Any, progress: "Progress", folders: list[Path], base: str | None, out: Path
-) -> None:
-    """Round the network to the integer model, and put it and its card in their places."""
-    from ..models import zoo
-    from ..training import train as learner
-    from ..training.export import export
-
-    folder = _folder_of(out)
-    with progress_bars(1) as begin:
-        scales = learner.rounded_by_data(net, data, schedule, progress, folder, begin(0, "rounding to integers"))
-    card = learner.describe(net, out.stem, folders, base, data, schedule, progress)
-    export(net, out.stem, scales).save(folder / "model.safetensors")
-    learner.write_card(folder / "card.json", card)
-    os.replace(folder / "card.json", out.with_suffix(".json"))
-    os.replace(folder / "model.safetensors", out)
-    shutil.rmtree(folder)
-    typer.echo(f"{out}  {card['held_out_bits_per_dimension']:.4f} held-out bits per dimension")
-    if out.resolve().parent not in [one.resolve() for one in zoo.folders()]:
-        typer.echo(f"files made with it decode where it is in {zoo.folders()[-1]} or a folder of SHEARLOC_MODELS")
-
-
-def _folder_of(out: Path) -> Path:
-    """Where a training keeps what it needs to go on."""
-    return out.with_suffix(".training")
-
-
-@contextmanager
-def _asking_to_stop(message: str) -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed: the first time it only asks, so that training ends between two updates."""
-    asked = False
-
-    def ask(*_: object) -> None:
-        nonlocal asked
-        asked = True
-        complain(message)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield lambda: asked
-    except KeyboardInterrupt:
-        fail(message.replace("stopping", "interrupted"), INTERRUPTED)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def _reports(name: str, seconds: float) -> "Iterator[Report]":
-    """A line on stdout for each look at the held-out images; where stderr is a terminal also a bar."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    with Bar(
-        console=console, transient=True, redirect_stdout=sys.stdout.isatty(), disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(name, total=seconds)
-
-        def report(progress: "Progress", bits: float) -> None:
-            bar.update(task, completed=progress.seconds)
-            typer.echo(
-                f"{progress.seconds / 60:.1f} min, {progress.updates} updates: {progress.running_bits:.4f} training, "
-                f"{bits:.4f} held-out bits per dimension"
-            )
-
-        yield report
+    typer.echo(
+        f"`shearloc models add FILE` puts your own into {zoo.user_folder()}; SHEARLOC_MODELS may name more folders"
+    )

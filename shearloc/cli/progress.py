@@ -5,38 +5,49 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
 
 import typer
 
 from ..errors import ShearlocError
-from ..jobs import batch
-from .app import complain
+from ..jobs.inout import is_standard, shown
+from ..jobs.message import messages
+from ..jobs.options import Begin, Progress
+from ..jobs.plan import Job
+from .app import complain, complain_all, some
 
 PROGRESS_AFTER = 2.0
 """Seconds before a progress bar appears."""
+SHOWN = 10
+"""Names of failed files in the last line."""
 
 
-def run(jobs: list[batch.Job], work: Callable[[batch.Job, batch.Begin], str]) -> None:
-    """Do one job after the other, a line for each. Goes on after one that fails; then exits 1 at the end."""
-    failed: list[Path] = []
+def run(jobs: list[Job], work: Callable[[Job, Begin], str], quiet: bool = False, writes: bool = True) -> None:
+    """Do one job after the other, a line for each. Goes on after one that fails; then exits 1 at the end.
+
+    `quiet`: only errors are printed. Where an output goes to stdout, its line goes to stderr.
+    """
+    failed: list[str] = []
     with progress_bars(len(jobs)) as progress:
         for i, job in enumerate(jobs):
             try:
-                typer.echo(work(job, partial(progress, i)))
+                if job.problem:
+                    raise ShearlocError(job.problem)
+                line = work(job, partial(progress, i))
+                if not quiet:
+                    typer.echo(line, err=writes and is_standard(job.target))
             except (ShearlocError, OSError, MemoryError) as error:
                 if isinstance(error, BrokenPipeError):
                     raise
-                complain(batch.message(error, job))
-                failed.append(job.source)
+                complain_all(messages(error, job))
+                failed.append(shown(job.source, "input"))
     if failed and len(jobs) > 1:
-        complain(f"{len(failed)} of {len(jobs)} files failed: {', '.join(map(str, failed))}")
+        complain(f"{len(failed)} of {len(jobs)} files failed: {some(failed, SHOWN)}")
     if failed:
         sys.exit(1)
 
 
 @contextmanager
-def progress_bars(files: int) -> Iterator[Callable[[int, str], batch.Progress | None]]:
+def progress_bars(files: int) -> Iterator[Callable[[int, str], Progress | None]]:
     """Function (number of files done, what begins now) -> (done, total) callback for that.
 
     Bars, one for the files and one for what is being done, appear on stderr `PROGRESS_AFTER` seconds from now.
@@ -49,7 +60,7 @@ def progress_bars(files: int) -> Iterator[Callable[[int, str], batch.Progress | 
     show: Callable[[int, str, int, int], None] | None = None
     with ExitStack() as stack:
 
-        def begin(index: int, label: str) -> batch.Progress:
+        def begin(index: int, label: str) -> Progress:
             def report(done: int, total: int) -> None:
                 nonlocal show
                 if show is None and time.monotonic() >= due:
@@ -66,11 +77,11 @@ def _open_bars(stack: ExitStack, files: int) -> Callable[[int, str, int, int], N
     """Draw bars that go away when `stack` closes; returns what moves them."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import Progress
+    from rich.progress import Progress as Bars
 
     # Lines printed meanwhile go above the bars, but never from a redirected stdout to stderr.
     console = Console(stderr=True)
-    bars = stack.enter_context(Progress(console=console, transient=True, redirect_stdout=sys.stdout.isatty()))
+    bars = stack.enter_context(Bars(console=console, transient=True, redirect_stdout=sys.stdout.isatty()))
     every = bars.add_task("files", total=files, visible=files > 1)
     this = bars.add_task("", total=None)
 

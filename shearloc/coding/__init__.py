@@ -10,12 +10,16 @@ Importing this is cheap: Numba is imported with the first name that is used.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ..cache import prepare
+
 if TYPE_CHECKING:
     from .bins import bins_of, centres
     from .codec import BitsBack, Codec, Joint, Serial, Substack, Transformed
     from .distributions import Symbols, bernoulli, categorical, gaussian, logistic_mixture, uniform
     from .message import Message
     from .range_coder import Decoder, Encoder
+
+prepare()
 
 _HOMES = {
     "bins": ("bins_of", "centres"),

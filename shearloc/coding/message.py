@@ -132,9 +132,9 @@ class Message:
     def reserve(self, counts: int | Places) -> None:
         """Makes room for so many more words on every tail. Room at least doubles, so many small pushes copy little."""
         if self.shared:
-            top = int(self.tops[0])
-            if self.words.size - top < counts:
-                words = np.empty(top + max(int(counts), top), np.uint32)
+            top, count = int(self.tops[0]), counts if isinstance(counts, int) else int(counts.sum())
+            if self.words.size - top < count:
+                words = np.empty(top + max(count, top), np.uint32)
                 words[:top] = self.words[:top]
                 self.words = words
         elif (np.append(self.bases[1:], self.words.size) - self.tops < counts).any():

@@ -23,6 +23,7 @@ from PIL import Image
 from ..codec import api, archive
 from ..codec.pictures import files
 from ..errors import ShearlocError
+from ..jobs.models import use
 from ..models import defaults, zoo
 from ..types import Pixels
 from .peers import Codec, peers, same_pixels
@@ -287,6 +288,7 @@ def _codec_of(contender: Contender) -> Codec:
     if isinstance(contender, Other):
         return peers()[contender.name]
     model, effort, engine = contender.model, contender.effort, contender.engine
+    use(model)  # this process has to find the weights of a file, too
     if contender.archive:
         return Codec(
             lambda images: archive.encode_images(images, model=model, engine=engine),

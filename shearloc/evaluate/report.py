@@ -3,11 +3,13 @@
 It measures nothing.
 """
 
+import csv
 import json
 import os
 import platform
 import shlex
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,6 +24,8 @@ from .. import __version__
 from ..nets.engines import processors
 from .peers import library_versions
 
+WIDTH = 80
+"""Columns of a terminal that everybody has."""
 PACKAGES = ("numpy", "numba", "torch", "pillow", "imagecodecs")
 
 
@@ -51,17 +55,32 @@ def write_json(path: Path, result: dict[str, Any]) -> None:
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
-def show_table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
-    """Prints a table: the first column to the left, the others to the right."""
-    from rich.console import Console
-    from rich.table import Table
+def headline(about: dict[str, Any]) -> str:
+    """Processor, load and versions out of `circumstances`, in lines of at most 80 columns."""
+    machine, versions = about["machine"], about["versions"]
+    load = "" if machine["load_average"] is None else f", load {machine['load_average'][0]:.1f}"
+    known = [f"{name} {versions[name]}" for name in ("shearloc", "python", *PACKAGES) if versions[name]]
+    cores = f"{machine['cores']} core{'s' if machine['cores'] != 1 else ''}"
+    return textwrap.fill(f"{machine['cpu']}, {cores}{load}; {', '.join(known)}", WIDTH, break_on_hyphens=False)
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for k, column in enumerate(columns):
-        table.add_column(column, justify="right" if k else "left")
-    for row in rows:
-        table.add_row(*row)
-    Console(soft_wrap=True).print(table)
+
+def show_table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print a table: the first column to the left, the others to the right; no cell is wrapped."""
+    cells = [columns, *rows]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(columns))]
+    print(title)
+    for row in cells:
+        first, *others = (
+            cell.rjust(width) if k else cell.ljust(width)
+            for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        print("  ".join([first, *others]).rstrip())
+
+
+def write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    """Write a table for spreadsheets. Raises OSError."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
 
 
 @contextmanager

@@ -27,6 +27,8 @@ Kind = TypeVar("Kind")
 
 _KEPT = 32
 """Models that stay in memory."""
+_LENT: list[Path] = []
+"""Model files outside the folders that were named to this process."""
 
 
 def folders() -> list[Path]:
@@ -93,13 +95,21 @@ def find(name: str, fingerprint: bytes) -> Model:
 
     Files of that name are looked at first, broken ones are passed over. UnknownModelError if they are not at hand.
     """
-    paths = [path for path in _files() if _family(path)]
+    paths = [path for path in (*_LENT, *_files()) if path.is_file() and _family(path)]
     for path in sorted(paths, key=lambda path: path.stem != name):
         with suppress(ShearlocError):
             model = _load(*_stamped(path))
             if model.fingerprint == fingerprint:
                 return model
     raise UnknownModelError(name, fingerprint)
+
+
+def lend(file: str) -> None:
+    """Have `find` look at this model file, too, from here on. ShearlocError where it is no model."""
+    load(file)
+    path = Path(os.path.abspath(file))
+    if path not in _LENT:
+        _LENT.append(path)
 
 
 def weights(name: str) -> bytes:

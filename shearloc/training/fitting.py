@@ -7,7 +7,7 @@ import ctypes
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from . import checkpoints
+from . import checkpoints, number_types
 from .images import PixelSet
 from .local_float import LocalNet, image_bits
 from .pixelcnn import PixelCNN
@@ -172,13 +172,14 @@ def fit(
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
         if progress.seconds - saved > every:
-            saved = progress.seconds
+            saved, began = progress.seconds, time.perf_counter()
             held_out_bits = mean_bits(average, held_out, HELD_OUT_PIXELS) if report or patience else math.inf
             if patience:
                 _keep_best(average, held_out_bits, progress, folder)
             checkpoints.save(checkpoint, nets, steppers, asdict(progress))
             if report:
                 report(progress, held_out_bits)
+            progress.seconds += min(time.perf_counter() - began, 60.0)  # looking takes time, too
     if patience and not stopped and progress.stale < patience:
         _keep_best(average, mean_bits(average, held_out, HELD_OUT_PIXELS), progress, folder)
     checkpoints.save(checkpoint, nets, steppers, asdict(progress))
@@ -228,8 +229,8 @@ def _keep_best(net: Net, bits: float, progress: Progress, folder: Path) -> None:
 def _update(
     net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArray[np.float32], ...], exact: bool = False
 ) -> float:
-    """One step of each optimizer; bfloat16 products unless `exact`. The batch's mean bits."""
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not exact):
+    """One step of each optimizer; products in float32 if `exact`, else in the quicker type. The batch's mean bits."""
+    with nullcontext() if exact else number_types.quick():
         loss: Tensor = net(*map(torch.from_numpy, batch)).mean()
     for stepper in steppers:
         stepper.zero_grad()
@@ -259,15 +260,22 @@ def centred(means: dict[nn.Linear, Tensor]) -> Iterator[None]:
             layer.bias.sub_((layer.weight - before[layer]) @ mean)
 
 
-def adapt(net: LocalNet, training: PixelSet, batch: int, updates: int, rng: np.random.Generator) -> None:
+def adapt(
+    net: LocalNet, training: PixelSet, batch: int, updates: int, rng: np.random.Generator, seconds: float = math.inf
+) -> None:
     """Trains for a moment what of `net` takes gradients, the rest being rounded: it takes up what rounding costs.
 
+    So many updates, or fewer where `seconds` are over before.
     In float32, because bfloat16 rounds, too, and weights would learn to make up for that.
     """
     free = [parameter for parameter in net.parameters() if parameter.requires_grad]
     stepper = torch.optim.AdamW(free, lr=ADAPTING_RATE, betas=(0.9, 0.98), weight_decay=0.0)
+    began = time.perf_counter()
     for update in range(updates):
-        stepper.param_groups[0]["lr"] = ADAPTING_RATE * _cosine(update / updates)
+        done = max(update / updates, (time.perf_counter() - began) / seconds if seconds > 0 else 1.0)
+        if done >= 1:
+            break
+        stepper.param_groups[0]["lr"] = ADAPTING_RATE * _cosine(done)
         _update(net, [stepper], net.draw(training, rng, batch), exact=True)
 
 

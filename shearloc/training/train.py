@@ -13,7 +13,9 @@ imports this file.
 
 import argparse
 import json
+import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.local.context import PREDICTORS
+from . import number_types
 from .fitting import (
     HELD_OUT_PIXELS,
     Net,
@@ -55,32 +58,50 @@ CARD_PIXELS, CARD_WINDOW_PIXELS = 1 << 18, 1 << 21
 MOST_FINGERPRINTS = 20_000
 """Training images that a card lists. Of larger sets it has the name only: they are known by it, as CIFAR-10 is."""
 
+FIELDS = {
+    "channels": "1: gray, 3: RGB",
+    "horizon": "rows and columns of earlier pixels that the network sees",
+    "reach": "how far to the right it sees in the rows above",
+    "width": "units of the hidden layers",
+    "layers": "hidden layers",
+    "head_width": "units of what joins the channels",
+    "components": "logistics in the mixture of each channel",
+    "blocks": "residual blocks, as the thesis has them",
+    "neighbours": "places whose activations a layer sees, too",
+    "narrow": "units of those activations",
+}
+"""Of `local_float.Shape`, in words."""
+
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of images or data sets; JPEGs are used reduced")
     parser.add_argument("--name", required=True, help="name of the model, for its file and card")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the exported model")
-    parser.add_argument("--minutes", type=float, default=Schedule.minutes)
+    parser.add_argument("--minutes", type=float, default=Schedule.minutes, help="how long to train, without rounding")
     parser.add_argument(
         "--updates", type=int, help="so many instead of --minutes: the same on a fast and a slow machine"
     )
-    parser.add_argument("--finish", type=float, default=Schedule.finish)
+    parser.add_argument(
+        "--finish",
+        type=float,
+        default=Schedule.finish,
+        help="the last part of the time that is quantisation-aware; 0: round by data afterwards",
+    )
     parser.add_argument("--rate", type=float, default=Schedule.learning_rate, help="peak of the learning rate")
     parser.add_argument("--batch", type=int, default=Schedule.batch, help="pixels in an update")
     parser.add_argument("--base", help="start from this model (a name, or a .safetensors file) and its shape")
     parser.add_argument(
         "--camera-like", action="store_true", help="add a copy of each RGB image with a camera's defects"
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's; default: one for each processor")
     parser.add_argument("--nelloc", type=int, metavar="R", help="the thesis's network with R residual blocks")
     parser.add_argument(
         "--pixelcnn", type=int, metavar="N", help="a full PixelCNN of N blocks (the thesis: gray 5, RGB 10)"
     )
-    fields = ("channels", "horizon", "reach", "width", "layers", "head_width", "components", "blocks")
-    for field in (*fields, "neighbours", "narrow"):
-        parser.add_argument(f"--{field.replace('_', '-')}", type=int)
-    parser.add_argument("--predictor", choices=PREDICTORS)
+    for field, text in FIELDS.items():
+        parser.add_argument(f"--{field.replace('_', '-')}", type=int, metavar="N", help=text)
+    parser.add_argument("--predictor", choices=PREDICTORS, help="what is taken off each pixel before the network")
     parser.add_argument("--level", action="store_true", default=None, help="show the network the predictions, too")
     return parser.parse_args()
 
@@ -133,10 +154,12 @@ def rounded_by_data(
     progress: Progress,
     folder: Path,
     report: Callable[[int, int], None] | None = None,
+    deadline: float = math.inf,
 ) -> dict[torch.nn.Linear, Tensor]:
     """Rounds the weights in place after keeping them in `folder/float.pt`; the layers' scales, for `export`.
 
-    `report` is called with (done, total), in layers. Minutes where training took hours.
+    `report` is called with (done, total), in layers. Minutes where training took hours; less where `deadline`, a time
+    of `time.perf_counter`, would be over: then later layers adapt less.
     """
     torch.save(net.state_dict(), folder / "float.pt")
     rng = np.random.default_rng(schedule.seed)
@@ -144,8 +167,14 @@ def rounded_by_data(
     updates = min(ADAPTING_UPDATES, int(ADAPTING_SHARE * progress.updates) // layers)
     sample = torch.from_numpy(net.draw(data.training, rng, ROUNDING_PIXELS)[0])
 
+    began = time.perf_counter()
+
     def adapted(rounded: int) -> None:
-        adapt(net, data.training, min(ADAPTING_BATCH, schedule.batch // 2), updates, rng)
+        nonlocal began
+        now = time.perf_counter()
+        seconds = (deadline - now) / (layers - rounded + 1) - (now - began)  # the next layer takes as long to round
+        adapt(net, data.training, min(ADAPTING_BATCH, schedule.batch // 2), updates, rng, max(seconds, 0.0))
+        began = time.perf_counter()
         if report:
             report(rounded, layers)
 
@@ -157,8 +186,6 @@ def describe(
 ) -> dict[str, Any]:
     """The card of a network that has been trained, and rounded if it is to be: what the zoo says of the model."""
     few = len(data.fingerprints) <= MOST_FINGERPRINTS
-    windows = isinstance(net, LocalNet) and net.shape.neighbours
-    pixels = min(CARD_WINDOW_PIXELS if windows else CARD_PIXELS, int(data.held_out.ends[-1]))
     return {
         "name": name,
         "summary": _summary(net, folders, progress),
@@ -170,9 +197,24 @@ def describe(
         "training_pixels": int(data.training.ends[-1]),
         "schedule": asdict(schedule),
         "threads": torch.get_num_threads(),
+        "products": number_types.name(),
         "updates": progress.updates,
-        "held_out_bits_per_dimension": round(mean_bits(net, data.held_out, pixels), 4),
+        "held_out_bits_per_dimension": round(held_out_bits(net, data), 4),
     } | ({"training_images": data.fingerprints} if few else {})
+
+
+def held_out_bits(net: Net, data: Data) -> float:
+    """Bits per dimension on the held-out images, or many of their pixels."""
+    windows = isinstance(net, LocalNet) and net.shape.neighbours
+    pixels = min(CARD_WINDOW_PIXELS if windows else CARD_PIXELS, int(data.held_out.ends[-1]))
+    return mean_bits(net, data.held_out, pixels)
+
+
+def bits_of_model(model: str, data: Data) -> float:
+    """`held_out_bits` of a model, a name or a file, as it is."""
+    net = start_from(model)
+    net.rounded_activations = True
+    return held_out_bits(net, data)
 
 
 def write_card(path: Path, card: dict[str, Any]) -> None:

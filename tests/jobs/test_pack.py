@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from shearloc import Collection, ShearlocError
-from shearloc.codec import archive, collection
+from shearloc.codec import archive
+from shearloc.codec.collections import index
+from shearloc.codec.collections import shards as collection
 from shearloc.codec.pictures import files
-from shearloc.jobs import pack, spread
-from shearloc.jobs.batch import Encoding
+from shearloc.jobs import collections, shards, spread
+from shearloc.jobs.options import Encoding
 from shearloc.jobs.sources import find
 
 from ..processes import contents, start
@@ -25,7 +27,7 @@ from ..processes import contents, start
 Picture = Callable[..., NDArray[np.uint8]]
 QUICK = Encoding("raw", verify=False)
 RAW = ("--model", "raw", "--no-verify")
-SMALL_SHARDS = "import shearloc.jobs.pack\nshearloc.jobs.pack.SHARD_BYTES = (96_000, 96_000)"
+SMALL_SHARDS = "import shearloc.jobs.shards\nshearloc.jobs.shards.SHARD_BYTES = (96_000, 96_000)"
 """Python lines before the command: shards of four images of 150 x 160, which are two chunks."""
 
 
@@ -63,7 +65,7 @@ UNREADABLE = {"broken.png", "photo.jpg"}
 def test_a_folder_there_and_back(mixed: Path) -> None:
     root = mixed.parent
     code, out, err = run("pack", "in", "out", folder=root)
-    assert code == 1 and "23 images in 1 shards" in out
+    assert code == 1 and "23 images in 1 shard," in out
     lines = err.splitlines()
     assert len(lines) == 4 and "notes.txt left out" in lines[0] and "2 of 25 images are missing" in lines[3]
     assert "broken.png: " in lines[1] and "photo.jpg: " in lines[2] and "JPEG" in lines[2]
@@ -176,7 +178,7 @@ def test_damage_is_told_and_the_rest_unpacked(digits: tuple[Path, dict[str, byte
 def test_the_index_is_made_anew_from_the_shards(digits: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
     _, expected = digits
     out = copy_of(expected, tmp_path / "out")
-    (out / collection.INDEX).unlink()
+    (out / index.INDEX).unlink()
     code, _, err = run("list", "out", folder=tmp_path)
     assert code == 1 and "shearloc reindex out" in err and err.count("\n") == 1
     assert run("reindex", "out", folder=tmp_path)[0] == 0
@@ -216,20 +218,20 @@ def test_other_things_in_the_way_are_kept(digits: tuple[Path, dict[str, bytes]],
     assert contents(out) == expected
     code, _, err = run("pack", "other.npy", "out", "--force", folder=tmp_path)
     assert (code, err) == (0, "") and len(Collection(out)) == 5
-    assert sorted(contents(out)) == [collection.INDEX, collection.shard_name(0)]
+    assert sorted(contents(out)) == [index.INDEX, collection.shard_name(0)]
 
 
 def test_an_image_that_can_be_read_now_is_packed(mixed: Path) -> None:
-    tasks = pack.plan(find([mixed]).items, mixed.parent / "out", QUICK, share=False)
-    pack.prepare(tasks, mixed.parent / "out", force=False)
-    first = [pack.pack_shard(task) for task in tasks]
-    again = [pack.pack_shard(task) for task in tasks]
+    tasks = shards.plan(find([mixed]).items, mixed.parent / "out", QUICK, share=False)
+    shards.prepare(tasks, mixed.parent / "out", force=False)
+    first = [shards.pack_shard(task) for task in tasks]
+    again = [shards.pack_shard(task) for task in tasks]
     assert not first[0].kept and again[0].kept and first[0].failures == again[0].failures
     broken = mixed / "broken.png"
     stat = broken.stat()
     broken.write_bytes((mixed / "text.png").read_bytes())
     os.utime(broken, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    third = pack.pack_shard(tasks[0])
+    third = shards.pack_shard(tasks[0])
     assert not third.kept and third.images == first[0].images + 1 and len(third.failures) == 1
 
 
@@ -250,9 +252,9 @@ def test_names_that_lead_out_are_not_followed(tmp_path: Path) -> None:
     data = archive.encode_images(np.zeros((3, 4, 4), np.uint8), model="raw")
     record = collection.pack_record(["../out.png", "/abs.png", "ok.png"], data)
     (tmp_path / "in" / collection.shard_name(0)).write_bytes(head + record + collection.pack_shard_end(3))
-    pack.write_index(tmp_path / "in", pack.shards_of(tmp_path / "in"))
+    collections.write_index(tmp_path / "in", collections.shards_of(tmp_path / "in"))
     code, out, err = run("unpack", "in", "back", folder=tmp_path)
-    assert code == 1 and "lead out" in err and "1 images" in out
+    assert code == 1 and "lead out" in err and "1 image" in out
     assert [path.name for path in tmp_path.rglob("*.png")] == ["ok.png"]
 
 
@@ -267,11 +269,11 @@ def coded(
     folder = tmp_path_factory.mktemp("coded")
     np.save(folder / "some.npy", np.load(digits[0] / "all.npy")[:24])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pack, "SHARD_BYTES", (96_000, 96_000))
-        tasks = pack.plan(find([folder / "some.npy"]).items, folder / "out", Encoding(verify=False), share=True)
-    pack.prepare(tasks, folder / "out", force=False)
-    assert not any(pack.pack_shard(task).failures for task in tasks) and len(tasks) == 6
-    pack.write_index(folder / "out", [task.target for task in tasks])
+        patch.setattr(shards, "SHARD_BYTES", (96_000, 96_000))
+        tasks = shards.plan(find([folder / "some.npy"]).items, folder / "out", Encoding(verify=False), share=True)
+    shards.prepare(tasks, folder / "out", force=False)
+    assert not any(shards.pack_shard(task).failures for task in tasks) and len(tasks) == 6
+    collections.write_index(folder / "out", [task.target for task in tasks])
     return folder / "some.npy", contents(folder / "out")
 
 
@@ -289,7 +291,10 @@ def test_interrupted_while_processes_work(coded: tuple[Path, dict[str, bytes]], 
     source, expected = coded
     command = ("pack", source, "out", "--workers", 2)
     # However quick they are, it is not done before the signal.
-    wait = "import time\nshearloc.jobs.pack.write_index = lambda *_, **__: [time.sleep(0.01) for _ in iter(int, 1)]"
+    wait = (
+        "import time\nfrom shearloc.jobs import collections\n"
+        "collections.write_index = lambda *_, **__: [time.sleep(0.01) for _ in iter(int, 1)]"
+    )
     child = start(*command, folder=tmp_path, before=f"{SMALL_SHARDS}\n{wait}", start_new_session=True)
     assert child.stdout
     child.stdout.readline()

@@ -1,11 +1,14 @@
 """What a collection's sources hold: every kind there is, named and read; what cannot be used is told."""
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +35,8 @@ def png(image: NDArray[np.uint8]) -> bytes:
 
 
 def write_tar(path: Path, members: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w:gz" if path.suffix == ".gz" else "w") as tar:
+    mode: Any = f"w:{path.suffix[1:]}" if path.suffix != ".tar" else "w"
+    with tarfile.open(path, mode) as tar:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
@@ -49,11 +53,16 @@ def write_array(path: Path, images: NDArray[np.uint8]) -> None:
     elif path.suffix == ".npy":
         np.save(path, images)
     else:
-        path.write_bytes(gzip.compress(idx(images)) if path.suffix == ".gz" else idx(images))
+        packed = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}.get(path.suffix, bytes)
+        path.write_bytes(packed(idx(images)))
 
 
 @pytest.mark.parametrize(
-    "file", ["t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz", "a.idx", "a.idx.gz", "a.npy", "a.npz"]
+    "file",
+    [
+        *(f"t10k-images-idx3-ubyte{suffix}" for suffix in ("", ".gz", ".bz2", ".xz")),
+        *("a.idx", "a.idx.gz", "a.idx.bz2", "a.npy", "a.npz"),
+    ],
 )
 @pytest.mark.parametrize("images", [GRAYS, COLOURS, GRAYS[:1, :, :, None]], ids=["gray", "colour", "one channel"])
 def test_arrays(tmp_path: Path, file: str, images: NDArray[np.uint8]) -> None:
@@ -75,14 +84,14 @@ def test_arrays_of_16_bits_and_labels(tmp_path: Path) -> None:
     assert arrays(found)["x/03"].dtype == np.uint16 and np.array_equal(arrays(found)["x/03"], deep[3])
 
 
-@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz"])
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.xz"])
 def test_tar_files(tmp_path: Path, name: str) -> None:
     members = {f"./{folder}/{k}.png": png(GRAYS[k]) for k in (2, 0, 1) for folder in ("x", "y")}
     write_tar(tmp_path / name, members | {"x/0.cls": b"7", "x/.hidden.png": b"", "x/half.png": png(GRAYS[0])[:40]})
     found = sources.find([tmp_path / name])
-    assert [item.name for item in found.items] == [*(f"x/{k}.png" for k in range(3)), "x/half.png"] + [
-        f"y/{k}.png" for k in range(3)
-    ]
+    by_name = [*(f"x/{k}.png" for k in range(3)), "x/half.png", *(f"y/{k}.png" for k in range(3))]
+    as_written = [f"{folder}/{k}.png" for k in (2, 0, 1) for folder in ("x", "y")] + ["x/half.png"]
+    assert [item.name for item in found.items] == (by_name if name == "a.tar" else as_written)
     assert found.left_out == ["x/0.cls"]
     for item in found.items:
         if "half" in item.name:
@@ -90,6 +99,30 @@ def test_tar_files(tmp_path: Path, name: str) -> None:
                 sources.read(item)
         else:
             assert np.array_equal(sources.read(item).array(), GRAYS[int(item.name[2])])
+
+
+def test_a_compressed_tar_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its members are read as they come, whatever their names: no seeking back, which begins anew each time."""
+    names = [f"{k}.png" for k in np.random.default_rng(3).permutation(200)]
+    write_tar(tmp_path / "a.tar.gz", {name: png(GRAYS[0]) for name in names})
+    found = sources.find([tmp_path / "a.tar.gz", tmp_path])
+    rewound = []
+    real = gzip._GzipReader._rewind  # type: ignore[attr-defined]
+    monkeypatch.setattr(gzip._GzipReader, "_rewind", lambda self: rewound.append(1) or real(self))  # type: ignore[attr-defined]
+    tar = [item for item in found.items if item.kind == "tar"]
+    assert len(tar) == 400 and not rewound
+    for item in tar[:200]:
+        sources.read(item)
+    assert not rewound
+
+
+def test_packed_bytes_are_never_pixels() -> None:
+    file = Path(__file__).parents[3] / "shared" / "faults" / "x-images-idx3-ubyte.bz2"
+    if not file.is_file():
+        pytest.skip(f"needs {file}")
+    read = arrays(sources.find([file]))
+    content = bz2.decompress(file.read_bytes())
+    assert np.stack(list(read.values())).tobytes() == content[16:] and len(read) == 20
 
 
 @pytest.fixture

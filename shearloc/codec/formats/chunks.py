@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 
 from ...coding.fields import string, take, take_string, take_varint, varint
+from ...coding.inflate import inflate
 from ...errors import CorruptError, FormatError
 from ..pictures.picture import MAX_CHUNK_BYTES, Chunk
 
@@ -80,11 +81,7 @@ def _inflate(content: bytes) -> bytes:
     size = take_varint(stream)
     if size > MAX_CHUNK_BYTES:
         raise CorruptError(f"the file's header claims more than {MAX_CHUNK_BYTES} bytes of metadata")
-    inflater = zlib.decompressobj()
-    try:
-        plain = inflater.decompress(stream.read(), size + 1)
-    except zlib.error as error:
-        raise CorruptError(f"the file's metadata is damaged ({error})") from error
-    if len(plain) != size or not inflater.eof or inflater.unused_data:
-        raise CorruptError("the file's metadata is longer or shorter than it says")
+    plain = inflate(stream.read(), size, "the file's metadata")
+    if len(plain) != size:
+        raise CorruptError("the file's metadata are longer or shorter than they say")
     return plain

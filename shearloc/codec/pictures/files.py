@@ -1,7 +1,7 @@
 """Image files to pictures and back, and files that appear only when complete.
 
 Nothing is converted: an image that would lose anything on the way in is refused, and so is a file format that cannot
-hold a picture as it is. PNG and PNM are read by own code, TIFF, BMP and WebP in `imaging.py`.
+hold a picture as it is. The file's own first bytes choose the reader.
 """
 
 import errno
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import UnsupportedImageError
+from ..formats.container import MAX_SAMPLES
 from .picture import Picture
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _GRAYS = ("8-bit gray", "16-bit gray")
 _COLOURS = ("8-bit RGB", "16-bit RGB")
 _TIFF = ("1-bit gray", *_GRAYS, "8-bit gray+alpha", *_COLOURS, "8-bit RGBA", "16-bit RGBA")
+_BMP_GRAYS = ("1-bit gray", "4-bit gray", "8-bit gray")
 _HOLDS: dict[str, tuple[str, ...]] = {
     ".png": (),
     ".pbm": ("1-bit gray",),
@@ -28,31 +30,69 @@ _HOLDS: dict[str, tuple[str, ...]] = {
     ".ppm": _COLOURS,
     ".tif": (*_TIFF, "8-bit palette"),
     ".tiff": (*_TIFF, "8-bit palette"),
-    ".bmp": ("1-bit gray", "8-bit gray", "8-bit palette", "8-bit RGB"),
+    ".bmp": (*_BMP_GRAYS, "1-bit palette", "4-bit palette", "8-bit palette", "8-bit RGB", "8-bit RGBA"),
     ".webp": ("8-bit RGB", "8-bit RGBA"),
 }
 """Suffix -> modes (`Picture.mode`) that come back as they went in; none named means all."""
 
 
-def load(path: str | os.PathLike[str]) -> Picture:
-    """The picture of a PNG, PNM, TIFF, BMP or WebP file, metadata included.
+_OTHERS = {
+    b"GIF8": "GIF", b"\0\0\0\x0cjP  ": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000", b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL", b"8BPS": "Photoshop", b"qoif": "QOI", b"P7\n": "PAM", b"\0\0\1\0": "icon",
+    b"v/1\1": "OpenEXR", b"\x93NUMPY": "NumPy", b"BA": "OS/2 bitmap array", b"FLIF": "FLIF",
+}  # fmt: skip
+"""How files of other formats begin."""
 
-    Raises UnsupportedImageError for JPEG, several frames, a file that cannot be read or that would not come back as it
-    is; OSError where the file cannot be opened.
+
+def load(path: str | os.PathLike[str], *, max_samples: int = MAX_SAMPLES, lossy: bool = False) -> Picture:
+    """The picture of a PNG, PNM, TIFF, BMP or WebP file, metadata included; `Picture.notes` says what is left out.
+
+    `max_samples`: limit on its samples of 8 bits (16 bits count twice), which is checked before any memory is taken.
+    `lossy`: take the decoded pixels of a lossy WebP. Raises UnsupportedImageError for JPEG, several frames, a file that
+    cannot be read or that would not come back as it is; OSError where the file cannot be opened.
     """
     data = Path(path).read_bytes()
     try:
-        return parse(data)
+        return parse(data, max_samples=max_samples, lossy=lossy)
     except UnsupportedImageError as error:
         raise UnsupportedImageError(f"{path}: {error}") from error
 
 
-def parse(data: bytes) -> Picture:
+def parse(data: bytes, *, max_samples: int = MAX_SAMPLES, lossy: bool = False) -> Picture:
     """As `load`, from a file's bytes. Raises UnsupportedImageError."""
-    from . import imaging, png, pnm
+    from . import bmp, directories, png, pnm, tiff, webp
 
-    reader = png.read if data.startswith(png.SIGNATURE) else pnm.read if data[:2] in pnm.MAGICS else imaging.read
-    return reader(data)
+    if not data:
+        raise UnsupportedImageError("the file is empty")
+    if data.startswith(png.SIGNATURE):
+        return png.read(data, max_samples)
+    if data[:2] in pnm.MAGICS:
+        return pnm.read(data, max_samples)
+    if data.startswith(directories.MAGICS):
+        return tiff.read(data, max_samples)
+    if data.startswith(bmp.MAGIC):
+        return bmp.read(data, max_samples)
+    if webp.is_webp(data):
+        return webp.read(data, max_samples, lossy)
+    raise UnsupportedImageError(_not_read(data))
+
+
+def _not_read(data: bytes) -> str:
+    """Why a file of another format is not read."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return (
+            "a JPEG; its decoded pixels would take more space than the JPEG itself: "
+            "keep the JPEG, or convert it to PNG first if you want its pixels stored"
+        )
+    if data.startswith((b"PF", b"Pf")):
+        return "a PFM file; floats are not stored: convert it to PNG first, if that loses nothing you need"
+    if data.startswith(b"\x89SH"):
+        return "a Shearloc file already: decode it"
+    name = next((name for start, name in _OTHERS.items() if data.startswith(start)), "")
+    name = "AVIF or HEIF" if data[4:8] == b"ftyp" else name
+    if name:
+        return f"{name} files are not read: convert it to PNG first"
+    return "not an image that is read: PNG, PNM, TIFF, BMP and WebP are"
 
 
 def load_image(path: str | os.PathLike[str]) -> "NDArray[np.uint8]":
@@ -72,16 +112,30 @@ def save(path: str | os.PathLike[str], picture: Picture) -> None:
     Metadata goes along as far as the format holds it (docs/FORMAT.md). Raises UnsupportedImageError as `check_output`;
     OSError where the file cannot be written.
     """
-    from . import imaging, png, pnm
-
     check_output(path, picture.mode)
-    suffix = Path(path).suffix.lower()
-    writer = png.write if suffix == ".png" else pnm.write if suffix in (".pbm", ".pgm", ".ppm") else None
     with replacing(path) as file:
-        if writer:
-            writer(file, picture)
-        else:
-            imaging.write(file, picture, suffix)
+        write(file, picture, Path(path).suffix)
+
+
+def write(file: BinaryIO, picture: Picture, suffix: str) -> None:
+    """Write a picture losslessly to an open file, which need not be seekable, in the format of a suffix (".png").
+
+    Raises UnsupportedImageError as `check_output`, and where the format cannot hold the image; errors of `file`.
+    """
+    from . import bmp, png, pnm, tiff, webp
+
+    suffix = suffix.lower()
+    _check_suffix(suffix, picture.mode)
+    if suffix == ".png":
+        png.write(file, picture)
+    elif suffix in (".pbm", ".pgm", ".ppm"):
+        pnm.write(file, picture)
+    elif suffix == ".bmp":
+        bmp.write(file, picture)
+    elif suffix == ".webp":
+        webp.write(file, picture)
+    else:
+        tiff.write(file, picture)
 
 
 def check_output(path: str | os.PathLike[str], mode: str) -> None:
@@ -89,15 +143,21 @@ def check_output(path: str | os.PathLike[str], mode: str) -> None:
 
     Raises UnsupportedImageError where not, or where a library that it takes is not installed.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _HOLDS:
-        raise UnsupportedImageError(f"{path}: write to one of {' '.join(_HOLDS)}, which lose nothing")
-    if _HOLDS[suffix] and mode not in _HOLDS[suffix]:
-        raise UnsupportedImageError(f"{path}: {suffix} does not keep {mode} as it is; use .png")
-    if suffix in (".tif", ".tiff"):
-        from . import imaging
+    try:
+        _check_suffix(Path(path).suffix.lower(), mode)
+    except UnsupportedImageError as error:
+        raise UnsupportedImageError(f"{path}: {error}") from error
 
-        imaging.check_tiff(mode)
+
+def _check_suffix(suffix: str, mode: str) -> None:
+    if suffix not in _HOLDS:
+        raise UnsupportedImageError(f"write to one of {' '.join(_HOLDS)}, which lose nothing")
+    if _HOLDS[suffix] and mode not in _HOLDS[suffix]:
+        raise UnsupportedImageError(f"{suffix} does not keep {mode} as it is; use .png")
+    if suffix in (".tif", ".tiff"):
+        from . import tiff
+
+        tiff.check(mode)
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:

@@ -1,21 +1,40 @@
 """A picture as its file had it: samples, bit depth, palette, transparency and metadata. In memory only.
 
-Reading and writing files is `planes.py`'s work; coding is `api.py`'s. The kinds of samples are those of PNG, and so
+Reading and writing files is `files.py`'s work; coding is `api.py`'s. The kinds of samples are those of PNG, and so
 are their numbers.
 """
 
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedImageError
+from ...types import Samples
 
-GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
-CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
-DEPTHS = {GRAY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GRAY_ALPHA: (8, 16), RGBA: (8, 16)}
-NAMES = {GRAY: "gray", RGB: "RGB", PALETTE: "palette", GRAY_ALPHA: "gray+alpha", RGBA: "RGBA"}
+
+class Colour(IntEnum):
+    """PNG's colour types, with its numbers."""
+
+    GRAY = 0
+    RGB = 2
+    PALETTE = 3
+    GRAY_ALPHA = 4
+    RGBA = 6
+
+
+GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = Colour
+CHANNELS: dict[int, int] = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
+DEPTHS: dict[int, tuple[int, ...]] = {
+    GRAY: (1, 2, 4, 8, 16),
+    RGB: (8, 16),
+    PALETTE: (1, 2, 4, 8),
+    GRAY_ALPHA: (8, 16),
+    RGBA: (8, 16),
+}
+NAMES: dict[int, str] = {GRAY: "gray", RGB: "RGB", PALETTE: "palette", GRAY_ALPHA: "gray+alpha", RGBA: "RGBA"}
 
 RESERVED = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 """Ancillary chunks that are no metadata: transparency, which has its own field, and animation."""
@@ -23,8 +42,6 @@ RESERVED = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 MAX_CHUNK_BYTES = 1 << 26
 """Limit on a picture's metadata and palette together, against files that claim memory they will not fill."""
 
-Samples = NDArray[Any]
-"""uint8 or uint16."""
 Planes = NDArray[np.uint8]
 Chunk = tuple[bytes, bytes]
 
@@ -37,7 +54,8 @@ class Picture:
     8 bits one sample each, less than 2^depth. `palette`: uint8 [n, 3], one RGB a sample value (of an RGB picture: PNG's
     suggested palette). `transparency`: the content of PNG's tRNS chunk: one opacity byte a palette entry, or the
     transparent gray (2 bytes) or colour (6), big-endian. `chunks`: metadata as PNG's ancillary chunks, (type, content)
-    in file order. Raises UnsupportedImageError where these do not fit together.
+    in file order. `notes`: one line for each part of the file that its reader left out; equality ignores them. Raises
+    UnsupportedImageError where the fields do not fit together.
     """
 
     samples: Samples
@@ -45,6 +63,7 @@ class Picture:
     palette: NDArray[np.uint8] | None = None
     transparency: bytes = b""
     chunks: tuple[Chunk, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the fields fit together."""
@@ -52,7 +71,7 @@ class Picture:
             raise UnsupportedImageError(problem)
 
     def __eq__(self, other: object) -> bool:
-        """The same in every sample and every byte."""
+        """The same in every sample and every byte of what a file keeps; notes do not count."""
         if not isinstance(other, Picture):
             return NotImplemented
         return (self.depth, self.transparency, self.chunks) == (other.depth, other.transparency, other.chunks) and (
@@ -62,8 +81,8 @@ class Picture:
         )
 
     @property
-    def colour(self) -> int:
-        """PNG's colour type: GRAY, RGB, PALETTE, GRAY_ALPHA or RGBA."""
+    def colour(self) -> Colour:
+        """Its colour type, by its shape and whether it has a palette."""
         if self.samples.ndim == 2:
             return GRAY if self.palette is None else PALETTE
         return {2: GRAY_ALPHA, 3: RGB, 4: RGBA}[self.samples.shape[2]]
@@ -106,16 +125,46 @@ class Picture:
 
 
 def from_array(image: Any) -> Picture:
-    """A picture of uint8 or uint16 [H, W], or [H, W, C] with C = 2 (gray+alpha), 3 (RGB) or 4 (RGBA).
+    """A picture of an array: [H, W] or [H, W, 1] gray, [H, W, C] with C = 2 (gray+alpha), 3 (RGB) or 4 (RGBA).
 
-    UnsupportedImageError for anything else.
+    uint8 and uint16 of any byte order are stored as they are; bool [H, W] becomes 1-bit gray, False black.
+    Raises UnsupportedImageError for anything else, with what to do.
     """
     if not isinstance(image, np.ndarray):
-        raise UnsupportedImageError(f"the image is a {type(image).__name__}; pass a NumPy array of uint8 or uint16")
-    native = image.dtype.newbyteorder("=")
-    if native not in (np.uint8, np.uint16):
-        raise UnsupportedImageError(f"the image's samples are {image.dtype}; uint8 and uint16 are stored")
-    return Picture(np.ascontiguousarray(image, native), 8 * native.itemsize)
+        what = "None" if image is None else f"a {type(image).__name__}"
+        raise UnsupportedImageError(f"the image is {what}; pass a NumPy array of uint8 or uint16")
+    if isinstance(image, np.ma.MaskedArray):
+        raise UnsupportedImageError("the image is a masked array; pass image.filled(value)")
+    kept = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    native = kept.dtype.newbyteorder("=")
+    for problem in _array_problems(kept, native):
+        raise UnsupportedImageError(problem)
+    if native == np.bool_:
+        return Picture(np.ascontiguousarray(kept, np.uint8), 1)
+    return Picture(np.ascontiguousarray(kept, native), 8 * native.itemsize)
+
+
+def _array_problems(image: NDArray[Any], native: np.dtype[Any]) -> list[str]:
+    """Why an array is no picture, and what to do, the worst first."""
+    samples = f"the image's samples are {image.dtype}"
+    if native.kind == "f":
+        return [f"{samples}; floats are not stored: scale to 0 to 255 and pass image.round().astype(np.uint8)"]
+    if native not in (np.uint8, np.uint16, np.bool_):
+        return [f"{samples}; uint8 and uint16 are stored: pass image.astype(np.uint16), if its values are 0 to 65535"]
+    if native == np.bool_ and image.ndim != 2:
+        return [f"the image is bool of shape {image.shape}; pass [H, W] for 1-bit gray, or uint8"]
+    if image.ndim == 3 and image.shape[0] <= 4 and image.shape[2] > 4:
+        return [f"the image has shape {image.shape}; channels come last: pass np.moveaxis(image, 0, -1)"]
+    return []
+
+
+def check_size(height: int, width: int, planes: int, limit: int) -> None:
+    """Raise UnsupportedImageError where a file claims more than `limit` samples of 8 bits (16 bits count twice)."""
+    if height * width * planes > limit:
+        raise UnsupportedImageError(
+            f"the image has {height * width * planes} samples, more than the limit of {limit}; "
+            "raise max_samples (--max-samples) if you trust the file"
+        )
 
 
 def mode_name(colour: int, depth: int, transparency: bool) -> str:
@@ -125,7 +174,8 @@ def mode_name(colour: int, depth: int, transparency: bool) -> str:
 
 def plane_groups(colour: int, depth: int) -> tuple[int, ...]:
     """How many planes go together: colours, alpha, and at 16 bits the same again for the low bytes."""
-    groups = {GRAY_ALPHA: (1, 1), RGBA: (3, 1)}.get(colour, (CHANNELS[colour],))
+    alone: dict[int, tuple[int, ...]] = {GRAY_ALPHA: (1, 1), RGBA: (3, 1)}
+    groups = alone.get(colour, (CHANNELS[colour],))
     return groups * (2 if depth == 16 else 1)
 
 

@@ -1,21 +1,27 @@
 """PNG files to pictures and back (RFC 2083, ISO/IEC 15948): every kind of samples, and metadata chunks as they are.
 
 Own code, because Pillow reads 16-bit colour as 8 bits, does not say which depth a palette had, and does not hand out
-the bytes of metadata chunks. Animations (APNG) are refused.
+the bytes of metadata chunks. What libpng ignores is ignored here, and noted in `Picture.notes`. Animations (APNG) are
+refused.
 """
 
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedImageError
-from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, PALETTE, Chunk, Picture, Samples
+from ...types import Samples
+from ..formats.container import MAX_SAMPLES
+from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, PALETTE, RGB, Chunk, Colour, Picture, check_size
+from .rows import filter_rows, filtered_bytes, unfilter
+from .rows import pack_rows as pack_rows
+from .rows import row_bytes as row_bytes
+from .rows import unpack_rows as unpack_rows
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -28,26 +34,25 @@ NOT_KEPT = (b"iDOT",)
 LEVEL = 6
 """zlib's, for files that people get: 9 takes three times longer for 1% of size."""
 
+_BEFORE_DATA = (b"PLTE", b"tRNS")
+"""Chunks that say something about the samples, and only before them."""
+_ONE_FRAME = b"\0\0\0\1"
+
 _IDAT_BYTES = 1 << 20
-_BAND_BYTES = 1 << 20
-"""Rows are filtered about this many bytes at a time."""
-_PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
-"""Adam7: first row, row step, first column, column step of each pass."""
-
-Rows = NDArray[np.uint8]
 
 
-def read(data: bytes) -> Picture:
-    """The picture of a whole PNG file; what follows its end is ignored.
+def read(data: bytes, max_samples: int = MAX_SAMPLES) -> Picture:
+    """The picture of a whole PNG file.
 
-    Raises UnsupportedImageError: animated, damaged, or with critical chunks that the standard does not know.
+    Raises UnsupportedImageError: animated, damaged, with critical chunks that the standard does not know, or of more
+    than `max_samples` samples of 8 bits.
     """
     try:
-        return _read(data)
+        return _read(data, max_samples)
     except (struct.error, IndexError) as error:
-        raise UnsupportedImageError("not a PNG that can be read (it is cut short)") from error
-    except (zlib.error, KeyError) as error:
-        raise UnsupportedImageError(f"not a PNG that can be read ({error})") from error
+        raise _unreadable("it is cut short") from error
+    except zlib.error as error:
+        raise _unreadable(str(error)) from error
 
 
 def write(file: BinaryIO, picture: Picture) -> None:
@@ -83,107 +88,136 @@ def compress(picture: Picture, level: int) -> bytes:
 
 def decompress(data: bytes, height: int, width: int, colour: int, depth: int) -> Samples:
     """Undo `compress`: [H, W] or [H, W, C]. zlib.error where the data is anything else."""
-    raw = _inflate(data, height * (1 + row_bytes(width, colour, depth)))
-    return unpack_rows(_unfiltered(raw, height, colour, depth), width, colour, depth)
+    return unfilter(_inflate(data, filtered_bytes(height, width, colour, depth)), height, width, colour, depth)
 
 
-def row_bytes(width: int, colour: int, depth: int) -> int:
-    """Bytes of a packed row."""
-    return (width * CHANNELS[colour] * depth + 7) // 8
+def _unreadable(why: str) -> UnsupportedImageError:
+    return UnsupportedImageError(f"not a PNG that can be read ({why})")
 
 
-def pack_rows(samples: Samples, depth: int) -> Rows:
-    """Rows as PNG packs them: uint8 [H, bytes]. 16 bits big-endian; below 8 bits, the first sample in the high bits."""
-    flat = samples.reshape(samples.shape[0], -1)
-    if depth == 16:
-        return flat.astype(">u2").view(np.uint8)
-    if depth == 8:
-        return flat
-    per_byte = 8 // depth
-    padded = np.zeros((flat.shape[0], -(-flat.shape[1] // per_byte) * per_byte), np.uint8)
-    padded[:, : flat.shape[1]] = flat
-    shifts = np.arange(8 - depth, -1, -depth, dtype=np.uint8)
-    packed: Rows = np.bitwise_or.reduce(padded.reshape(flat.shape[0], -1, per_byte) << shifts, axis=2)
-    return packed
+def _read(data: bytes, max_samples: int) -> Picture:
+    chunks, behind = _chunks(data)
+    notes = ["what follows the end of the PNG is ignored"] if behind else []
+    height, width, colour, depth, interlace = _header(*chunks[0])
+    check_size(height, width, CHANNELS[colour] * (2 if depth == 16 else 1), max_samples)
+    before, body, after = _around_data(chunks[1:])
+    _check_kinds([*before, *after])
+    palettes = [kind for chunks in (before, after) for kind, _ in chunks if kind == b"PLTE"]
+    if len(palettes) > 1 and any(kind == b"PLTE" for kind, _ in before):
+        raise _unreadable("a palette comes twice")
+    palette, transparency = _colours(before, colour, depth, notes)
+    notes += [f"a {kind.decode()} chunk after the image data is ignored" for kind, _ in after if kind in _BEFORE_DATA]
+    metadata = _metadata([*before, *after], notes)
+    raw = _inflate_picture(body, filtered_bytes(height, width, colour, depth, interlace), notes)
+    samples = unfilter(raw, height, width, colour, depth, interlace)
+    return Picture(samples, depth, palette, transparency, metadata, tuple(notes))
 
 
-def unpack_rows(rows: Rows, width: int, colour: int, depth: int) -> Samples:
-    """Undo `pack_rows`: [H, W] or [H, W, C], not always a copy. Bits that pad a row are dropped."""
-    channels = CHANNELS[colour]
-    shape = (len(rows), width) if channels == 1 else (len(rows), width, channels)
-    if depth == 16:
-        return np.ascontiguousarray(rows).view(">u2").astype(np.uint16).reshape(shape)
-    if depth == 8:
-        return rows.reshape(shape)
-    shifts = np.arange(8 - depth, -1, -depth, dtype=np.uint8)
-    spread = (rows[:, :, None] >> shifts) & np.uint8(2**depth - 1)
-    return np.ascontiguousarray(spread.reshape(len(rows), -1)[:, :width])
-
-
-def _read(data: bytes) -> Picture:
-    chunks = _chunks(data)
-    kind, header = next(chunks, (b"", b""))
-    width, height, depth, colour, compression, filters, interlace = struct.unpack(">IIBBBBB", header)
-    if kind != b"IHDR" or not (width and height) or depth not in DEPTHS[colour] or (compression, filters) != (0, 0):
-        raise UnsupportedImageError("not a PNG that can be read (a header that PNG does not know)")
-    palette, transparency, metadata, body = None, b"", [], []
-    for kind, content in chunks:
-        if kind == b"IDAT":
-            body.append(content)
-        elif kind == b"PLTE":
-            # Gray has none; like libpng, a reader ignores it there.
-            palette = None if colour in (GRAY, GRAY_ALPHA) else _palette(content)
-        elif kind == b"tRNS":
-            transparency = content
-        elif kind in ANIMATION:
-            raise UnsupportedImageError("an animated PNG; one image is stored: save the frames one by one")
-        elif not kind[0] & 0x20:
-            raise UnsupportedImageError(f"a PNG with a chunk {kind!r} that changes its meaning: convert it first")
-        elif kind not in NOT_KEPT:
-            metadata.append((kind, content))
-    samples = _samples(b"".join(body), height, width, colour, depth, interlace)
-    if colour == PALETTE and palette is None:
-        raise UnsupportedImageError("not a PNG that can be read (its palette is missing)")
-    return Picture(samples, depth, palette, transparency, tuple(metadata))
-
-
-def _chunks(data: bytes) -> Iterator[Chunk]:
-    """Types and contents up to IEND, checksums verified."""
+def _chunks(data: bytes) -> tuple[list[Chunk], int]:
+    """Types and contents up to IEND, checksums verified; and how many bytes come after it."""
     if not data.startswith(SIGNATURE):
-        raise UnsupportedImageError("not a PNG that can be read (no PNG signature)")
+        raise _unreadable("no PNG signature")
     at = len(SIGNATURE)
+    found: list[Chunk] = []
     while True:
         length, kind = struct.unpack_from(">I4s", data, at)
         content = data[at + 8 : at + 8 + length]
         (crc,) = struct.unpack_from(">I", data, at + 8 + length)
         if not kind.isalpha() or zlib.crc32(content, zlib.crc32(kind)) != crc:
-            raise UnsupportedImageError(f"not a PNG that can be read (damaged in chunk {kind!r})")
-        if kind == b"IEND":
-            return
-        yield kind, content
+            raise _unreadable(f"damaged in chunk {kind!r}")
         at += 12 + length
+        if kind == b"IEND":
+            return found or [(kind, content)], len(data) - at
+        found.append((kind, content))
 
 
-def _palette(content: bytes) -> NDArray[np.uint8]:
-    if len(content) % 3:
-        raise UnsupportedImageError("not a PNG that can be read (a palette that is cut short)")
-    return np.frombuffer(content, np.uint8).reshape(-1, 3)
+def _header(kind: bytes, content: bytes) -> tuple[int, int, int, int, int]:
+    """Height, width, colour type, bit depth and interlacing that the first chunk says."""
+    if kind != b"IHDR":
+        _check_kinds([(kind, content)])
+        raise _unreadable("its header is missing")
+    width, height, depth, colour, compression, filters, interlace = struct.unpack(">IIBBBBB", content)
+    known = depth in DEPTHS.get(colour, ()) and (compression, filters) == (0, 0) and interlace in (0, 1)
+    if not (0 < width < 1 << 31 and 0 < height < 1 << 31 and known):
+        raise _unreadable("a header that PNG does not know")
+    return height, width, colour, depth, interlace
 
 
-def _samples(body: bytes, height: int, width: int, colour: int, depth: int, interlace: int) -> Samples:
-    if interlace == 0:
-        return decompress(body, height, width, colour, depth)
-    shapes = [(len(range(y, height, dy)), len(range(x, width, dx))) for y, dy, x, dx in _PASSES]
-    sizes = [rows * (1 + row_bytes(columns, colour, depth)) if columns else 0 for rows, columns in shapes]
-    raw, at = _inflate(body, sum(sizes)), 0
-    shape = (height, width) if CHANNELS[colour] == 1 else (height, width, CHANNELS[colour])
-    samples: Samples = np.zeros(shape, np.uint16 if depth == 16 else np.uint8)
-    for (y, dy, x, dx), (rows, columns), size in zip(_PASSES, shapes, sizes, strict=True):
-        if size:
-            packed = _unfiltered(raw[at : at + size], rows, colour, depth)
-            samples[y::dy, x::dx] = unpack_rows(packed, columns, colour, depth)
-        at += size
-    return samples
+def _around_data(chunks: list[Chunk]) -> tuple[list[Chunk], bytes, list[Chunk]]:
+    """The chunks before the image data, the data of the first run of IDAT chunks, and the chunks behind it."""
+    kinds = [kind for kind, _ in chunks]
+    if b"IDAT" not in kinds:
+        raise _unreadable("it has no image data")
+    first = kinds.index(b"IDAT")
+    last = next((at for at in range(first, len(kinds)) if kinds[at] != b"IDAT"), len(kinds))
+    return chunks[:first], b"".join(content for _, content in chunks[first:last]), chunks[last:]
+
+
+def _check_kinds(chunks: list[Chunk]) -> None:
+    """Refuse what changes the picture's meaning, and what may come only once."""
+    kinds = [kind for kind, _ in chunks]
+    for kind in kinds:
+        if not kind[0] & 0x20 and kind not in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
+            what = f"a PNG with a chunk {kind.decode()} that changes its meaning"
+            raise UnsupportedImageError(f"{what}: convert it first")
+    if b"IHDR" in kinds:
+        raise _unreadable("a header comes twice")
+    if any(kind == b"acTL" and content[:4] > _ONE_FRAME for kind, content in chunks) or (
+        b"acTL" in kinds and b"fdAT" in kinds
+    ):
+        raise UnsupportedImageError("an animated PNG; one image is stored: save the frames one by one")
+
+
+def _metadata(chunks: list[Chunk], notes: list[str]) -> tuple[Chunk, ...]:
+    """The ancillary chunks that describe the picture."""
+    if any(kind in ANIMATION for kind, _ in chunks):
+        notes.append("an animation of one frame is read as one picture")
+    left_out = (*ANIMATION, *NOT_KEPT, *_BEFORE_DATA, b"IDAT")
+    return tuple(chunk for chunk in chunks if chunk[0] not in left_out)
+
+
+def _colours(chunks: list[Chunk], colour: int, depth: int, notes: list[str]) -> tuple[NDArray[np.uint8] | None, bytes]:
+    """The palette and the transparency among the chunks before the image data, by libpng's rules."""
+    palette: NDArray[np.uint8] | None = None
+    transparency, decided = b"", False
+    for kind, content in chunks:
+        if kind == b"PLTE":
+            palette = _palette(content, colour, depth, notes)
+        elif kind == b"tRNS":
+            if decided or not _fits(content, colour, palette):
+                notes.append(
+                    "a second tRNS chunk is ignored" if decided else "a tRNS chunk that does not fit is ignored"
+                )
+            else:
+                transparency, decided = content, True
+    if colour == PALETTE and palette is None:
+        raise _unreadable("its palette is missing")
+    return palette, transparency
+
+
+def _palette(content: bytes, colour: int, depth: int, notes: list[str]) -> NDArray[np.uint8] | None:
+    """uint8 [n, 3]; None where libpng ignores it."""
+    if colour in (GRAY, GRAY_ALPHA):
+        notes.append("a palette of gray samples is ignored")
+        return None
+    if len(content) % 3 or len(content) > 3 * 256:
+        if colour == PALETTE:
+            raise _unreadable(f"a palette of {len(content)} bytes")
+        notes.append(f"a suggested palette of {len(content)} bytes is ignored")
+        return None
+    if not content:
+        raise _unreadable("an empty palette")
+    most = 1 << depth if colour == PALETTE else 256
+    if len(content) > 3 * most:
+        notes.append(f"a palette of {len(content) // 3} colours is cut to the {most} that {depth} bits name")
+    return np.frombuffer(content, np.uint8).reshape(-1, 3)[:most]
+
+
+def _fits(content: bytes, colour: int, palette: NDArray[np.uint8] | None) -> bool:
+    """Whether libpng uses a tRNS chunk of this content."""
+    if colour == PALETTE:
+        return palette is not None and 0 < len(content) <= len(palette)
+    return len(content) == {GRAY: 2, RGB: 6}.get(Colour(colour))
 
 
 def _inflate(data: bytes, size: int) -> bytes:
@@ -195,103 +229,33 @@ def _inflate(data: bytes, size: int) -> bytes:
     return content
 
 
-def _unfiltered(raw: bytes, height: int, colour: int, depth: int) -> Rows:
-    rows = np.frombuffer(raw, np.uint8).reshape(height, -1)
-    if not rows[:, 0].any():
-        return rows[:, 1:].copy()
-    if rows[:, 0].max() > 4:
-        raise zlib.error("a row with a filter that PNG does not know")
-    out = np.empty((height, rows.shape[1] - 1), np.uint8)
-    _kernel()(rows, out, max(1, CHANNELS[colour] * depth // 8))
-    return out
-
-
-@cache
-def _kernel() -> Callable[..., Any]:
-    """The kernel, compiled or taken from Numba's cache on disk; only here is Numba imported."""
-    from numba import njit
-
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True)(_unfilter)
-    return compiled
-
-
-def _unfilter(rows: Any, out: Any, step: Any) -> None:
-    """Undo PNG's five filters; `step` is the bytes from a sample to the one on its left."""
-    for i in range(out.shape[0]):
-        kind = rows[i, 0]
-        for j in range(out.shape[1]):
-            left = out[i, j - step] + 0 if j >= step else 0  # + 0: no longer one byte
-            up = out[i - 1, j] + 0 if i else 0
-            corner = out[i - 1, j - step] + 0 if i and j >= step else 0
-            if kind == 0:
-                guess = 0
-            elif kind == 1:
-                guess = left
-            elif kind == 2:
-                guess = up
-            elif kind == 3:
-                guess = (left + up) >> 1
-            else:
-                to_left, to_up, to_corner = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
-                guess = corner
-                if to_left <= to_up and to_left <= to_corner:
-                    guess = left
-                elif to_up <= to_corner:
-                    guess = up
-            out[i, j] = (rows[i, 1 + j] + guess) & 255
+def _inflate_picture(data: bytes, size: int, notes: list[str]) -> bytes:
+    """The first `size` bytes of a zlib stream as libpng takes them: more is ignored; less, or no end, is an error."""
+    stream = zlib.decompressobj(0)  # the window that the stream claims, not the largest
+    content = stream.decompress(data, min(size, sys.maxsize))
+    if len(content) < size:
+        raise zlib.error(f"{len(content)} bytes of samples, not {size}")
+    more = False
+    while not stream.eof:
+        try:
+            extra = stream.decompress(stream.unconsumed_tail, _IDAT_BYTES)
+        except zlib.error:  # behind the picture, where it does no harm
+            more = True
+            break
+        if not (extra or stream.eof):
+            raise zlib.error("the image data is cut short")
+        more = more or bool(extra)
+    if more or stream.unused_data:
+        notes.append("more image data than the picture has is ignored")
+    return content
 
 
 def _compressed(picture: Picture, level: int) -> Iterator[bytes]:
     """The zlib stream in pieces that fit an IDAT chunk, none empty."""
     stream, pending = zlib.compressobj(level), bytearray()
-    for band in _filtered(picture):
+    for band in filter_rows(picture):
         pending += stream.compress(band.data)
         while len(pending) >= _IDAT_BYTES:
             yield bytes(pending[:_IDAT_BYTES])
             del pending[:_IDAT_BYTES]
     yield bytes(pending) + stream.flush()
-
-
-def _filtered(picture: Picture) -> Iterator[Rows]:
-    """Bands of rows, each row behind the number of its filter."""
-    samples, depth = picture.samples, picture.depth
-    height, width = samples.shape[:2]
-    length = row_bytes(width, picture.colour, depth)
-    band = max(1, _BAND_BYTES // length)
-    above = np.zeros((1, length), np.uint8)
-    for first in range(0, height, band):
-        rows = pack_rows(samples[first : first + band], depth)
-        if depth < 8 or picture.colour == PALETTE:  # neighbouring numbers mean nothing there
-            yield np.hstack([np.zeros((len(rows), 1), np.uint8), rows])
-        else:
-            yield _best_filters(rows, np.vstack([above, rows[:-1]]), CHANNELS[picture.colour] * depth // 8)
-        above = rows[-1:]
-
-
-def _best_filters(rows: Rows, above: Rows, step: int) -> Rows:
-    """Filter every row in the way that leaves the smallest sum of absolute differences (the standard's heuristic)."""
-    best = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
-    costs = np.full(len(rows), np.iinfo(np.int64).max)
-    for kind, guess in enumerate(_guesses(rows, above, step)):
-        differences = rows - guess
-        cost = np.minimum(differences, -differences).sum(axis=1, dtype=np.int64)
-        better = cost < costs
-        costs[better] = cost[better]
-        best[better, 0], best[better, 1:] = kind, differences[better]
-    return best
-
-
-def _guesses(rows: Rows, above: Rows, step: int) -> Iterator[Rows]:
-    """What filters 0 to 4 subtract: nothing, left, up, their mean, Paeth's choice."""
-    left, corner = np.zeros_like(rows), np.zeros_like(rows)
-    left[:, step:], corner[:, step:] = rows[:, :-step], above[:, :-step]
-    yield np.zeros_like(rows)
-    yield left
-    yield above
-    yield (left >> 1) + (above >> 1) + (left & above & 1)
-    to_left = above.astype(np.int16) - corner
-    to_up = left.astype(np.int16) - corner
-    to_corner = np.abs(to_left + to_up)
-    to_left, to_up = np.abs(to_left), np.abs(to_up)
-    near = np.where(to_up <= to_corner, above, corner)
-    yield np.where((to_left <= to_up) & (to_left <= to_corner), left, near)

@@ -20,7 +20,7 @@ from ...types import Pixels, Progress, Size
 from . import gathered, wavefront
 from .model import LocalModel
 from .orders import shear, step_sizes, wavefront_positions
-from .past import MOST_BYTES
+from .past import MOST_BYTES, room
 from .wavefront import Frequencies
 
 CUDA = "cuda"
@@ -31,7 +31,7 @@ def at_once(model: LocalModel, size: Size, engine: str, count: int) -> int:
 
     One where the engine uses all of them itself; what the batches keep of earlier pixels is at most MOST_BYTES in all.
     """
-    return max(1, min(engines.workers(engine, count), MOST_BYTES // wavefront.room(model, *size)))
+    return max(1, min(engines.workers(engine, count), MOST_BYTES // room(model, *size, wavefront.CHUNK)))
 
 
 def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:

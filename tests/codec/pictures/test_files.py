@@ -5,6 +5,7 @@ import io
 import os
 import stat
 import struct
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from shearloc.codec.pictures import files, imaging, metadata
+from shearloc.codec.pictures import bmp, files, metadata, tiff
 from shearloc.codec.pictures.files import check_output, check_writable, load, load_image, replacing, save, write_atomic
 from shearloc.codec.pictures.picture import RGB, Picture, from_array
 from shearloc.errors import UnsupportedImageError
@@ -53,7 +54,7 @@ def test_saved_pictures_come_back_or_are_refused(any_picture: st.SearchStrategy[
 
 @pytest.mark.parametrize(
     ("name", "channels"),
-    [("a.jpg", 3), ("a", 1), ("a.gif", 1), ("a.ppm", 1), ("a.pgm", 3), ("a.webp", 1), ("a.bmp", 4)],
+    [("a.jpg", 3), ("a", 1), ("a.gif", 1), ("a.ppm", 1), ("a.pgm", 3), ("a.webp", 1), ("a.bmp", 2)],
 )
 def test_formats_that_would_lose_are_not_written(tmp_path: Path, picture: Pixels, name: str, channels: int) -> None:
     with pytest.raises(UnsupportedImageError, match=r"\.png"):
@@ -91,12 +92,9 @@ def with_metadata(samples: NDArray) -> Picture:
     return Picture(samples, depth, chunks=(metadata.icc_chunk(ICC), exif, metadata.xmp_chunk(XMP)))
 
 
-@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+@pytest.mark.parametrize(("suffix", "depth"), [(".png", 8), (".png", 16), (".webp", 8), (".tif", 8), (".tif", 16)])
 @pytest.mark.parametrize("channels", [3, 4])
-@pytest.mark.parametrize("depth", [8, 16])
 def test_metadata_comes_back(tmp_path: Path, suffix: str, channels: int, depth: int) -> None:
-    if (suffix, depth) == (".webp", 16):
-        pytest.skip("WebP has no 16 bits")
     if (suffix, depth) == (".tif", 16):
         pytest.importorskip("tifffile")
     samples = np.random.default_rng(0).integers(0, 2**depth, (5, 4, channels)).astype(f"u{depth // 8}")
@@ -134,7 +132,7 @@ def test_orientation_is_not_applied(picture: Pixels, orientation: int, compressi
     exif[274] = orientation
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "TIFF", exif=exif, compression=compression)
-    back = imaging.read(file.getvalue())
+    back = tiff.read(file.getvalue())
     assert np.array_equal(back.samples, pixels)
     kept = Image.Exif()
     kept.load(metadata.EXIF_PREFIX + (metadata.exif_of(back.chunks) or b""))
@@ -165,7 +163,7 @@ def test_16_bit_colour_tiffs_say_what_they_need(monkeypatch: pytest.MonkeyPatch,
             raise ImportError(name)
         return plain_import(name, *rest)  # type: ignore[arg-type]
 
-    (tmp_path / "a.tif").write_bytes(tiff((16, 16, 16)))
+    (tmp_path / "a.tif").write_bytes(tiff_of((16, 16, 16)))
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(UnsupportedImageError, match=r"pip install \"shearloc\[tiff\]\""):
         check_output(tmp_path / "b.tif", mode)
@@ -187,9 +185,9 @@ def animated(name: str) -> bytes:
     return file.getvalue()
 
 
-def tiff(bits: tuple[int, ...], meaning: int = 0) -> bytes:
+def tiff_of(bits: tuple[int, ...], meaning: int | None = 0) -> bytes:
     """A 1x1 RGB TIFF with these bits per sample; `meaning` is the fourth's ExtraSamples, 0 unspecified."""
-    extra = [(338, meaning)] if len(bits) > 3 else []
+    extra = [(338, meaning)] if len(bits) > 3 and meaning is not None else []
     at = 8 + 2 + 12 * (9 + len(extra)) + 4
     tags = [(256, 1), (257, 1), (258, at), (259, 1), (262, 2), (273, at + 2 * len(bits)), (277, len(bits))]
     tags += [(278, 1), (279, sum(bits) // 8), *extra]
@@ -208,19 +206,22 @@ def tiff(bits: tuple[int, ...], meaning: int = 0) -> bytes:
         (animated("PNG"), "animated PNG"),
         (animated("WEBP"), "2 frames"),
         (animated("TIFF"), "2 frames"),
-        (animated("GIF"), "2 frames"),
+        (animated("GIF"), "GIF files are not read"),
         (saved("P", "GIF"), "GIF files are not read"),
-        (saved("CMYK", "TIFF"), "mode CMYK"),
-        (saved("F", "TIFF"), "not read as they are"),
-        (saved("RGB", "TGA"), "TGA files are not read"),
+        (saved("CMYK", "TIFF"), "CMYK; not stored"),
+        (saved("F", "TIFF"), "floats are not stored"),
+        (saved("RGB", "TGA"), "not an image that is read"),
         (b"P3 1 1 1000\n1 2 3\n", "up to 1000"),
         (saved("RGB", "PNG")[:45], "not a PNG"),
-        (saved("RGB", "BMP")[:60], "not an image"),
+        (saved("RGB", "BMP")[:60], "not a BMP that can be read .it is cut short"),
+        (saved("RGB", "WEBP", quality=50), "a lossy WebP; .*lossy=True"),
         (b"P6 9 9 255\n", "not a PNM"),
         (b"hello", "not an image"),
-        (b"", "not an image"),
+        (b"", "the file is empty"),
+        (b"\x89SHL\r\n\x1a\n", "a Shearloc file already"),
+        (b"Pf\n1 1\n-1.0\n", "floats are not stored"),
     ],
-    ids=range(18),
+    ids=range(21),
 )
 def test_images_that_would_lose_are_refused(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "image").write_bytes(content)
@@ -231,20 +232,22 @@ def test_images_that_would_lose_are_refused(tmp_path: Path, content: bytes, told
 @pytest.mark.parametrize(
     ("bits", "extra", "told"),
     [
-        ((8, 8, 8, 8), 0, "not read as they are|mode RGBX"),
+        ((8, 8, 8, 8), 0, r"4 samples of 8 bits a pixel, photometric 2, extra samples \[0\]"),
+        ((8, 8, 8, 8), None, "no word of what the last one is"),
         ((8, 8, 8, 8), 1, "multiplied"),
-        ((16,) * 5, 0, "not stored|can read"),
+        ((8, 8, 16), 0, "several depths"),
+        ((16,) * 5, 0, "5 samples of 16 bits"),
     ],
 )
-def test_tiffs_that_would_lose_are_refused(bits: tuple[int, ...], extra: int, told: str) -> None:
+def test_tiffs_that_would_lose_are_refused(bits: tuple[int, ...], extra: int | None, told: str) -> None:
     with pytest.raises(UnsupportedImageError, match=told):
-        imaging.read(tiff(bits, extra))
+        tiff.read(tiff_of(bits, extra))
 
 
 def test_hand_made_tiffs_are_read() -> None:
     """Those above are refused for what they hold, not because they are broken."""
-    assert imaging.read(tiff((8, 8, 8))) == Picture(np.zeros((1, 1, 3), np.uint8))
-    assert imaging.read(tiff((8, 8, 8, 8), 2)) == Picture(np.zeros((1, 1, 4), np.uint8))
+    assert tiff.read(tiff_of((8, 8, 8))) == Picture(np.zeros((1, 1, 3), np.uint8))
+    assert tiff.read(tiff_of((8, 8, 8, 8), 2)) == Picture(np.zeros((1, 1, 4), np.uint8))
 
 
 @pytest.mark.parametrize("channels", [3, 4])
@@ -263,21 +266,21 @@ def test_16_bit_colour_tiffs_of_others_are_read(channels: int, options: dict) ->
         )
     except (KeyError, ValueError, ImportError) as error:
         pytest.skip(f"tifffile needs imagecodecs for this ({error})")
-    assert np.array_equal(imaging.read(file.getvalue()).samples, samples)
+    assert np.array_equal(tiff.read(file.getvalue()).samples, samples)
 
 
 def test_4_bit_gray_tiffs_keep_their_depth() -> None:
     tags = [(256, 2), (257, 1), (258, 4), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 1)]
     entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
     data = struct.pack("<2sHI", b"II", 42, 12) + b"\x3f" + bytes(3) + struct.pack("<H", len(tags)) + entries + bytes(4)
-    assert imaging.read(data) == Picture(np.array([[3, 15]], np.uint8), 4)
+    assert tiff.read(data) == Picture(np.array([[3, 15]], np.uint8), 4)
 
 
 def test_4_bit_bitmaps_keep_their_depth() -> None:
     head = struct.pack("<2sIHHI", b"BM", 0, 0, 0, 14 + 40 + 16)
     info = struct.pack("<IiiHHIIiiII", 40, 2, 1, 1, 4, 0, 4, 0, 0, 4, 0)
     palette = bytes([30, 20, 10, 0, 60, 50, 40, 0, 3, 2, 1, 0, 0, 0, 0, 0])
-    picture = imaging.read(head + info + palette + b"\x12\0\0\0")
+    picture = bmp.read(head + info + palette + b"\x12\0\0\0")
     assert (picture.mode, picture.samples.tolist()) == ("4-bit palette", [[1, 2]])
     assert picture.array().tolist() == [[[40, 50, 60], [1, 2, 3]]]
 
@@ -288,6 +291,64 @@ def test_load_image_is_for_plain_pixels(tmp_path: Path, picture: Pixels) -> None
     save(tmp_path / "b.png", from_array(picture(4, 5, 4)))
     with pytest.raises(UnsupportedImageError, match="8-bit RGBA; only"):
         load_image(tmp_path / "b.png")
+
+
+class Stream(io.RawIOBase):
+    """A pipe: written to, never sought."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        self.data += bytes(data)  # type: ignore[call-overload]
+        return len(memoryview(data))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".ppm", ".tif", ".TIFF", ".bmp", ".webp"])
+def test_streams_are_written_and_bytes_are_read(picture: Pixels, suffix: str) -> None:
+    stream, image = Stream(), from_array(picture(4, 5, 3))
+    files.write(stream, image, suffix)  # type: ignore[arg-type]
+    assert files.parse(stream.data) == image
+
+
+@pytest.mark.parametrize(("suffix", "told"), [(".jpg", "write to one of .png"), ("", "write to"), (".pgm", "use .png")])
+def test_streams_refuse_what_would_lose(picture: Pixels, suffix: str, told: str) -> None:
+    with pytest.raises(UnsupportedImageError, match=told):
+        files.write(io.BytesIO(), from_array(picture(4, 5, 3)), suffix)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".ppm", ".tif", ".bmp", ".webp"])
+def test_one_limit_holds_for_all_formats(tmp_path: Path, picture: Pixels, suffix: str) -> None:
+    path, image = tmp_path / f"a{suffix}", from_array(picture(4, 5, 3))
+    save(path, image)
+    assert load(path, max_samples=60) == image
+    with pytest.raises(UnsupportedImageError, match=f"a{suffix}: the image has 60 samples, more than the limit of 59"):
+        load(path, max_samples=59)
+
+
+HUGE = 1 << 30
+CLAIMS = [
+    struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 0, 0, 0, 54, 40, HUGE, HUGE, 1, 24, 0, 0, 0, 0, 0, 0),
+    tiff_of((8, 8, 8))
+    .replace(struct.pack("<HHI", 256, 3, 1), struct.pack("<HHI", 256, 4, 1))
+    .replace(struct.pack("<HHIHH", 256, 4, 1, 1, 0), struct.pack("<HHII", 256, 4, 1, HUGE)),
+    b"P6 1073741824 1073741824 255\n",
+    b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6,
+]
+
+
+@pytest.mark.parametrize("data", CLAIMS, ids=range(4))
+def test_claims_are_checked_before_memory_is_taken(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnsupportedImageError, match="more than the limit of 268435456; raise max_samples"):
+            files.parse(data)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
 
 
 def test_missing_and_folder_are_os_errors(tmp_path: Path) -> None:

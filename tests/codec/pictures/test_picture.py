@@ -111,6 +111,46 @@ def test_arrays_become_pictures(channels: int, kind: str) -> None:
     assert np.array_equal(picture.array(), image)
 
 
+def test_bool_arrays_are_bits_and_one_channel_is_gray() -> None:
+    bits = np.array([[True, False], [False, True]])
+    assert from_array(bits) == from_array(bits[:, :, None]) == Picture(np.array([[1, 0], [0, 1]], np.uint8), 1)
+    gray = np.arange(6, dtype=">u2").reshape(2, 3, 1)
+    assert from_array(gray) == Picture(np.arange(6, dtype=np.uint16).reshape(2, 3), 16)
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (None, "the image is None; pass a NumPy array of uint8 or uint16"),
+        ([[1, 2]], "the image is a list; pass a NumPy array of uint8 or uint16"),
+        (np.ma.masked_array(GRAYS, GRAYS == 3), r"a masked array; pass image.filled\(value\)"),
+        (np.ma.masked_array(GRAYS), "a masked array"),
+        (GRAYS / 255, r"float64; floats are not stored: scale to 0 to 255 and pass image.round\(\).astype\(np.uint8\)"),
+        (GRAYS.astype(np.float16), "float16; floats are not stored"),
+        (GRAYS.astype(int), r"int64; uint8 and uint16 are stored: pass image.astype\(np.uint16\)"),
+        (GRAYS.astype(np.int8), "int8; uint8 and uint16 are stored"),
+        (np.array([["a"]]), "<U1; uint8 and uint16 are stored"),
+        (np.zeros((3, 20, 30), np.uint8), r"channels come last: pass np.moveaxis\(image, 0, -1\)"),
+        (np.zeros((2, 3, 20, 30), np.uint8), r"shape \(2, 3, 20, 30\); pass \[H, W\] for gray"),
+        (np.zeros((20, 30, 5), np.uint8), r"shape \(20, 30, 5\); pass \[H, W\]"),
+        (np.zeros((20, 30, 3), bool), "bool of shape"),
+        (np.zeros((0, 4), np.uint8), "no pixels"),
+        (np.zeros((0, 4, 1), np.uint8), "no pixels"),
+        (np.uint8(3), "the image is a uint8; pass a NumPy array"),
+        (np.array(3, np.uint8), r"pass \[H, W\] for gray"),
+    ],
+    ids=range(17),
+)
+def test_other_arrays_are_refused_with_what_to_do(image: object, told: str) -> None:
+    with pytest.raises(UnsupportedImageError, match=told):
+        from_array(image)
+
+
+def test_notes_do_not_make_pictures_differ() -> None:
+    assert Picture(GRAYS, notes=("left out",)) == Picture(GRAYS)
+    assert Picture(GRAYS, notes=("left out",)).stripped().notes == ("left out",)
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [

@@ -1,9 +1,11 @@
 """PNG files: pictures come back, Pillow and this reader agree, and what is damaged or animated is refused."""
 
 import io
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from shearloc.codec.pictures import png
+from shearloc.codec.pictures import png, rows
 from shearloc.codec.pictures.picture import CHANNELS, DEPTHS, GRAY, RGB, Picture
 from shearloc.errors import UnsupportedImageError
+
+from .against_libpng import compare
 
 KINDS = [(colour, depth) for colour, depths in DEPTHS.items() for depth in depths]
 
@@ -37,7 +41,7 @@ def with_chunks(*chunks: tuple[bytes, bytes], header: tuple[int, ...] = (1, 1, 8
 
 
 def chunks_of(data: bytes) -> list[tuple[bytes, bytes]]:
-    return list(png._chunks(data))
+    return png._chunks(data)[0]
 
 
 @given(data=st.data())
@@ -51,18 +55,18 @@ def test_samples_come_back(any_picture: st.SearchStrategy[Picture], data: st.Dat
     picture = data.draw(any_picture)
     height, width = picture.samples.shape[:2]
     kind = (picture.colour, picture.depth)
-    rows = png.pack_rows(picture.samples, picture.depth)
-    assert rows.shape == (height, png.row_bytes(width, *kind))
-    assert np.array_equal(png.unpack_rows(rows, width, *kind), picture.samples)
+    packed_rows = rows.pack_rows(picture.samples, picture.depth)
+    assert packed_rows.shape == (height, rows.row_bytes(width, *kind))
+    assert np.array_equal(rows.unpack_rows(packed_rows, width, *kind), picture.samples)
     packed = png.compress(picture, data.draw(st.integers(0, 9)))
     assert np.array_equal(png.decompress(packed, height, width, *kind), picture.samples)
 
 
 def test_packed_rows() -> None:
-    assert png.pack_rows(np.array([[1, 0, 1]], np.uint8), 1).tolist() == [[0b10100000]]
-    assert png.pack_rows(np.array([[1, 2, 3, 0, 1]], np.uint8), 2).tolist() == [[0b01101100, 0b01000000]]
-    assert png.pack_rows(np.array([[0xA, 0xB]], np.uint8), 4).tolist() == [[0xAB]]
-    assert png.pack_rows(np.array([[0x1234]], np.uint16), 16).tolist() == [[0x12, 0x34]]
+    assert rows.pack_rows(np.array([[1, 0, 1]], np.uint8), 1).tolist() == [[0b10100000]]
+    assert rows.pack_rows(np.array([[1, 2, 3, 0, 1]], np.uint8), 2).tolist() == [[0b01101100, 0b01000000]]
+    assert rows.pack_rows(np.array([[0xA, 0xB]], np.uint8), 4).tolist() == [[0xAB]]
+    assert rows.pack_rows(np.array([[0x1234]], np.uint16), 16).tolist() == [[0x12, 0x34]]
 
 
 @pytest.mark.parametrize(("colour", "depth"), KINDS)
@@ -104,15 +108,15 @@ def paeth(left: int, up: int, corner: int) -> int:
 @given(st.lists(st.integers(0, 4), min_size=4, max_size=4), st.integers(0, 99), st.sampled_from([1, 3, 6]))
 def test_filters_are_undone_as_the_standard_says(kinds: list[int], seed: int, step: int) -> None:
     rng = np.random.default_rng(seed)
-    rows = rng.integers(0, 256, (4, 1 + 3 * step), np.uint8)
-    rows[:, 0] = kinds
+    filtered = rng.integers(0, 256, (4, 1 + 3 * step), np.uint8)
+    filtered[:, 0] = kinds
     out = np.zeros((4, 3 * step), np.uint8)
-    png._kernel()(rows, out, step)
+    rows._kernel()(filtered, out, step)
     for i, j in np.ndindex(out.shape):
         left, up = (int(out[i, j - step]) if j >= step else 0), (int(out[i - 1, j]) if i else 0)
         corner = int(out[i - 1, j - step]) if i and j >= step else 0
         guess = [0, left, up, (left + up) // 2, paeth(left, up, corner)][kinds[i]]
-        assert out[i, j] == (int(rows[i, 1 + j]) + guess) % 256
+        assert out[i, j] == (int(filtered[i, 1 + j]) + guess) % 256
 
 
 @pytest.mark.parametrize(("colour", "depth"), KINDS)
@@ -131,8 +135,8 @@ def test_interlaced_files_are_read(colour: int, depth: int, size: tuple[int, int
     passes = np.tile(grid, (3, 3))[: size[0], : size[1]]
     raw = b""
     for number in range(1, 8):
-        rows = [samples[i, passes[i] == number] for i in range(size[0]) if (passes[i] == number).any()]
-        raw += b"".join(b"\0" + png.pack_rows(row[None], depth).tobytes() for row in rows)
+        lines = [samples[i, passes[i] == number] for i in range(size[0]) if (passes[i] == number).any()]
+        raw += b"".join(b"\0" + rows.pack_rows(line[None], depth).tobytes() for line in lines)
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", size[1], size[0], depth, colour, 0, 0, 1))
     palette = chunk(b"PLTE", bytes(3 * 2**depth)) if colour == 3 else b""
     data = png.SIGNATURE + header + palette + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
@@ -187,28 +191,80 @@ def test_damage_is_refused_or_harmless() -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (with_chunks((b"acTL", bytes(8))), "animated"),
+        (with_chunks((b"acTL", b"\0\0\0\2" + bytes(4))), "animated"),
+        (with_chunks((b"acTL", b"\0\0\0\1" + bytes(4)), (b"fdAT", bytes(9))), "animated"),
         (with_chunks((b"CgBI", bytes(4))), "CgBI"),
-        (with_chunks((b"PLTE", bytes(4))), "cut short"),
-        (with_chunks((b"PLTE", bytes(3 * 257))), "1 to 256"),
-        (with_chunks((b"tRNS", bytes(5))), "transparency of 5"),
+        (with_chunks((b"PLTE", b"")), "an empty palette"),
+        (with_chunks((b"PLTE", bytes(3)), (b"PLTE", bytes(3))), "comes twice"),
+        (with_chunks((b"PLTE", bytes(3 * 257)), header=(1, 1, 8, 3, 0, 0, 0)), "a palette of 771 bytes"),
+        (with_chunks((b"PLTE", bytes(4)), header=(1, 1, 8, 3, 0, 0, 0)), "a palette of 4 bytes"),
         (with_chunks(header=(1, 1, 8, 3, 0, 0, 0)), "can be read"),
         (with_chunks(header=(1, 1, 4, 2, 0, 0, 0)), "header"),
         (with_chunks(header=(1, 1, 8, 5, 0, 0, 0)), "can be read"),
         (with_chunks(header=(0, 1, 8, 2, 0, 0, 0)), "header"),
         (with_chunks(header=(1, 1, 8, 2, 1, 0, 0)), "header"),
         (with_chunks(header=(2, 1, 8, 2, 0, 0, 0)), "4 bytes of samples, not 7"),
-        (with_chunks(header=(2**31, 2**31, 8, 2, 0, 0, 0)), "4 bytes of samples"),
-        (with_chunks(header=(1, 1, 8, 0, 0, 0, 0)), "3 bytes of samples, not 2"),
+        (with_chunks(header=(2**31, 1, 8, 2, 0, 0, 0)), "header"),
+        (with_chunks(header=(2**31 - 1, 2**31 - 1, 8, 2, 0, 0, 0)), "more than the limit"),
+        (with_chunks(header=(1, 1, 8, 2, 0, 0, 2)), "header"),
+        (with_chunks((b"IHDR", bytes(13))), "comes twice"),
         (with_chunks((b"IDAT", b"nonsense")), "can be read"),
         (with_chunks((b"IDAT", zlib.compress(b"\7abc"))), "filter"),
-        (png.SIGNATURE + chunk(b"IEND", b""), "can be read"),
+        (with_chunks((b"IDAT", zlib.compress(bytes(4))[:-4]), (b"tEXt", b"a\0b")), "cut short"),
+        (with_chunks((b"IDAT", zlib.compress(bytes(4))[:6]), (b"tEXt", b"a\0b")), "bytes of samples, not 4"),
+        (png.SIGNATURE + chunk(b"IEND", b""), "header is missing"),
+        (png.SIGNATURE + chunk(b"CgBI", b"") + chunk(b"IHDR", bytes(13)) + chunk(b"IEND", b""), "CgBI"),
+        (with_chunks((b"IDAT", b""))[:-12], "cut short"),
     ],
-    ids=range(16),
+    ids=range(24),
 )
 def test_files_that_are_refused(data: bytes, told: str) -> None:
     with pytest.raises(UnsupportedImageError, match=told):
         png.read(data)
+
+
+@pytest.mark.skipif(not (shutil.which("cc") and Path("/usr/include/png.h").exists()), reason="needs cc and libpng-dev")
+def test_libpng_says_the_same_of_damaged_files(tmp_path: Path) -> None:
+    """More of them: python -m tests.codec.pictures.against_libpng."""
+    counts, differences = compare(150, 1, tmp_path)
+    assert differences == [] and counts["equal"] > 40 and counts["refused by both"] > 40
+
+
+@pytest.mark.parametrize(
+    ("chunks", "header", "transparency", "noted"),
+    [
+        ([(b"tRNS", bytes(5))], (1, 1, 8, 2, 0, 0, 0), b"", "a tRNS chunk that does not fit"),
+        ([(b"tRNS", b"\0\1" * 3), (b"tRNS", b"\0\2" * 3)], (1, 1, 8, 2, 0, 0, 0), b"\0\1" * 3, "a second tRNS chunk"),
+        ([(b"PLTE", bytes(3 * 257))], (1, 1, 8, 2, 0, 0, 0), b"", "a suggested palette of 771 bytes"),
+        ([(b"PLTE", bytes(6)), (b"tRNS", b"123")], (3, 1, 8, 3, 0, 0, 0), b"", "a tRNS chunk that does not fit"),
+        ([(b"tRNS", b"1"), (b"PLTE", bytes(6))], (3, 1, 8, 3, 0, 0, 0), b"", "a tRNS chunk that does not fit"),
+        ([(b"PLTE", bytes(6)), (b"tRNS", b"12")], (3, 1, 8, 3, 0, 0, 0), b"12", ""),
+        ([(b"PLTE", bytes(15))], (12, 1, 2, 3, 0, 0, 0), b"", "cut to the 4 that 2 bits name"),
+        ([(b"PLTE", bytes(3))], (3, 1, 8, 0, 0, 0, 0), b"", "a palette of gray samples"),
+        ([(b"acTL", b"\0\0\0\1\0\0\0\0"), (b"fcTL", bytes(26))], (1, 1, 8, 2, 0, 0, 0), b"", "animation of one frame"),
+        ([(b"IDAT", zlib.compress(bytes(9))), (b"tEXt", b"a\0b")], (1, 1, 8, 2, 0, 0, 0), b"", "more image data"),
+        ([(b"IDAT", zlib.compress(bytes(4))), (b"PLTE", bytes(3))], (1, 1, 8, 2, 0, 0, 0), b"", "PLTE chunk after"),
+    ],
+    ids=range(11),
+)
+def test_what_libpng_ignores_is_ignored_and_noted(
+    chunks: list[tuple[bytes, bytes]], header: tuple[int, ...], transparency: bytes, noted: str
+) -> None:
+    picture = png.read(with_chunks(*chunks, header=header))
+    assert not picture.samples.any() and picture.transparency == transparency
+    assert any(noted in note for note in picture.notes) if noted else picture.notes == ()
+    assert not {kind for kind, _ in picture.chunks} & {b"tRNS", b"PLTE", b"acTL", b"fcTL"}
+
+
+def test_more_samples_than_the_limit_are_refused() -> None:
+    assert png.read(SMALL, max_samples=60).samples.size == 60
+    with pytest.raises(UnsupportedImageError, match="the image has 60 samples, more than the limit of 59"):
+        png.read(SMALL, max_samples=59)
+
+
+def test_bytes_behind_the_end_are_noted() -> None:
+    assert png.read(SMALL).notes == ()
+    assert png.read(SMALL + b"more").notes == ("what follows the end of the PNG is ignored",)
 
 
 def test_filtering_pays() -> None:

@@ -57,7 +57,7 @@ def test_files_of_others_are_read(data: bytes, depth: int, samples: list) -> Non
         (b"P3 1 1 100 1 2 3", "up to 100"),
         (b"P6 9 9 255\n", "cut short"),
         (b"P6 1 1 255\nabcP6 1 1 255\nabc", "more than one image"),
-        (b"P5 0 1 255\n", "cut short"),
+        (b"P5 0 1 255\n", "a size of 0 x 1"),
         (b"P5 1", "header"),
         (b"P5 1 1", "header"),
         (b"P2 1 1 255 256", "out of range"),
@@ -66,9 +66,38 @@ def test_files_of_others_are_read(data: bytes, depth: int, samples: list) -> Non
         (b"P2 1 1 255 99999999999999999999", "can be read"),
         (b"P1 1 1 2", "out of range"),
         (b"P1 2 1 1", "cut short"),
+        (b"P2 1 1 255 5\nP2 1 1 255 6", "more than one image"),
+        (b"P1 1 1 1\nP1 1 1 0", "more than one image"),
+        (b"P5 9999999999 9999999999 255\n", "more than the limit of 268435456"),
     ],
-    ids=range(14),
+    ids=range(17),
 )
 def test_files_that_are_refused(data: bytes, told: str) -> None:
     with pytest.raises(UnsupportedImageError, match=told):
         pnm.read(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "samples", "noted"),
+    [
+        (b"P5\n3 1\n255\nabc\n", [[97, 98, 99]], False),
+        (b"P5\n1 1\n255\nabc", [[97]], True),
+        (b"P2 1 1 255 5 6 7", [[5]], True),
+        (b"P1 2 1 010", [[1, 0]], True),
+        (b"P2 1 1 255 5 \n", [[5]], False),
+    ],
+)
+def test_what_follows_the_picture_is_ignored(data: bytes, samples: list, noted: bool) -> None:
+    picture = pnm.read(data)
+    assert picture.samples.tolist() == samples
+    assert picture.notes == (("what follows the picture is ignored",) if noted else ())
+
+
+def test_comments_are_noted() -> None:
+    assert pnm.read(b"P5 #c\n1 1 255\na").notes == ("comments are left out",)
+
+
+def test_more_samples_than_the_limit_are_refused() -> None:
+    assert pnm.read(b"P5 1 2 65535\n1234", max_samples=4).depth == 16
+    with pytest.raises(UnsupportedImageError, match="the image has 4 samples, more than the limit of 3"):
+        pnm.read(b"P5 1 2 65535\n1234", max_samples=3)

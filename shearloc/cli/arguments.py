@@ -1,0 +1,93 @@
+"""What arguments mean: which files are inputs, which is the output, and which options do something."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ShearlocError
+from ..jobs import archives, inout, models, plan
+from ..jobs.plan import SHL, Job
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of inputs: their suffixes, what to do with a folder of them, which OUT they have, and its suffix."""
+
+    suffixes: frozenset[str]
+    hint: str
+    is_output: Callable[[Path], bool]
+    suffix: Callable[[Path], str]
+
+
+def _is_encoded(path: Path) -> bool:
+    """Whether a second argument is the output of `encode`."""
+    return path.suffix.lower() == SHL or inout.is_standard(path) or inout.is_special(path)
+
+
+IMAGES = Kind(
+    plan.IMAGE_SUFFIXES | plan.REFUSED_SUFFIXES,
+    "-r encodes each of its images, `shearloc archive` makes one file of them",
+    _is_encoded,
+    lambda path: SHL,
+)
+
+
+def encoded(form: str) -> Kind:
+    """.shl files, decoded to images of a form; archives to folders."""
+    return Kind(
+        frozenset((SHL,)),
+        "-r decodes all .shl files in it",
+        lambda path: path.suffix.lower() != SHL,
+        lambda path: "" if _is_archive(path) else f".{form}",
+    )
+
+
+def jobs_of(files: list[Path], out: Path | None, out_dir: Path | None, recursive: bool, kind: Kind) -> list[Job]:
+    """IN... [OUT]: the last of two is OUT if it looks like one, so that a pattern that matches two files is no trap."""
+    if out is None and out_dir is None and len(files) == 2:
+        if kind.is_output(files[1]):
+            files, out = files[:1], files[1]
+        elif files[1].is_dir() and not recursive:
+            raise ShearlocError(f"{files[1]}: is a folder; --out-dir {files[1]} writes there")
+    if out is None:
+        return plan.plan(plan.expand(files, kind.suffixes, recursive, kind.hint), out_dir, kind.suffix)
+    if out_dir is not None:
+        raise ShearlocError("give an OUT or --out-dir, not both")
+    if len(files) > 1:
+        raise ShearlocError(f"{out} is one OUT for {len(files)} files; --out-dir takes a folder for all of them")
+    return [Job(files[0], out)]
+
+
+def no_folder(job: Job) -> Job:
+    """The job, if it is an image's. ShearlocError for what makes an archive."""
+    if job.source.is_dir() or job.source.suffix.lower() == ".npy":
+        kind = "a folder" if job.source.is_dir() else "an array of images"
+        each = "; `shearloc encode -r` encodes each of its images" if job.source.is_dir() else ""
+        raise ShearlocError(f"is {kind}: `shearloc archive {job.source}` makes an archive of it{each}")
+    return job
+
+
+def check_options(model: str, effort: int | None, steps: int, order: str = "sheared") -> None:
+    """ShearlocError for options that do nothing for this model."""
+    given = {"effort": effort is not None, "steps": steps > 0, "order": order != "sheared"}
+    known = models.options_of(model)
+    for option, is_given in given.items():
+        if is_given and option not in known:
+            others = f"; it has --{' and --'.join(sorted(known))}" if known else ""
+            raise ShearlocError(f"--{option} does nothing for '{model}'{others}")
+
+
+def lend(weights: list[Path] | None) -> None:
+    """Let decoders find the models in these files."""
+    for file in weights or ():
+        models.use(str(file))
+
+
+def _is_archive(file: Path) -> bool:
+    """Whether there is such a file and it is an archive."""
+    if not file.is_file():
+        return False
+    with suppress(OSError), file.open("rb") as opened:
+        return archives.is_archive(opened.read(16))
+    return False

@@ -1,0 +1,133 @@
+"""Image files to `.shl` files and back, one at a time.
+
+It parses no arguments and prints nothing: each function does one job and returns the line that reports it.
+"""
+
+import time
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ShearlocError
+from . import archives, existing, inout, models
+from .message import counted
+from .options import Begin, Decoding, Encoding, Outputs, Progress
+from .pictures import decode, describe, encode, load, save
+from .plan import Job
+
+if TYPE_CHECKING:
+    from ..codec.pictures.picture import Picture
+
+
+def encode_file(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
+    """Encode an image file; returns a line that says so. Raises ShearlocError, OSError, MemoryError.
+
+    With `how.verify` the file is decoded, from the disk, and compared before it appears under its name.
+    """
+    start = time.perf_counter()
+    if not outputs.skip:
+        inout.check_target(job.target, job.source, outputs.force)
+    source = inout.read(job.source)
+    picture = load(source, how, outputs.force)
+    if outputs.skip and job.target.is_file():
+        found = existing.what_file(job.target.read_bytes(), picture)
+        if skipped := _skipped(job, found, outputs):
+            return skipped
+    inout.check_target(job.target, job.source, outputs.force or outputs.skip)
+    data = encode(picture, how, begin(f"encode {job.source.name}"))
+    with inout.writing(job.target, [job.source], outputs.keep_time) as file:
+        file.write(data)
+        if how.verify:
+            file.flush()
+            written = file.getvalue() if isinstance(file, BytesIO) else Path(file.name).read_bytes()
+            _verify(written, picture, how.engine, begin(f"verify {job.source.name}"))
+    before, after = len(source), len(data)
+    line = (
+        f"{_names(job, before, after)} ({after / before:.1%}), {_bits_per_subpixel(data):.3f} bits per subpixel, "
+        f"{time.perf_counter() - start:.1f} s" + (", verified" if how.verify else "")
+    )
+    return "\n  ".join([line, *(_details(picture, data) if outputs.details else ())])
+
+
+def _details(picture: "Picture", data: bytes) -> Iterator[str]:
+    """What the reader left out, and how the file is coded, a line each."""
+    from ..codec.info import picture_info
+
+    yield from picture.notes
+    for part in picture_info(data).parts:
+        model = f" '{part.model}'" if part.model else ""
+        yield f"{counted(part.planes, 'plane')}: {part.method}{model}, {part.payload_bytes:,} bytes"
+
+
+def decode_file(job: Job, how: Decoding, suffix: str, outputs: Outputs, begin: Begin) -> str:
+    """Decode a `.shl` file to an image file; returns a line that says so. Raises as `encode_file`.
+
+    `suffix` is the format of a target that is standard output or a pipe, as in ".png"; ".pnm" picks its kind.
+    An archive becomes a folder.
+    """
+    start = time.perf_counter()
+    data = inout.read(job.source)
+    if archives.is_archive(data):
+        return archives.decode_archive(job, data, how, outputs, begin)
+    if not outputs.skip:
+        inout.check_target(job.target, job.source, outputs.force)
+    target = job.target
+    if inout.is_standard(target) or inout.is_special(target):
+        target = Path(f"{inout.shown(target, 'output')}{suffix}")
+    target = _with_kind(target, data)
+    _check_format(target, data)
+    if outputs.skip and job.target.is_file():
+        found = existing.what_image(job.target, data)
+        if skipped := _skipped(job, found, outputs):
+            return skipped
+    inout.check_target(job.target, job.source, outputs.force or outputs.skip)
+    picture = decode(data, how, begin(f"decode {job.source.name}"))
+    save(job.target, picture, target.suffix, job.source, outputs.keep_time)
+    shown = inout.shown(job.source, "input"), inout.shown(job.target, "output")
+    return f"{' -> '.join(shown)} {describe(picture)}, {time.perf_counter() - start:.1f} s"
+
+
+def _names(job: Job, before: int, after: int) -> str:
+    source, target = inout.shown(job.source, "input"), inout.shown(job.target, "output")
+    return f"{source} {before:,} bytes -> {target} {after:,} bytes"
+
+
+def _skipped(job: Job, found: existing.Found, outputs: Outputs) -> str:
+    """The line for an output that is there and complete; "" where it is to be written. ShearlocError for another's."""
+    if found == "same":
+        return f"{job.source}: skipped, {job.target} holds it and is complete"
+    if found == "other" and not outputs.force:
+        raise ShearlocError(f"{job.target}: exists already and is not {job.source}; --force overwrites it")
+    return ""
+
+
+def _verify(data: bytes, picture: "Picture", engine: str, progress: Progress | None) -> None:
+    """ShearlocError if the file does not give this picture back, with metadata and transparency."""
+    samples = picture.samples.nbytes
+    checker = models.checking_engine(engine, samples)
+    models.check(lambda: decode(data, Decoding(checker, samples), progress) == picture, "file", "image", checker)
+
+
+def _with_kind(path: Path, data: bytes) -> Path:
+    """A path whose suffix is of one kind of file: .pnm becomes the kind for the picture in `data`."""
+    if path.suffix.lower() != ".pnm":
+        return path
+    from ..codec.info import picture_info
+
+    about = picture_info(data)
+    return path.with_suffix(".pbm" if about.bit_depth == 1 else ".ppm" if about.channels > 2 else ".pgm")
+
+
+def _check_format(path: Path, data: bytes) -> None:
+    """ShearlocError where the image in `data` cannot be written to a file of this suffix: before it is decoded."""
+    from ..codec.info import picture_info
+    from ..codec.pictures import files
+
+    files.check_output(path, picture_info(data).mode)
+
+
+def _bits_per_subpixel(data: bytes) -> float:
+    from ..codec.info import picture_info
+
+    return picture_info(data).bits_per_subpixel

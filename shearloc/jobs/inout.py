@@ -1,0 +1,141 @@
+"""Files in and out: also standard input and output, pipes and devices, and the permissions that outputs get."""
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import ShearlocError
+
+DASH = Path("-")
+"""Standard input or output."""
+_STANDARD = frozenset(
+    (*("-", "/dev/stdin", "/dev/stdout"), *(f"{folder}/{k}" for folder in ("/dev/fd", "/proc/self/fd") for k in (0, 1)))
+)
+PROTECTED = 0o222
+"""The bits of a mode of which a write-protected file has none."""
+
+
+def is_standard(path: Path) -> bool:
+    """Whether a path means standard input or output."""
+    return str(path) in _STANDARD
+
+
+def is_special(path: Path) -> bool:
+    """Whether a path is a pipe or a device: it is read or written as it comes, and never replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+def shown(path: Path, end: str) -> str:
+    """A path in messages; `end` ("input" or "output") says which standard stream it would be."""
+    return f"<standard {end}>" if is_standard(path) else str(path)
+
+
+def read(path: Path) -> bytes:
+    """All bytes of a file, a pipe or standard input. OSError."""
+    if not is_standard(path):
+        return path.read_bytes()
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ShearlocError("standard input is a terminal; name a file, or send one there")
+    return sys.stdin.buffer.read()
+
+
+def check_target(path: Path, source: Path, force: bool) -> None:
+    """Refuse an output that cannot be written or must not be replaced, before any work. OSError, ShearlocError."""
+    if is_standard(path):
+        if sys.stdout is None or sys.stdout.isatty():
+            raise ShearlocError("standard output is a terminal; name an OUT, or send it to a file")
+        return
+    if is_special(path):
+        return
+    if path.is_dir():
+        raise ShearlocError(f"{path}: is a folder; --out-dir {path} writes there")
+    folder = next(one for one in path.parents if one.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(folder))
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, "no permission to write to this folder", str(folder))
+    if not path.exists():
+        return
+    if source.exists() and os.path.samefile(source, path):
+        raise ShearlocError(f"{path}: IN and OUT are the same file")
+    if not force:
+        raise ShearlocError(f"{path}: exists already; give another OUT, or --force to overwrite it")
+    if not path.stat().st_mode & PROTECTED:
+        raise ShearlocError(f"{path}: is write-protected; `chmod u+w` it first, or give another OUT")
+
+
+@contextmanager
+def writing(path: Path, sources: Iterable[Path] = (), keep_time: bool = False) -> Iterator[BinaryIO]:
+    """What is written becomes the file at `path`, complete or not at all; a pipe or stdout gets it at the end.
+
+    Folders on the way to it are made.
+    The new file has the mode and, where permitted, the owner of the one it replaces, or else of its sources: no more
+    than each of them permits. With `keep_time` it has the first source's time of change, too. Raises OSError.
+    """
+    from ..codec.pictures import files
+
+    if is_standard(path) or is_special(path):
+        buffer = BytesIO()
+        yield buffer
+        _pour(buffer.getvalue(), path)
+        return
+    like = [path] if path.exists() else [source for source in sources if source.is_file()]
+    found = [one.stat() for one in like]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with files.replacing(path) as file:
+        if found:
+            _permit(file.name, found)
+        yield file
+        if keep_time and (times := _times(sources)):
+            file.flush()
+            os.utime(file.name, ns=times)
+
+
+def write(path: Path, data: bytes, sources: Iterable[Path] = (), keep_time: bool = False) -> None:
+    """As `writing`, all at once."""
+    with writing(path, sources, keep_time) as file:
+        file.write(data)
+
+
+def _permit(name: str, like: list[os.stat_result]) -> None:
+    """Give a file the owner of others, if they have one, and the permissions that all of them have."""
+    mode = 0o777
+    for one in like:
+        mode &= stat.S_IMODE(one.st_mode)
+    owners = {(one.st_uid, one.st_gid) for one in like}
+    if len(owners) == 1 and hasattr(os, "chown"):
+        with suppress(OSError):
+            os.chown(name, *owners.pop())
+    os.chmod(name, mode)
+
+
+def _times(sources: Iterable[Path]) -> tuple[int, int] | None:
+    """Times of access and change, in nanoseconds, of the first source that is a file."""
+    for source in sources:
+        if source.is_file():
+            found = source.stat()
+            return found.st_atime_ns, found.st_mtime_ns
+    return None
+
+
+def _pour(data: bytes, path: Path) -> None:
+    if not is_standard(path):
+        with open(path, "wb", buffering=0) as file:
+            _write_all(file, data)
+        return
+    sys.stdout.flush()
+    _write_all(sys.stdout.buffer, data)
+    sys.stdout.buffer.flush()
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    """A pipe may take less than it is given."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]

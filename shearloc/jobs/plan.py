@@ -1,0 +1,99 @@
+"""Which files there are to do, and where each one's output goes: names, patterns, folders.
+
+It parses no arguments and prints nothing. A file that cannot be done is a job with its problem: the others are done.
+"""
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from . import inout
+
+SHL = ".shl"
+IMAGE_SUFFIXES = frozenset((".png", ".pbm", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".bmp", ".webp"))
+REFUSED_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".gif", ".jxl", ".jp2", ".avif", ".heic"))
+"""Images too, but not for Shearloc: each gets a line with the reader's reason."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to read and the one to write; `problem`: why it cannot be done, in words."""
+
+    source: Path
+    target: Path
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file to read; `below` is its path under the folder that was named, itself without one."""
+
+    path: Path
+    below: Path
+    problem: str = ""
+
+
+def expand(
+    given: Iterable[Path], suffixes: Iterable[str], recursive: bool, hint: str = "-r takes all files in it"
+) -> list[Input]:
+    """The files that names, patterns in quotes and, if `recursive`, folders stand for, sorted in each.
+
+    Of a folder, all files below it with one of the suffixes, hidden ones left out. `hint`: what to do with one else.
+    """
+    found: list[Input] = []
+    for path in given:
+        if path.is_dir() and not recursive:
+            found.append(Input(path, path, f"is a folder; {hint}"))
+        elif path.is_dir():
+            below = sorted(walk(path, frozenset(suffixes)))
+            found += [Input(path / name, name) for name in below] or [Input(path, path, "has no files to do in it")]
+        elif not path.exists() and glob.has_magic(str(path)):
+            matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if os.path.isfile(name)]
+            found += [Input(one, Path(one.name)) for one in matches] or [Input(path, path, "no file has such a name")]
+        else:
+            found.append(Input(path, Path(path.name)))
+    return found
+
+
+def walk(folder: Path, suffixes: frozenset[str] | None = None) -> Iterator[Path]:
+    """Paths in the folder of all files below it that are not hidden, with one of the suffixes if some are given."""
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            if not name.startswith(".") and (suffixes is None or Path(name).suffix.lower() in suffixes):
+                yield Path(os.path.relpath(os.path.join(root, name), folder))
+
+
+def plan(inputs: list[Input], out_dir: Path | None, suffix: Callable[[Path], str]) -> list[Job]:
+    """What each file becomes: its name with the suffix for it, in its own folder, or mirrored in `out_dir`.
+
+    A file that is named twice is done once. Files that would write the same output, or over one that is to be read,
+    have a problem.
+    """
+    planned = [Job(one.path, _target(one, out_dir, suffix), one.problem) for one in inputs]
+    jobs = list({(os.path.realpath(job.source), os.path.realpath(job.target)): job for job in planned}.values())
+    readable = [job for job in jobs if not job.problem]
+    sources = {os.path.realpath(job.source): job.source for job in readable}
+    wanted = [job for job in readable if job.source.suffix.lower() not in REFUSED_SUFFIXES]
+    writers = Counter(os.path.realpath(job.target) for job in wanted)
+    first = {os.path.realpath(job.target): job.source for job in reversed(wanted)}
+    last = {os.path.realpath(job.target): job.source for job in wanted}
+    checked = []
+    for job in jobs:
+        target = os.path.realpath(job.target)
+        if not job.problem and job in wanted and writers[target] > 1:
+            other = last[target] if first[target] == job.source else first[target]
+            job = replace(job, problem=f"{other} would be written to {job.target}, too: rename one of them")
+        elif not job.problem and target in sources and sources[target] is not job.source:
+            job = replace(job, problem=f"would be written over {sources[target]}, which is to be read, too")
+        checked.append(job)
+    return checked
+
+
+def _target(one: Input, out_dir: Path | None, suffix: Callable[[Path], str]) -> Path:
+    if inout.is_standard(one.path):
+        return inout.DASH
+    return (one.path.parent if out_dir is None else out_dir / one.below.parent) / (one.path.stem + suffix(one.path))

@@ -1,0 +1,1 @@
+"""Readers and writers of image files, against known samples and second readers."""
