@@ -48,7 +48,7 @@ class Symbols:
     def pop(self, message: Message) -> NDArray[Any]:
         """The values. CorruptError, and the message unchanged, where it has too few bits."""
         count = math.prod(self.shape)
-        if count * self.least_bits > 64 * message.lanes + 32 * message.size:
+        if self.least_bits and count * self.least_bits > 64 * message.lanes + 32 * message.size:
             raise CorruptError(_TOO_FEW)
         flat = np.empty(count, self.dtype)
         heads, tops = message.heads.copy(), message.tops.copy()
@@ -154,6 +154,6 @@ def gaussian(means: NDArray[np.int64], log_sigmas: NDArray[np.int64]) -> Symbols
 def _tuple(shape: Shape) -> tuple[int, ...]:
     """A shape as a tuple. ValueError for negative sizes."""
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    if any(size < 0 for size in sizes):
+    if min(sizes, default=0) < 0:
         raise ValueError(f"a shape has no negative sizes: {sizes}")
     return sizes
