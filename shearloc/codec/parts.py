@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
 from ..models import defaults, zoo
 from ..models.family import Coded, How, Model, Order, with_progress
-from ..types import Progress
+from ..types import Progress, Samples
 from . import embedded, webp
 from .formats import chunks, container
 from .formats.container import Header, Method, Part
@@ -24,7 +24,6 @@ from .pictures.picture import (
     Chunk,
     Picture,
     Planes,
-    Samples,
     plane_groups,
     put_planes,
     take_planes,

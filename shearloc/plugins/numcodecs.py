@@ -28,6 +28,8 @@ class Shearloc(Codec):
 
     def encode(self, buf: Any) -> bytes:
         """A chunk to bytes. UnsupportedImageError for one that is not stored."""
+        if isinstance(buf, np.ma.MaskedArray):
+            raise UnsupportedImageError("the chunk is a masked array; store array.filled(value)")
         chunk = np.asarray(buf)
         if chunk.dtype == ">u2" or not chunk.flags.c_contiguous:
             raise UnsupportedImageError(

@@ -170,6 +170,11 @@ print(*before.shape, before.sum(), "shearloc" in sys.modules)
     assert np.array_equal(zarr.open_array(tmp_path / "a")[...], array)
 
 
+def test_numcodecs_refuses_masked_arrays(picture: Array) -> None:
+    with pytest.raises(UnsupportedImageError, match=r"a masked array; store array.filled\(value\)"):
+        Shearloc().encode(np.ma.masked_array(picture(9, 8, 3), mask=True))
+
+
 def test_numcodecs_finds_the_codec(tmp_path: Path, picture: Array, installed: dict[str, str]) -> None:
     (tmp_path / "chunk").write_bytes(Shearloc(effort=2).encode(picture(9, 8, 3)))
     code = """

@@ -16,9 +16,10 @@ import numpy as np
 
 from ...errors import CorruptError, FormatError, ShearlocError
 from ...models import zoo
+from ...types import Samples
 from .. import api, archive
 from ..formats.container import MAX_SAMPLES
-from ..pictures.picture import Picture, Samples, from_array
+from ..pictures.picture import Picture, from_array
 from .cache import Cache
 from .index import Entry, Index
 from .names import shown

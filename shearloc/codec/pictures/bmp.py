@@ -1,8 +1,8 @@
 """BMP files to pictures and back (Microsoft's BITMAPINFOHEADER, V4 and V5, and OS/2's first header).
 
 Own code, because Pillow takes palettes of few colours for gray, drops alpha masks and profiles, and scales 16-bit
-colours. Read are 1, 4 and 8 bits with a palette, 24 bits, and 32 bits with whole bytes as masks, bottom up or top
-down; the rest is refused by name.
+colours. Read are 1, 4 and 8 bits with a palette, also as run lengths, 24 bits, and 32 bits with whole bytes as masks,
+bottom up or top down; the rest is refused by name.
 """
 
 import struct
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedImageError
+from ...types import Samples
 from ..formats.container import MAX_SAMPLES
 from . import metadata
-from .picture import CHANNELS, GRAY, PALETTE, RGB, RGBA, Chunk, Picture, Samples, check_size
+from .picture import CHANNELS, GRAY, PALETTE, RGB, RGBA, Chunk, Picture, check_size
 from .rows import pack_rows, unpack_rows
 
 MAGIC = b"BM"
@@ -25,8 +26,11 @@ _CORE, _INFO, _V3, _V4, _V5 = 12, 40, 56, 108, 124
 _HEADERS = (_CORE, 16, _INFO, 52, _V3, 64, _V4, _V5)
 """Bytes of the known headers; 16 and 64 are OS/2's second."""
 
-_PLAIN, _MASKS, _ALPHA_MASKS = 0, 3, 6
-_REFUSED = {1: "run lengths of 8 bits", 2: "run lengths of 4 bits", 4: "a JPEG inside", 5: "a PNG inside"}
+_PLAIN, _RUNS_OF_BYTES, _RUNS_OF_NIBBLES, _MASKS, _ALPHA_MASKS = 0, 1, 2, 3, 6
+_RUN_BITS = {_RUNS_OF_BYTES: 8, _RUNS_OF_NIBBLES: 4}
+_REFUSED = {4: "a BMP with a JPEG inside", 5: "a BMP with a PNG inside"}
+_END_OF_ROW, _END, _JUMP = 0, 1, 2
+"""What a second byte says behind a run of none; from 3 on it is how many pixels follow as they are."""
 _BYTE_MASKS = {0xFF: 0, 0xFF00: 1, 0xFF0000: 2, 0xFF000000: 3}
 """Mask -> which byte of a little-endian pixel it takes."""
 _BGR, _BGRA = (2, 1, 0), (2, 1, 0, 3)
@@ -67,12 +71,15 @@ def read(data: bytes, max_samples: int = MAX_SAMPLES) -> Picture:
     notes: list[str] = []
     channels = _channels(header)
     check_size(header.height, header.width, max(1, len(channels)), max_samples)
-    packed = _packed_rows(data, header)
     chunks = _chunks(data, header, notes)
     if channels:
-        return Picture(_coloured(packed, header, channels, notes), chunks=chunks, notes=tuple(notes))
+        samples = _coloured(_packed_rows(data, header), header, channels, notes)
+        return Picture(samples, chunks=chunks, notes=tuple(notes))
     palette = _palette(data, header, notes)
-    samples = unpack_rows(packed, header.width, GRAY, header.bits)
+    if header.compression in _RUN_BITS:
+        samples = _runs(data, header)
+    else:
+        samples = unpack_rows(_packed_rows(data, header), header.width, GRAY, header.bits)
     is_gray = np.array_equal(palette, _gray_scale(header.bits))
     return Picture(samples, header.bits, None if is_gray else palette, chunks=chunks, notes=tuple(notes))
 
@@ -129,14 +136,20 @@ def _header(data: bytes) -> _Header:
         count = 4 if size >= _V3 or compression == _ALPHA_MASKS else 3
         masks = struct.unpack_from(f"<{count}I", data, _FILE_HEADER + _INFO)
         end = max(end, _FILE_HEADER + _INFO + 4 * count)
+    if pixels < end:
+        raise _unreadable("its pixels begin inside its header")
+    if pixels > len(data):
+        raise _unreadable("it is cut short")
     return _Header(size, end, pixels, width, abs(height), height < 0, bits, compression, used, masks)
 
 
 def _channels(header: _Header) -> tuple[int, ...]:
     """Which byte of a pixel is red, green, blue and, if there is one, alpha; () where pixels are palette entries."""
     if header.compression in _REFUSED:
-        raise UnsupportedImageError(f"a BMP of {_REFUSED[header.compression]}; not stored: {_CONVERT}")
-    if header.compression not in (_PLAIN, _MASKS, _ALPHA_MASKS):
+        raise UnsupportedImageError(f"{_REFUSED[header.compression]}; not stored: {_CONVERT}")
+    if header.compression in _RUN_BITS and (header.bits != _RUN_BITS[header.compression] or header.top_down):
+        raise _unreadable(f"run lengths of {_RUN_BITS[header.compression]} bits where they cannot be")
+    if header.compression not in (_PLAIN, *_RUN_BITS, _MASKS, _ALPHA_MASKS):
         raise _unreadable(f"compression {header.compression}")
     if header.bits == 16:
         raise UnsupportedImageError(f"a BMP of 5 or 6 bits a colour; not stored: {_CONVERT}")
@@ -156,14 +169,43 @@ def _packed_rows(data: bytes, header: _Header) -> NDArray[np.uint8]:
     """uint8 [H, bytes], the top row first; the last row's padding may be missing."""
     length = (header.width * header.bits + 7) // 8
     stride = -(-length // 4) * 4
-    if header.pixels < header.end:
-        raise _unreadable("its pixels begin inside its header")
     if len(data) < header.pixels + stride * (header.height - 1) + length:
         raise _unreadable("it is cut short")
     missing = max(0, header.pixels + stride * header.height - len(data))
     source = data + bytes(missing) if missing else data
     rows = np.frombuffer(source, np.uint8, stride * header.height, header.pixels).reshape(header.height, stride)
     return (rows if header.top_down else rows[::-1])[:, :length]
+
+
+def _runs(data: bytes, header: _Header) -> Samples:
+    """uint8 [H, W] from run lengths, which must give every pixel, row by row."""
+    rows, row, at = [], bytearray(), header.pixels
+    while True:
+        if at + 2 > len(data):
+            raise _unreadable("it is cut short")
+        count, value = data[at : at + 2]
+        at += 2
+        if count:
+            row += _indices(bytes([value]) * count, header.bits)[:count]
+        elif value > _JUMP:
+            length = value if header.bits == 8 else (value + 1) // 2
+            row += _indices(data[at : at + length], header.bits)[:value]
+            at += length + length % 2
+        elif value == _END_OF_ROW or (value == _END and row):
+            rows.append(bytes(row))
+            row.clear()
+        if len(row) > header.width or len(rows) > header.height:
+            raise _unreadable("run lengths that leave the picture")
+        if not count and value in (_END, _JUMP):
+            break
+    if value == _JUMP or [len(row) for row in rows] != [header.width] * header.height:
+        raise UnsupportedImageError(f"a BMP with run lengths that leave pixels out; not stored: {_CONVERT}")
+    return np.frombuffer(b"".join(rows), np.uint8).reshape(header.height, header.width)[::-1].copy()
+
+
+def _indices(packed: bytes, bits: int) -> bytes:
+    """Palette indices, one a byte; of 4 bits, the high nibble first."""
+    return packed if bits == 8 else bytes(index for byte in packed for index in (byte >> 4, byte & 15))
 
 
 def _coloured(packed: NDArray[np.uint8], header: _Header, channels: tuple[int, ...], notes: list[str]) -> Samples:

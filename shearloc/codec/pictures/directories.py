@@ -29,7 +29,9 @@ NO_COMPRESSION, FAX, JPEGS = 1, (2, 3, 4), (6, 7, 34892)
 _LOSSLESS = (NO_COMPRESSION, *FAX, 5, 8, 32773, 32946, 34925, 50000)
 """None, CCITT's three, LZW, Deflate, PackBits, old Deflate, LZMA, Zstandard."""
 _REVERSED = (NO_COMPRESSION, *FAX)
+"""Those that are read with the bits of every byte in reverse order."""
 _PREDICTED = (5, 8, 32946, 34925, 50000)
+"""Those that may have differences from pixel to pixel instead of values."""
 
 _OTHER_SAMPLES = {
     4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "a camera's raw pixels",
@@ -95,7 +97,6 @@ class Layout:
     photometric: int
     bits: int
     channels: int
-    compression: int
     planar: bool
 
 
@@ -169,7 +170,6 @@ def layout(page: Directory) -> Layout:
         page.number(PHOTOMETRIC, -1),
         page.number(BITS, 1),
         channels,
-        page.number(COMPRESSION, NO_COMPRESSION),
         channels > 1 and page.number(PLANAR, 1) == 2,
     )
     _check_strips(page, found)
@@ -264,6 +264,8 @@ def _directory(data: bytes, at: int) -> Directory:
                 value_at = _pointer(data, value_at)
                 if value_at + length > len(data):
                     raise _unreadable("a value lies outside of the file")
+            if tag in tags:
+                raise _unreadable(f"tag {tag} comes twice")
             tags[tag] = kind, many, value_at
     except struct.error as error:
         raise _unreadable("it is cut short") from error
@@ -335,7 +337,7 @@ def _described_slices(page: Directory) -> int:
         size = 1
         for side in shape:
             size *= int(side)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return 1
     return size // max(1, page.number(HEIGHT, 0) * page.number(WIDTH, 0) * page.number(SAMPLES, 1))
 

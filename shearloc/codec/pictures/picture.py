@@ -5,17 +5,36 @@ are their numbers.
 """
 
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedImageError
+from ...types import Samples
 
-GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
-CHANNELS = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
-DEPTHS = {GRAY: (1, 2, 4, 8, 16), RGB: (8, 16), PALETTE: (1, 2, 4, 8), GRAY_ALPHA: (8, 16), RGBA: (8, 16)}
-NAMES = {GRAY: "gray", RGB: "RGB", PALETTE: "palette", GRAY_ALPHA: "gray+alpha", RGBA: "RGBA"}
+
+class Colour(IntEnum):
+    """PNG's colour types, with its numbers."""
+
+    GRAY = 0
+    RGB = 2
+    PALETTE = 3
+    GRAY_ALPHA = 4
+    RGBA = 6
+
+
+GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = Colour
+CHANNELS: dict[int, int] = {GRAY: 1, RGB: 3, PALETTE: 1, GRAY_ALPHA: 2, RGBA: 4}
+DEPTHS: dict[int, tuple[int, ...]] = {
+    GRAY: (1, 2, 4, 8, 16),
+    RGB: (8, 16),
+    PALETTE: (1, 2, 4, 8),
+    GRAY_ALPHA: (8, 16),
+    RGBA: (8, 16),
+}
+NAMES: dict[int, str] = {GRAY: "gray", RGB: "RGB", PALETTE: "palette", GRAY_ALPHA: "gray+alpha", RGBA: "RGBA"}
 
 RESERVED = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 """Ancillary chunks that are no metadata: transparency, which has its own field, and animation."""
@@ -23,8 +42,6 @@ RESERVED = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 MAX_CHUNK_BYTES = 1 << 26
 """Limit on a picture's metadata and palette together, against files that claim memory they will not fill."""
 
-Samples = NDArray[Any]
-"""uint8 or uint16."""
 Planes = NDArray[np.uint8]
 Chunk = tuple[bytes, bytes]
 
@@ -64,8 +81,8 @@ class Picture:
         )
 
     @property
-    def colour(self) -> int:
-        """PNG's colour type: GRAY, RGB, PALETTE, GRAY_ALPHA or RGBA."""
+    def colour(self) -> Colour:
+        """Its colour type, by its shape and whether it has a palette."""
         if self.samples.ndim == 2:
             return GRAY if self.palette is None else PALETTE
         return {2: GRAY_ALPHA, 3: RGB, 4: RGBA}[self.samples.shape[2]]
@@ -157,7 +174,8 @@ def mode_name(colour: int, depth: int, transparency: bool) -> str:
 
 def plane_groups(colour: int, depth: int) -> tuple[int, ...]:
     """How many planes go together: colours, alpha, and at 16 bits the same again for the low bytes."""
-    groups = {GRAY_ALPHA: (1, 1), RGBA: (3, 1)}.get(colour, (CHANNELS[colour],))
+    alone: dict[int, tuple[int, ...]] = {GRAY_ALPHA: (1, 1), RGBA: (3, 1)}
+    groups = alone.get(colour, (CHANNELS[colour],))
     return groups * (2 if depth == 16 else 1)
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UnsupportedImageError
+from ...types import Samples
 from ..formats.container import MAX_SAMPLES
-from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, PALETTE, RGB, Chunk, Picture, Samples, check_size
+from .picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, PALETTE, RGB, Chunk, Colour, Picture, check_size
 from .rows import filter_rows, filtered_bytes, unfilter
 from .rows import pack_rows as pack_rows
 from .rows import row_bytes as row_bytes
@@ -216,7 +217,7 @@ def _fits(content: bytes, colour: int, palette: NDArray[np.uint8] | None) -> boo
     """Whether libpng uses a tRNS chunk of this content."""
     if colour == PALETTE:
         return palette is not None and 0 < len(content) <= len(palette)
-    return len(content) == {GRAY: 2, RGB: 6}.get(colour)
+    return len(content) == {GRAY: 2, RGB: 6}.get(Colour(colour))
 
 
 def _inflate(data: bytes, size: int) -> bytes:

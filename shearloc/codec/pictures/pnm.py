@@ -9,8 +9,9 @@ from typing import BinaryIO
 import numpy as np
 
 from ...errors import UnsupportedImageError
+from ...types import Samples
 from ..formats.container import MAX_SAMPLES
-from .picture import GRAY, Picture, Samples, check_size
+from .picture import GRAY, Picture, check_size
 from .rows import pack_rows, row_bytes, unpack_rows
 
 MAGICS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")

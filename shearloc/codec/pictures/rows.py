@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .picture import CHANNELS, PALETTE, Picture, Samples
+from ...types import Samples
+from .picture import CHANNELS, PALETTE, Picture
 
 Rows = NDArray[np.uint8]
 

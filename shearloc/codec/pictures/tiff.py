@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from ...errors import UnsupportedImageError
+from ...types import Samples
 from ..formats.container import MAX_SAMPLES
 from . import directories, metadata, pillow
 from .directories import INDICES, WHITE_IS_ZERO, Directory, Layout
-from .picture import Chunk, Picture, Samples, check_size
+from .picture import Chunk, Picture, check_size
 
 if TYPE_CHECKING:
     from PIL.Image import Exif, Image

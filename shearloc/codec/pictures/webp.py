@@ -35,14 +35,16 @@ def read(data: bytes, max_samples: int = MAX_SAMPLES, lossy: bool = False) -> Pi
     kinds = [kind for kind, _ in chunks]
     if kinds.count(b"ANMF") > 1:
         raise UnsupportedImageError(f"{kinds.count(b'ANMF')} frames; one image is stored: save the frames one by one")
-    inside = kinds + [kind for kind, content in chunks if kind == b"ANMF" for kind, _ in _frame(content)]
-    if b"VP8 " in inside and not lossy:
+    inside = chunks + [part for kind, content in chunks if kind == b"ANMF" for part in _frame(content)]
+    if any(kind == b"VP8 " for kind, _ in inside) and not lossy:
         raise UnsupportedImageError(
             "a lossy WebP; its decoded pixels would take more space than the WebP itself: "
             "keep the WebP, or use --force (lossy=True) if you want its pixels stored"
         )
     height, width, planes = _size(chunks)
     check_size(height, width, planes, max_samples)
+    if planes == 3 and any(_has_alpha(*chunk) for chunk in inside):
+        raise _unreadable("its header says that there is no alpha, its image has some")
     notes = ["what follows the end of the WebP is ignored"] if len(data) > _end(data) else []
     notes += [f"a {kind.decode('latin1')!r} chunk is left out" for kind in kinds if kind not in _KEPT]
     with pillow.opened(data, "WEBP", height * width) as image:
@@ -113,6 +115,12 @@ def _size(chunks: list[Chunk]) -> tuple[int, int, int]:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, 6))
         return height, width, 3
     raise _unreadable("no image where one should be")
+
+
+def _has_alpha(kind: bytes, content: bytes) -> bool:
+    """Whether a chunk brings alpha."""
+    marked = kind == b"VP8L" and len(content) >= 5 and struct.unpack_from("<I", content, 1)[0] & _ALPHA_IN_VP8L
+    return bool(marked) or kind == b"ALPH"
 
 
 def _metadata(info: dict[Any, Any]) -> tuple[Chunk, ...]:

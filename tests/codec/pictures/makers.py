@@ -83,6 +83,25 @@ def _with_directory(known: dict[int, Any], starts: int, data: list[bytes], order
     return body[:first] + at + body[first + room :] + count + entries + bytes(room)
 
 
+def run_bytes(samples: np.ndarray, bits: int, seed: int = 0) -> bytes:
+    """The run lengths of a BMP's rows, bottom up: runs of one or two pixels, and pixels as they are, at random."""
+    rng, out = np.random.default_rng(seed), bytearray()
+    for row in samples[::-1].tolist():
+        at = 0
+        while at < len(row):
+            count = int(rng.integers(1, 9))
+            part = row[at : at + count]
+            if len(part) > 2 and rng.random() < 0.5:
+                content = packed(np.array([part]), bits)
+                out += bytes([0, len(part)]) + content + bytes(len(content) % 2)
+            else:
+                part = part[: 1 + (part[:2] == part[:1] * 2)]
+                out += bytes([len(part), part[0] if bits == 8 else part[0] << 4 | part[-1]])
+            at += len(part)
+        out += b"\0\0"
+    return bytes(out) + b"\0\1"
+
+
 def bmp_bytes(
     samples: np.ndarray,
     bits: int,
@@ -93,11 +112,12 @@ def bmp_bytes(
     top_down: bool = False,
     compression: int = 0,
     masks: tuple[int, ...] = (),
+    runs: bytes = b"",
 ) -> bytes:
-    """A BMP of palette indices [H, W], or of pixels [H, W, bytes] in file order."""
+    """A BMP of palette indices [H, W], or of pixels [H, W, bytes] in file order; `runs` instead of its rows."""
     height, width = samples.shape[:2]
     rows = [packed(row[None], bits if samples.ndim == 2 else 8) for row in (samples if top_down else samples[::-1])]
-    body = b"".join(row + bytes(-len(row) % 4) for row in rows)
+    body = runs or b"".join(row + bytes(-len(row) % 4) for row in rows)
     entry = 3 if size == 12 else 4
     table = b"" if palette is None else b"".join(bytes([b, g, r, 0][:entry]) for r, g, b in palette.tolist())
     if size == 12:

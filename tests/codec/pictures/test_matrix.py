@@ -5,6 +5,7 @@ libwebp), tifffile and, where it is right, Pillow.
 """
 
 import io
+import struct
 from itertools import product
 from typing import Any
 
@@ -18,7 +19,7 @@ from shearloc.codec.pictures import files
 from shearloc.codec.pictures.picture import Picture
 from shearloc.errors import UnsupportedImageError
 
-from .makers import bmp_bytes, tiff_bytes
+from .makers import bmp_bytes, run_bytes, tiff_bytes
 
 HEIGHT, WIDTH = 7, 21
 """Odd sizes: rows end inside of bytes, strips and tiles inside of the picture."""
@@ -256,6 +257,21 @@ def test_bmps_of_32_bits_without_masks() -> None:
         assert np.array_equal(picture.samples, pixels[:, :, 2::-1]) and len(picture.notes) == noted
 
 
+@pytest.mark.parametrize(("bits", "seed"), [*product((4, 8), range(5))])
+def test_bmps_of_run_lengths(bits: int, seed: int) -> None:
+    samples = noise(bits) % 3
+    runs = run_bytes(samples, bits, seed)
+    data = bmp_bytes(samples, bits, palette=colours(bits), compression={8: 1, 4: 2}[bits], runs=runs)
+    assert files.parse(data) == Picture(samples, bits, colours(bits))
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.array_equal(np.array(image.convert("RGB")), files.parse(data).array())
+
+
+def run_bmp(runs: bytes) -> bytes:
+    """3 × 2 pixels of run lengths of bytes; they should be 3, 3 and the end."""
+    return bmp_bytes(np.zeros((2, 3), np.uint8), 8, palette=colours(8), compression=1, runs=runs)
+
+
 @pytest.mark.parametrize(
     ("data", "told"),
     [
@@ -263,8 +279,15 @@ def test_bmps_of_32_bits_without_masks() -> None:
         (bmp_bytes(noise(16), 16, compression=3, masks=(0xF800, 0x7E0, 0x1F)), "5 or 6 bits a colour"),
         (bmp_bytes(noise(8, 4), 32, compression=3, masks=(0x3FF00000, 0xFFC00, 0x3FF)), "not whole bytes"),
         (bmp_bytes(noise(8, 4), 32, compression=3, masks=(0xFF, 0xFF, 0xFF)), "not whole bytes"),
-        (bmp_bytes(noise(8), 8, palette=colours(8), compression=1), "run lengths of 8 bits"),
-        (bmp_bytes(noise(4), 4, palette=colours(4), compression=2), "run lengths of 4 bits"),
+        (bmp_bytes(noise(4), 4, palette=colours(4), compression=1), "run lengths of 8 bits where they cannot be"),
+        (bmp_bytes(noise(8), 8, palette=colours(8), compression=1, top_down=True), "where they cannot be"),
+        (run_bmp(b"\x02\1\0\0\x03\1\0\1"), "leave pixels out"),
+        (run_bmp(b"\0\2\1\1\2\1\0\1"), "leave pixels out"),
+        (run_bmp(b"\x03\1\0\1"), "leave pixels out"),
+        (run_bmp(b"\x04\1\0\0\x03\1\0\1"), "leave the picture"),
+        (run_bmp(b"\x03\1\0\0" * 3), "leave the picture"),
+        (run_bmp(b"\x03\1\0\0\x03\1"), "it is cut short"),
+        (run_bmp(b"\x03\1\0\0\0\3\1"), "it is cut short"),
         (bmp_bytes(noise(8, 3), 24, compression=4), "a JPEG inside"),
         (bmp_bytes(noise(8, 3), 24, compression=5), "a PNG inside"),
         (bmp_bytes(noise(2), 2, palette=colours(2)), "2 bits a pixel"),
@@ -274,7 +297,7 @@ def test_bmps_of_32_bits_without_masks() -> None:
         (bmp_bytes(noise(8), 8, palette=colours(8)[:9]), "palette is cut short"),
         (b"BM" + bytes(100), "a header of 0 bytes"),
     ],
-    ids=range(14),
+    ids=range(21),
 )
 def test_other_bmps_are_refused_by_name(data: bytes, told: str) -> None:
     with pytest.raises(UnsupportedImageError, match=told):
@@ -322,6 +345,25 @@ def test_lossy_webps_are_read_where_asked(channels: int) -> None:
     with pytest.raises(UnsupportedImageError, match="a lossy WebP"):
         files.parse(file.getvalue())
     assert np.array_equal(files.parse(file.getvalue(), lossy=True).samples, imagecodecs.webp_decode(file.getvalue()))
+
+
+def riff(kind: bytes, content: bytes) -> bytes:
+    return kind + struct.pack("<I", len(content)) + content + bytes(len(content) % 2)
+
+
+@pytest.mark.parametrize(("frames", "flags", "told"), [(1, 0x12, ""), (2, 0x12, "2 frames"), (1, 0x02, "no alpha")])
+def test_animated_webps_of_one_frame_are_one_picture(frames: int, flags: int, told: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(noise(8, 4)).save(file, "WEBP", lossless=True, exact=True)
+    sides = [(side - 1).to_bytes(3, "little") for side in (WIDTH, HEIGHT)]
+    frame = riff(b"ANMF", bytes(6) + sides[0] + sides[1] + bytes(3) + b"\2" + file.getvalue()[12:])
+    header = riff(b"VP8X", bytes([flags, 0, 0, 0]) + sides[0] + sides[1])
+    data = riff(b"RIFF", b"WEBP" + header + riff(b"ANIM", bytes(6)) + frame * frames)
+    if told:
+        with pytest.raises(UnsupportedImageError, match=told):
+            files.parse(data)
+    else:
+        assert files.parse(data) == Picture(noise(8, 4))
 
 
 @pytest.mark.parametrize(("bits", "channels"), [(8, 1), (8, 2), (8, 3), (8, 4), (16, 1), (16, 2), (16, 3), (16, 4)])
