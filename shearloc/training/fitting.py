@@ -35,6 +35,9 @@ AVERAGED = 0.1
 FIRST_ROUNDED = 0.7
 """Where weights are rounded after training: of the schedule, when the first layer's are, which cost most."""
 
+LOOK_APART = 8
+"""How many times as long as it took to look at the held-out images, at least, until the next look."""
+
 HELD_OUT_PIXELS = 1 << 16
 """Pixels of the held-out images that a report's rate is of."""
 
@@ -135,6 +138,7 @@ def fit(
     patience: int | None = None,
     to_round: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    deadline: float = math.inf,
 ) -> Progress:
     """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one.
 
@@ -143,6 +147,7 @@ def fit(
     enough for now. With `patience`, training ends when the held-out bits have not fallen for so many reports, and `net`
     has the weights, of `folder/best.pt`, that had the lowest. `to_round`: the weights are to be rounded by data
     afterwards, so those of a local net's first layer are at FIRST_ROUNDED, and the others go on around them.
+    `deadline`, a time of `time.perf_counter`, ends training, too, however slow a busy machine is.
     """
     torch.manual_seed(schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,11 +157,11 @@ def fit(
     progress = Progress(**checkpoints.load(checkpoint, nets, steppers))
     net.quantized = average.quantized = progress.quantized
     rng = np.random.default_rng([schedule.seed, progress.updates])
-    saved, stopped = progress.seconds, False
+    saved, looked, stopped = progress.seconds, 0.0, False
     # However slow an update is, it must not skip the finish.
     while part_done(schedule, progress) < 1 or (schedule.finish and not progress.quantized):
         stopped = stop()
-        if stopped or (patience and progress.stale >= patience):
+        if stopped or (patience and progress.stale >= patience) or time.perf_counter() > deadline:
             break
         began = time.perf_counter()
         if schedule.finish and not progress.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
@@ -171,7 +176,7 @@ def fit(
         progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
-        if progress.seconds - saved > every:
+        if progress.seconds - saved > max(every, LOOK_APART * looked):
             saved, began = progress.seconds, time.perf_counter()
             held_out_bits = mean_bits(average, held_out, HELD_OUT_PIXELS) if report or patience else math.inf
             if patience:
@@ -179,7 +184,9 @@ def fit(
             checkpoints.save(checkpoint, nets, steppers, asdict(progress))
             if report:
                 report(progress, held_out_bits)
-            progress.seconds += min(time.perf_counter() - began, 60.0)  # looking takes time, too
+            looked = min(time.perf_counter() - began, 60.0)
+            progress.seconds += looked
+            saved = progress.seconds
     if patience and not stopped and progress.stale < patience:
         _keep_best(average, mean_bits(average, held_out, HELD_OUT_PIXELS), progress, folder)
     checkpoints.save(checkpoint, nets, steppers, asdict(progress))
