@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "shearloc"
 FLOORS = {
     "errors": 0,
+    "kernels": 0,
     "cache": 0,
     "types": 0,
     "coding": 1,

@@ -15,11 +15,13 @@ The float twin is `training/likelihoods.py`.
 
 from decimal import Decimal
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ..kernels import PART
 from .decimals import digits, rounded
 
 PRECISION = 24
@@ -100,24 +102,24 @@ def _log_odds() -> NDArray[np.int64]:
 _LOG_ODDS = _log_odds()
 
 
-@njit(inline="always")
+@njit(**PART)
 def mixture(params, exponential, inverse, weights, means, inverses) -> None:  # type: ignore[no-untyped-def]
     """Unpacks int32 params [>= 3K] (logits, means, log-scales) into int64 [K] each:
 
     weights with a sum in (MIXTURE_TOTAL - K, MIXTURE_TOTAL], means as they are (1/64 grey level),
     inverses 2^20 / scale, the log-scale clamped to [-3.5, 6] nats. `exponential`, `inverse`: from `tables`.
     """
-    components = weights.size
-    largest, total = params[0], np.int64(0)
-    for k in range(1, components):
-        largest = max(largest, params[k])
+    components = np.uint64(weights.size)
+    largest, total = params[np.uint64(0)], np.int64(0)
+    for k in range(np.uint64(1), components):
+        largest = params[k] if params[k] > largest else largest
     for k in range(components):
-        below = min(largest - params[k], LOGIT_RANGE * LOGIT_STEPS)
+        below = min(np.int64(largest - params[k]), np.int64(LOGIT_RANGE * LOGIT_STEPS))
         weights[k] = exponential[np.uint64(below)]
         total += weights[k]
         means[k] = params[components + k]
-        scale = min(max(params[2 * components + k], SCALE_LOW), SCALE_HIGH) - SCALE_LOW
-        inverses[k] = inverse[np.uint64(scale)]
+        scale = min(max(np.int64(params[np.uint64(2) * components + k]), np.int64(SCALE_LOW)), np.int64(SCALE_HIGH))
+        inverses[k] = inverse[np.uint64(scale - SCALE_LOW)]
     # Of one division for all: weight * whole / total, rounded down, or one less, which the remainder tells.
     whole, sum_of_all = np.uint64(MIXTURE_TOTAL), np.uint64(total)
     share = (whole << SHARE_BITS) // sum_of_all
@@ -128,7 +130,7 @@ def mixture(params, exponential, inverse, weights, means, inverses) -> None:  # 
         weights[k] = np.int64(quotient) + np.int64(remainder >= sum_of_all)
 
 
-@njit(inline="always")
+@njit(**PART)
 def _sigmoid_and_step(product, sigmoid):  # type: ignore[no-untyped-def]
     """`sigmoid_at`, and the difference between the table's entries on both sides."""
     argument = (product >> ARGUMENT_SHIFT) + ARGUMENT_LIMIT
@@ -139,7 +141,7 @@ def _sigmoid_and_step(product, sigmoid):  # type: ignore[no-untyped-def]
     return argument - ARGUMENT_LIMIT, sigmoid[index, 0] + (step * fraction >> FRACTION_BITS), step
 
 
-@njit(inline="always")
+@njit(**PART)
 def sigmoid_at(product, sigmoid):  # type: ignore[no-untyped-def]
     """(argument, value) of the sigmoid at `product`, a distance in 1/64 grey level times an inverse scale of 2^-20.
 
@@ -149,11 +151,11 @@ def sigmoid_at(product, sigmoid):  # type: ignore[no-untyped-def]
     return argument, value
 
 
-@njit(inline="always")
+@njit(**PART)
 def _cdf_and_slope(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """F(x) for x in 1 .. 255, and about how much it grows to the next level, at least FLOOR."""
     edge, total, slope = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0), np.int64(0)
-    for k in range(weights.size):
+    for k in range(np.uint64(weights.size)):
         _, value, step = _sigmoid_and_step((edge - means[k]) * inverses[k], sigmoid)
         total += weights[k] * value
         # A level is inverse / 2^14 steps of the table: 36 bits too many with the sigmoid's 22, 16 of them gone here.
@@ -161,7 +163,7 @@ def _cdf_and_slope(x, weights, means, inverses, sigmoid):  # type: ignore[no-unt
     return (total >> SIGMOID_BITS) + FLOOR * x, (slope >> 20) + FLOOR
 
 
-@njit(inline="always")
+@njit(**PART)
 def mixture_cdf(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """F(x) for x in 0 .. 256, int. `means` (int64): 1/64 grey level, absolute; `sigmoid`: `tables()[0]`."""
     if x <= 0:
@@ -171,15 +173,29 @@ def mixture_cdf(x, weights, means, inverses, sigmoid):  # type: ignore[no-untype
     return _cdf_and_slope(x, weights, means, inverses, sigmoid)[0]
 
 
-@njit(inline="always")
+@njit(**PART)
+def mixture_interval(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
+    """F(x) and F(x + 1) - F(x) for x in 0 .. 255."""
+    edge, low, high = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0), np.int64(0)
+    for k in range(np.uint64(weights.size)):
+        product, level = (edge - means[k]) * inverses[k], MEAN_STEPS * inverses[k]
+        for upper in range(2):
+            share = weights[k] * sigmoid_at(product + upper * level, sigmoid)[1]
+            low, high = low if upper else low + share, high + share if upper else high
+    start = (low >> SIGMOID_BITS) + FLOOR * x if x > 0 else np.int64(0)
+    end = (high >> SIGMOID_BITS) + FLOOR * (x + 1) if x < LEVELS - 1 else np.int64(1 << PRECISION)
+    return start, end - start
+
+
+@njit(**PART)
 def mixture_search(target, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """The x with F(x) <= target < F(x + 1): (x, F(x), F(x + 1) - F(x)), for a target in 0 .. 2^24 - 1.
 
     Newton's method, as if F were the sigmoid of a line: from where the heaviest component alone has the target, by F
     and its slope. That needs little more than two looks at F. Where it does not converge, what is left is halved.
     """
-    heaviest = 0
-    for k in range(1, weights.size):
+    heaviest: Any = np.uint64(0)
+    for k in range(np.uint64(1), np.uint64(weights.size)):
         if weights[k] > weights[heaviest]:
             heaviest = k
     goal = _LOG_ODDS[np.uint64(target) >> np.uint64(ODDS_SHIFT)]
@@ -201,7 +217,7 @@ def mixture_search(target, weights, means, inverses, sigmoid):  # type: ignore[n
         looks += 1
 
 
-@njit(inline="always")
+@njit(**PART)
 def _newton_step(goal, value, slope):  # type: ignore[no-untyped-def]
     """Levels from where F has a value and a slope to below where its log-odds are `goal`."""
     share = value >> PRECISION // 2

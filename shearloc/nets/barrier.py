@@ -1,8 +1,8 @@
 """Threads inside Numba kernels that wait for each other, many thousand times a second.
 
 Python's own locks put a waiting thread to sleep, and waking it takes as long as the step it waited for. Here a
-waiting thread looks again and again, and after a while lets others have its processor in between. What the threads
-do is not known here.
+waiting thread looks again and again for a moment, then lets others have its processor in between, then sleeps. What the
+threads do is not known here.
 """
 
 import os
@@ -17,12 +17,17 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from .engines import processors
+from ..kernels import KERNEL, address
+from .processors import processors
 
 _CAN_YIELD = os.name == "posix"
 _CAN_PAUSE = platform.machine() in {"x86_64", "AMD64"}
-_PATIENCE = 2000
-"""Looks before a thread begins to let others run."""
+LOOKS = 300
+"""Looks, some ten microseconds, before a thread begins to let others run: who it waits for is mostly that close."""
+YIELDS = 100
+"""Times that it lets others run before it sleeps: then who it waits for has no processor."""
+NAP = 50
+"""Microseconds of sleep at a time."""
 _FOR_ALL = 1 << 62
 """A count beyond every goal."""
 
@@ -70,14 +75,17 @@ def _look(_, address):  # type: ignore[no-untyped-def]
     return types.int64(types.int64), generate
 
 
-def _call(name: str, exists: bool, result: Any) -> Any:
+def _call(name: str, exists: bool, result: Any, *arguments: int) -> Any:
+    """A function for Numba that calls one of the C library's, or of LLVM's, with these int32; it takes anything."""
+
     @intrinsic
     def call(_, nothing):  # type: ignore[no-untyped-def]
         def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
             if exists:
-                function = builder.module.globals.get(name)
-                function = function or ir.Function(builder.module, ir.FunctionType(result, []), name)
-                builder.call(function, [])
+                words = [ir.Constant(ir.IntType(32), number) for number in arguments]
+                kind = ir.FunctionType(result, [word.type for word in words])
+                function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+                builder.call(function, words)
             return context.get_dummy_value()
 
         return types.void(types.int64), generate
@@ -87,19 +95,23 @@ def _call(name: str, exists: bool, result: Any) -> Any:
 
 _pause = _call("llvm.x86.sse2.pause", _CAN_PAUSE, ir.VoidType())
 _yield = _call("sched_yield", _CAN_YIELD, ir.IntType(32))
+_sleep = _call("usleep", _CAN_YIELD, ir.IntType(32), NAP)
 
 
-@njit(cache=True, nogil=True)
+@njit(**KERNEL)
 def wait(arrived, goal):  # type: ignore[no-untyped-def]
     """Counts this thread in `arrived` int64 [1], and returns when `goal` have been counted.
 
     With P threads the goal of the k-th meeting is k P. All P must be running: one that is not started is waited for.
     """
-    address = arrived.ctypes.data
-    _add_one(address)  # type: ignore[call-arg]
+    place = address(arrived)
+    _add_one(place)  # type: ignore[call-arg]
     looks = 0
-    while _look(address) < goal:
-        _pause(0)
+    while _look(place) < goal:
         looks += 1
-        if looks > _PATIENCE:
+        if looks <= LOOKS:
+            _pause(0)
+        elif looks <= LOOKS + YIELDS:
             _yield(0)
+        else:
+            _sleep(0)

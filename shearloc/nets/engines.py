@@ -9,20 +9,21 @@ A runner holds a network's weights in its engine's form and buffers for up to `r
 """
 
 import importlib.util
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels import VECTOR
 from . import network
 from .layers import Dense, requantize, requantize_and_add
 from .memory import NOTHING, Memory, columns, convolved
+from .processors import at_most as at_most
+from .processors import processors, sharing
 from .products import is_fast
 
 LARGE = 1 << 22
@@ -36,30 +37,34 @@ class Runner:
     """
 
     dtype: type = np.float32
+    """Of activations."""
 
     def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
         self.layers, self.memory = layers, memory
-        self.inputs: NDArray[Any] = np.zeros((rows, layers[0].weight.shape[0]), self.dtype)
+        self.inputs = np.zeros((rows, layers[0].weight.shape[0]), np.int8)
         self._first = columns(layers)
         self._seen: list[NDArray[Any]] = [
             np.empty((rows if layer.convolution else 0, len(layer.weight)), self.dtype) for layer in layers
         ]
+        self._values: NDArray[Any] = np.empty(self.inputs.shape, self.dtype)
+        self._sums = np.empty((rows, layers[-1].bias.size + VECTOR), np.int32)
         self._prepare(rows)
 
     def _prepare(self, rows: int) -> None:
         self._weights: list[Any] = [layer.weight.astype(np.float32) for layer in self.layers]
-        self._sums = [np.empty((rows, layer.weight.shape[1]), np.float32) for layer in self.layers]
-        self._activations = [np.empty_like(sums) for sums in self._sums[:-1]]
+        self._products = [np.empty((rows, layer.weight.shape[1]), np.float32) for layer in self.layers]
+        self._activations = [np.empty_like(sums) for sums in self._products[:-1]]
 
     def _product(self, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
-        return np.matmul(inputs, self._weights[k], out=self._sums[k][:n])
+        return np.matmul(inputs, self._weights[k], out=self._products[k][:n])
 
-    def run(self, n: int) -> NDArray[Any]:
-        """The last layer's products [n, out] (int32, or float32 holding integers), its bias not yet added.
+    def run(self, n: int) -> NDArray[np.int32]:
+        """The last layer's products int32 [n, >= outputs + VECTOR], its bias not yet added; anything behind them.
 
         The array is the runner's own and changes with the next call.
         """
-        values = self.inputs[:n]
+        values = self._values[:n]
+        values[...] = self.inputs[:n]
         for k, layer in enumerate(self.layers[:-1]):
             if layer.convolution:
                 convolved(self.memory, n, self._first[k], values, self._seen[k])
@@ -71,23 +76,23 @@ class Runner:
                 requantize_and_add(sums, layer.bias, layer.multiplier, layer.shift, earlier, values)
             else:
                 requantize(sums, layer.bias, layer.multiplier, layer.shift, values)
-        return self._product(len(self.layers) - 1, values, n)
+        self._sums[:n, :-VECTOR] = self._product(len(self.layers) - 1, values, n)
+        return self._sums[:n]
 
 
 class NumbaRunner(Runner):
     """int8 products of our own; its inputs may have more columns than there are features, and hold anything there."""
 
-    dtype = np.int8
-
     def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
         self.network, self.memory = network.packed(layers), memory
         self.inputs = np.zeros((rows, self.network.features), np.int8)
-        self.buffers = network.buffers(self.network, rows)
+        self.buffers = network.buffers(self.network)
+        self._sums = np.empty((rows, self.network.outputs), np.int32)
 
     def run(self, n: int) -> NDArray[Any]:
-        """As `Runner.run`; there may be more columns than outputs."""
-        network.run(self.network, self.inputs, n, self.memory, *self.buffers)
-        return self.buffers[-1][:n]
+        """As `Runner.run`."""
+        network.run(self.network, self.inputs, n, self.memory, self.buffers, self._sums)
+        return self._sums[:n]
 
 
 @cache
@@ -113,16 +118,18 @@ class TorchRunner(Runner):
             raise RuntimeError("torch's int8 product is not exact on this processor")
         self._torch = torch
         self._weights = [torch.from_numpy(layer.weight) for layer in self.layers]
-        self._sums = [np.empty((rows, layer.weight.shape[1]), np.int32) for layer in self.layers]
-        self._activations = [np.empty(sums.shape, np.int8) for sums in self._sums[:-1]]
-        inputs = [self.inputs, *self._activations]
+        self._products = [np.empty((rows, layer.weight.shape[1]), np.int32) for layer in self.layers]
+        self._activations = [np.empty(sums.shape, np.int8) for sums in self._products[:-1]]
+        inputs = [self._values, *self._activations]
         inputs = [seen if len(seen) else plain for seen, plain in zip(self._seen, inputs, strict=True)]
-        self._tensors = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(inputs, self._sums, strict=True)]
+        self._tensors = [
+            (torch.from_numpy(a), torch.from_numpy(b)) for a, b in zip(inputs, self._products, strict=True)
+        ]
 
     def _product(self, k: int, inputs: NDArray[Any], n: int) -> NDArray[Any]:
         source, target = self._tensors[k]
         self._torch._int_mm(source[:n], self._weights[k], out=target[:n])
-        return self._sums[k][:n]
+        return self._products[k][:n]
 
 
 def choose(engine: str, samples: int) -> str:
@@ -154,39 +161,11 @@ def workers(engine: str, most: int) -> int:
     return max(1, min(most, processors())) if engine in ("torch", "numba") else 1
 
 
-_at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
-
-
-def processors() -> int:
-    """Processors that this process may use, or as many of them as `at_most` grants."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(there, _at_most.get() or there)
-
-
-@contextmanager
-def at_most(count: int) -> Iterator[None]:
-    """Has what is called from here (on this thread) use so many processors: for one of several workers."""
-    token = _at_most.set(count)
-    try:
-        yield
-    finally:
-        _at_most.reset(token)
-
-
 @contextmanager
 def one_thread_each(engine: str, count: int) -> Iterator[None]:
-    """Keeps torch's products on their caller's thread while `count` > 1 threads run the engine."""
-    if engine != "torch" or count == 1:
+    """Has `count` threads that run the engine share the processors; torch's products use all of them themselves."""
+    with sharing(count, torch=engine == "torch"):
         yield
-        return
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def runner(engine: str, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> Runner:

@@ -13,10 +13,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from ..kernels import LINE, PART, address
 from .layers import Dense
-
-LINE = 64
-"""Bytes of a vector that is copied at once, and on most processors of a cache line."""
 
 OUTSIDE_LEVEL = -128
 """Of all features of pixels outside an image: activations of 0."""
@@ -88,34 +86,36 @@ def _prefetch_line(_, address):  # type: ignore[no-untyped-def]
     return types.void(types.int64), generate
 
 
-@njit(cache=True, nogil=True)
+@njit(**PART)
 def prefetch(memory, begin, end):  # type: ignore[no-untyped-def]
     """For the pixels begin .. end - 1 of those at hand: what they see is mostly in no cache."""
-    width = memory.levels.shape[1]
-    for q in range(begin, end if width else begin):
-        for k in range(memory.places.shape[1]):
+    width, places = memory.levels.shape[1], memory.places.shape[1]
+    levels, own = address(memory.levels), memory.places.reshape(-1)
+    if width:
+        for at in range(np.uint64(begin * places), np.uint64(end * places)):
             for byte in range(0, width, LINE):
-                place = np.int64(memory.levels.ctypes.data) + memory.places[q, k] * width
-                _prefetch_line(place + byte)  # type: ignore[call-arg]
+                _prefetch_line(levels + own[at] * width + byte)  # type: ignore[call-arg]
 
 
-@njit(cache=True, nogil=True)
-def convolved_lines(memory, begin, rows, first, features, activations, out):  # type: ignore[no-untyped-def]
+@njit(**PART)
+def convolved_lines(memory, begin, rows, first, features, source, stride, out):  # type: ignore[no-untyped-def]
     """`convolved` for the pixels begin .. begin + rows - 1, in whole lines, which is ten times as fast.
 
-    activations int8 [>= rows, multiple of LINE]; out int8 [>= rows, at least LINE more than are wanted]. A line that
-    is not full runs over into the next neighbour's features, which are copied after it.
+    `source`: address of their activations int8, rows of `stride` bytes, a multiple of LINE; out int8 [>= rows, at
+    least LINE more than are wanted]. A line that is not full runs over into the next neighbour's features, which are
+    copied after it.
     """
-    last, width = memory.places.shape[1] - 1, memory.levels.shape[1]
-    levels = np.int64(memory.levels.ctypes.data) + first
-    source, target = np.int64(activations.ctypes.data), np.int64(out.ctypes.data)
-    for q in range(rows):
-        own = levels + memory.places[begin + q, last] * width
+    last, width = np.uint64(memory.places.shape[1] - 1), memory.levels.shape[1]
+    levels, target = address(memory.levels) + first, address(out)
+    for q in range(np.uint64(begin), np.uint64(begin + rows)):
+        own = levels + memory.places[q, last] * width
         for byte in range(0, features, LINE):
             _copy_line(source + byte, own + byte)  # type: ignore[call-arg]
-        for k in range(last + 1):
-            seen = levels + memory.places[begin + q, k] * width
+        place = target
+        for k in range(last + np.uint64(1)):
+            seen = levels + memory.places[q, k] * width
             for byte in range(0, features, LINE):
-                _copy_line(seen + byte, target + k * features + byte)  # type: ignore[call-arg]
-        source += activations.shape[1]
+                _copy_line(seen + byte, place + byte)  # type: ignore[call-arg]
+            place += features
+        source += stride
         target += out.shape[1]

@@ -1,21 +1,25 @@
 """int8 matrix products for Numba: as fast as the processor's vectors allow, and right on every one.
 
-They are put together of tiles (`tiles.py`), of the kind that is the fastest on the processor. The one with VNNI takes
-unsigned bytes on one side: inputs are read as x + 128, and every sum starts at -128 times the sum of its column's
-weights, which takes the 128 out again. The other one takes int16, so inputs are widened beforehand.
+With VNNI they are put together of tiles (`tiles.py`), six rows of inputs at a time. That instruction takes unsigned
+bytes on one side: inputs are read as x + 128, and every sum starts at -128 times the sum of its column's weights, which
+takes the 128 out again. Other processors take a row at a time and skip what is zero (`pairs.py`). There only
+activations are read as x + 128, which is the level that they stand for, and most of these are 0.
 
 A layer's requantisation (`layers.py`) is done with the sums still in registers: stored and read again they would take a
 fifth of a network's time.
 """
 
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import binding
-from numba import config, njit
+from numba import config
 from numpy.typing import NDArray
 
-from .tiles import Kind, tile, widen
+from ..kernels import Apart, address
+from . import pairs
+from .tiles import Kind, tile
 
 ROWS = 6
 """Rows of inputs in one tile: their sums fill 24 of 32 vector registers, or 12 of 16."""
@@ -29,7 +33,7 @@ def kind_for(features: Mapping[str, bool]) -> Kind:
         return Kind(16, 4, "llvm.x86.avx512.vpdpbusd.512")
     if features.get("avxvnni"):
         return Kind(8, 2, "llvm.x86.avx512.vpdpbusd.256")
-    return Kind(16, 4) if features.get("avx512bw") else Kind(8, 2)
+    return Kind(16, 4) if features.get("avx512bw") else Kind(8, 8)
 
 
 def features() -> Mapping[str, bool]:
@@ -41,69 +45,101 @@ def features() -> Mapping[str, bool]:
 
 
 KIND = kind_for(features())
+_PAIRS, _TILE = KIND.dot is None, KIND.columns
+INPUTS = pairs.AT_ONCE if _PAIRS else 4
+"""A row has a multiple of so many inputs; of the surplus, weights are 0."""
 
 
 def is_fast() -> bool:
-    """Whether these products are faster than those of BLAS: with VNNI four times, with AVX2 one and a half."""
+    """Whether these products are faster than those of BLAS: with VNNI four times, with AVX2 twice."""
     return any(map(features().get, ("avx512vnni", "avxvnni", "avx2")))
 
 
-def pack(weight: NDArray[np.int8]) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
-    """Weights int8 [in, out], in % 4 = out % 64 = 0, as `multiply` wants them.
+def lowest(activations: bool) -> int:
+    """What an input is read relative to, by its layer's: activations are levels minus 128."""
+    return -128 if activations or not _PAIRS else 0
 
-    Returns int8 [out / tile's columns, in / group, tile's columns, group], and the value int32 [out] that each column's
-    sum starts from.
+
+def pack(weight: NDArray[np.int8], activations: bool) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+    """Weights int8 [in, out], in % INPUTS = out % COLUMNS = 0, as `multiply` wants them: bytes, int8 [n].
+
+    Also the value int32 [out] that each column's sum starts from. `activations`: whether its inputs are.
     """
     inputs, outputs = weight.shape
-    shape = inputs // KIND.group, KIND.group, outputs // KIND.columns, KIND.columns
-    tiles = np.ascontiguousarray(weight.reshape(shape).transpose(2, 0, 3, 1))
-    return tiles, (-128 * weight.astype(np.int64).sum(0) * bool(KIND.dot)).astype(np.int32)
+    group = 2 if _PAIRS else 4
+    shape = inputs // group, group, outputs // _TILE, _TILE
+    tiles = weight.reshape(shape).transpose(2, 0, 3, 1).astype(np.int16 if _PAIRS else np.int8)
+    starts = lowest(activations) * weight.astype(np.int64).sum(0)
+    return np.ascontiguousarray(tiles).reshape(-1).view(np.int8), starts.astype(np.int32)
 
 
-_six_sums, _one_sum = tile(ROWS, False, KIND), tile(1, False, KIND)
-_six_levels, _one_level = tile(ROWS, True, KIND), tile(1, True, KIND)
-_widen_sixteen, _widen_four = widen(16), widen(4)
-_PAIRS, _TILE = KIND.dot is None, KIND.columns
+class Room(NamedTuple):
+    """What `multiply` needs besides for up to so many rows and inputs: values int16 [rows, inputs], places int32
+    [rows, inputs / 2 + 8], counts int64 [rows]; nothing with VNNI."""
+
+    values: NDArray[np.int16]
+    places: NDArray[np.int32]
+    counts: NDArray[np.int64]
 
 
-@njit(cache=True, nogil=True)
-def _widened(inputs, stride, rows, count, wide):  # type: ignore[no-untyped-def]
-    """Writes int8 rows of `count` inputs, a multiple of 4, as int16 to `wide`, one after the other; all int64."""
-    for row in range(rows):
-        source, target = inputs + row * stride, wide + 2 * row * count
-        done = count - count % 16
-        for k in range(0, done, 16):
-            _widen_sixteen(source + k, target + 2 * k)
-        for k in range(done, count, 4):
-            _widen_four(source + k, target + 2 * k)
+def room(rows: int, inputs: int) -> Room:
+    """Room for products of up to so many rows and inputs."""
+    inputs = inputs if _PAIRS else 0
+    return Room(
+        np.empty((rows, inputs), np.int16), np.empty((rows, inputs // 2 + 8), np.int32), np.empty(rows, np.int64)
+    )
 
 
-@njit(cache=True, nogil=True)
-def multiply(inputs, stride, rows, weights, fours, columns, starts, multipliers, shifts, out, out_stride, wide):  # type: ignore[no-untyped-def]
-    """int8 inputs [rows, 4 fours] times packed weights, plus `starts` -> `out` [rows, columns]; all arguments int64.
+if _PAIRS:
+    _listed: Any = pairs.listed
+    _row_sums, _row_levels = pairs.row(False, KIND), pairs.row(True, KIND)
 
-    `out` is int32 where `multipliers` is 0; else the int8 levels, as `layers.Dense` has them, of sums with their bias.
-    `inputs`, `weights`, `starts` (int32 [columns], as are multipliers and shifts) and `out` are addresses, of what
-    `pack` made and of arrays whose rows are `stride` and `out_stride` bytes apart; `wide` of room for as many int16
-    as there are inputs. Nothing is checked; the caller keeps the arrays alive.
-    """
-    steps = fours
-    if _PAIRS:
-        _widened(inputs, stride, rows, 4 * fours, wide)
-        inputs, stride, steps = wide, 8 * fours, 2 * fours
-    size = 4 if multipliers == 0 else 1
-    for column in range(0, columns, _TILE):
-        packed, begin = weights + 4 * fours * column, starts + 4 * column
-        multiplier, shift = multipliers + 4 * column, shifts + 4 * column
-        row = 0
-        while row < rows:
-            source, place = inputs + row * stride, out + row * out_stride + size * column
-            if multipliers == 0 and row + ROWS <= rows:
-                _six_sums(source, stride, packed, steps, begin, multiplier, shift, place, out_stride)
-            elif multipliers == 0:
-                _one_sum(source, stride, packed, steps, begin, multiplier, shift, place, out_stride)
-            elif row + ROWS <= rows:
-                _six_levels(source, stride, packed, steps, begin, multiplier, shift, place, out_stride)
-            else:
-                _one_level(source, stride, packed, steps, begin, multiplier, shift, place, out_stride)
-            row += ROWS if row + ROWS <= rows else 1
+    @Apart
+    def multiply(inputs, stride, rows, weights, size, columns, starts, multipliers, shifts, out, out_stride, low, room):  # type: ignore[no-untyped-def]
+        """int8 inputs [rows, size] times packed weights, plus `starts` -> `out` [rows, columns].
+
+        `out` is int32 where `multipliers` is 0; else the int8 levels, as `layers.Dense` has them, of sums with their
+        bias. `inputs`, `weights`, `starts` (int32 [columns], as are multipliers and shifts) and `out` are addresses, of
+        what `pack` made and of arrays whose rows are `stride` and `out_stride` bytes apart. `low`: of `lowest`. All but
+        the `room` are int64. Nothing is checked; the caller keeps the arrays alive.
+        """
+        values, places, counts = address(room.values), address(room.places), room.counts
+        width, length = 2 * room.values.shape[1], 4 * room.places.shape[1]
+        for row in range(rows):
+            source, value, place = inputs + row * stride, values + width * row, places + length * row
+            counts[np.uint64(row)] = _listed(source, size >> 4, low, value, place)
+        for column in range(0, columns, _TILE):
+            packed, begin = weights + 2 * size * column, starts + 4 * column
+            multiplier, shift = multipliers + 4 * column, shifts + 4 * column
+            for row in range(rows):
+                source, where, count = values + width * row, places + length * row, counts[np.uint64(row)]
+                target = out + row * out_stride
+                if multipliers == 0:
+                    _row_sums(source, where, count, packed, begin, multiplier, shift, target + 4 * column)
+                else:
+                    _row_levels(source, where, count, packed, begin, multiplier, shift, target + column)
+
+else:
+    _six_sums, _one_sum = tile(ROWS, False, KIND), tile(1, False, KIND)
+    _six_levels, _one_level = tile(ROWS, True, KIND), tile(1, True, KIND)
+
+    @Apart
+    def multiply(inputs, stride, rows, weights, size, columns, starts, multipliers, shifts, out, out_stride, low, room):  # type: ignore[no-untyped-def]
+        """As above."""
+        steps, whole = size >> 2, rows // ROWS * ROWS
+        for column in range(0, columns, _TILE):
+            packed, begin = weights + size * column, starts + 4 * column
+            multiplier, shift = multipliers + 4 * column, shifts + 4 * column
+            place = out + (4 * column if multipliers == 0 else column)
+            for row in range(0, whole, ROWS):
+                source, target = inputs + row * stride, place + row * out_stride
+                if multipliers == 0:
+                    _six_sums(source, stride, packed, steps, begin, multiplier, shift, target, out_stride)
+                else:
+                    _six_levels(source, stride, packed, steps, begin, multiplier, shift, target, out_stride)
+            for row in range(whole, rows):
+                source, target = inputs + row * stride, place + row * out_stride
+                if multipliers == 0:
+                    _one_sum(source, stride, packed, steps, begin, multiplier, shift, target, out_stride)
+                else:
+                    _one_level(source, stride, packed, steps, begin, multiplier, shift, target, out_stride)

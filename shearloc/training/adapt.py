@@ -15,6 +15,7 @@ from ..models.family import Model
 from ..models.local import adaptation
 from ..models.local.model import LocalModel
 from ..types import Progress
+from . import number_types
 from .export import layer_steps, restore
 from .images import PixelSet
 from .local_float import linears
@@ -47,7 +48,7 @@ def bias_adjustments(
         stepper.param_groups[0]["lr"] = LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * update / updates))
         index = rng.integers(0, int(image.ends[-1]), BATCH)
         batch = image.contexts(index, np.zeros_like(index), model.offsets, model.predictor)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with number_types.quick():
             bits = net(*map(torch.from_numpy, batch)).mean()
         stepper.zero_grad()
         bits.backward()

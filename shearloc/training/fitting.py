@@ -7,17 +7,18 @@ import ctypes
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from . import checkpoints
+from . import checkpoints, number_types
 from .images import PixelSet
 from .local_float import LocalNet, image_bits
 from .pixelcnn import PixelCNN
@@ -151,11 +152,9 @@ def fit(
     """
     torch.manual_seed(schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, average, steppers = folder / "checkpoint.pt", deepcopy(net), optimizers(net, schedule.learning_rate)
-    nets = {"net": net, "average": average}
-    peaks = [group["lr"] for stepper in steppers for group in stepper.param_groups]
-    progress = Progress(**checkpoints.load(checkpoint, nets, steppers))
-    net.quantized = average.quantized = progress.quantized
+    run = _Run.of(net, schedule)
+    progress = Progress(**checkpoints.load(folder / "checkpoint.pt", run.nets, run.steppers))
+    net.quantized = run.average.quantized = progress.quantized
     rng = np.random.default_rng([schedule.seed, progress.updates])
     saved, looked, stopped = progress.seconds, 0.0, False
     # However slow an update is, it must not skip the finish.
@@ -164,36 +163,76 @@ def fit(
         if stopped or (patience and progress.stale >= patience) or time.perf_counter() > deadline:
             break
         began = time.perf_counter()
-        if schedule.finish and not progress.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
-            progress.quantized = True
-            _begin_finish(net, average, folder)
-        if to_round and isinstance(net, LocalNet):
-            _settle_first(net, average, part_done(schedule, progress) >= FIRST_ROUNDED, training, rng)
-        set_rates(steppers, peaks, rate_factor(schedule, progress))
-        bits = _update(net, steppers, net.draw(training, rng, schedule.batch))
-        progress.updates += 1
-        _average(average, net, progress.updates)
-        progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
+        _advance(run, training, rng, schedule, progress, folder, to_round)
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
         if progress.seconds - saved > max(every, LOOK_APART * looked):
             saved, began = progress.seconds, time.perf_counter()
-            held_out_bits = mean_bits(average, held_out, HELD_OUT_PIXELS) if report or patience else math.inf
-            if patience:
-                _keep_best(average, held_out_bits, progress, folder)
-            checkpoints.save(checkpoint, nets, steppers, asdict(progress))
-            if report:
-                report(progress, held_out_bits)
+            _look(run, held_out, progress, folder, report, bool(patience))
             looked = min(time.perf_counter() - began, 60.0)
-            progress.seconds += looked
+            progress.seconds += looked  # looking takes time, too
             saved = progress.seconds
     if patience and not stopped and progress.stale < patience:
-        _keep_best(average, mean_bits(average, held_out, HELD_OUT_PIXELS), progress, folder)
-    checkpoints.save(checkpoint, nets, steppers, asdict(progress))
-    net.load_state_dict(average.state_dict())
+        _keep_best(run.average, mean_bits(run.average, held_out, HELD_OUT_PIXELS), progress, folder)
+    checkpoints.save(folder / "checkpoint.pt", run.nets, run.steppers, asdict(progress))
+    net.load_state_dict(run.average.state_dict())
     if patience and not stopped:
         net.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     return progress
+
+
+class _Run(NamedTuple):
+    """A network that is trained, the average of its latest weights, its optimizers and their highest rates."""
+
+    net: Net
+    average: Net
+    steppers: list[torch.optim.Optimizer]
+    peaks: list[float]
+
+    @classmethod
+    def of(cls, net: Net, schedule: "Schedule") -> "_Run":
+        steppers = optimizers(net, schedule.learning_rate)
+        return cls(net, deepcopy(net), steppers, [group["lr"] for one in steppers for group in one.param_groups])
+
+    @property
+    def nets(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds."""
+        return {"net": self.net, "average": self.average}
+
+
+def _advance(
+    run: _Run,
+    training: PixelSet,
+    rng: np.random.Generator,
+    schedule: Schedule,
+    progress: Progress,
+    folder: Path,
+    to_round: bool,
+) -> None:
+    """One update, and what is due before it."""
+    net, average, steppers, peaks = run
+    if schedule.finish and not progress.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
+        progress.quantized = True
+        _begin_finish(net, average, folder)
+    if to_round and isinstance(net, LocalNet):
+        _settle_first(net, average, part_done(schedule, progress) >= FIRST_ROUNDED, training, rng)
+    set_rates(steppers, peaks, rate_factor(schedule, progress))
+    bits = _update(net, steppers, net.draw(training, rng, schedule.batch))
+    progress.updates += 1
+    _average(average, net, progress.updates)
+    progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
+
+
+def _look(
+    run: _Run, held_out: PixelSet, progress: Progress, folder: Path, report: Report | None, keep_best: bool
+) -> None:
+    """Measures the average on held-out pixels, where somebody wants that, and writes a checkpoint."""
+    held_out_bits = mean_bits(run.average, held_out, HELD_OUT_PIXELS) if report or keep_best else math.inf
+    if keep_best:
+        _keep_best(run.average, held_out_bits, progress, folder)
+    checkpoints.save(folder / "checkpoint.pt", run.nets, run.steppers, asdict(progress))
+    if report:
+        report(progress, held_out_bits)
 
 
 def _begin_finish(net: Net, average: Net, folder: Path) -> None:
@@ -236,8 +275,8 @@ def _keep_best(net: Net, bits: float, progress: Progress, folder: Path) -> None:
 def _update(
     net: Net, steppers: list[torch.optim.Optimizer], batch: tuple[NDArray[np.float32], ...], exact: bool = False
 ) -> float:
-    """One step of each optimizer; bfloat16 products unless `exact`. The batch's mean bits."""
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not exact):
+    """One step of each optimizer; products in float32 if `exact`, else in the quicker type. The batch's mean bits."""
+    with nullcontext() if exact else number_types.quick():
         loss: Tensor = net(*map(torch.from_numpy, batch)).mean()
     for stepper in steppers:
         stepper.zero_grad()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ShearlocError
-from ..models.local.context import MEDIAN_EDGE, sample_contexts
+from ..models.local.context import MEDIAN_EDGE, sample_contexts, shown
 
 JPEG_REDUCTIONS = ((2.0, Image.Resampling.LANCZOS), (3.1, Image.Resampling.BICUBIC))
 """A JPEG is only used reduced by these factors: at full size its block artefacts would be learnt."""
@@ -249,7 +249,8 @@ class PixelSet:
         predictions = np.empty((len(index), self.channels), np.float32)
         values = np.empty_like(predictions)
         sample_contexts(
-            self.pixels, self.starts, self.heights, self.widths, picks, offsets, predictor, inputs, predictions, values
+            *(self.pixels, self.starts, self.heights, self.widths, picks, offsets, predictor, shown(predictor)),
+            *(inputs, predictions, values),
         )
         return inputs, predictions, values
 

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.local.context import PREDICTORS
+from . import number_types
 from .fitting import (
     HELD_OUT_PIXELS,
     Net,
@@ -210,6 +211,7 @@ def describe(
         "training_pixels": int(data.training.ends[-1]),
         "schedule": asdict(schedule),
         "threads": torch.get_num_threads(),
+        "products": number_types.name(),
         "updates": progress.updates,
         "held_out_bits_per_dimension": round(held_out_bits(net, data), 4),
     } | ({"training_images": data.fingerprints} if few else {})

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..models.vae.shape import SHAPES, VaeShape, latent_side
-from . import checkpoints, objectives
+from . import checkpoints, number_types, objectives
 from .fitting import keep_freed_memory, set_rates
 from .small_images import DATASETS, load_dataset
 from .vae_float import Block, Vae, divergence_bits
@@ -185,8 +185,8 @@ def _update(
     objective: Objective,
     batch: Tensor,
 ) -> float:
-    """One step of each optimizer, with products in bfloat16. The batch's mean bits per dimension."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    """One step of each optimizer, with products in the quicker type. The batch's mean bits per dimension."""
+    with number_types.quick():
         loss = objective(net, batch).mean()
     net.zero_grad()
     loss.backward()

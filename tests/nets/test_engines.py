@@ -41,12 +41,12 @@ INPUTS: dict[str, Callable[[tuple[int, int]], NDArray[np.integer]]] = {
 
 
 class OnDevice:
-    """The network of `models/local/device.py` as if it were a runner; on the CPU where there is no other device."""
+    """The network of `device_arithmetic.py` as if it were a runner; on the CPU where there is no other device."""
 
     def __init__(self, layers: Layers, rows: int, memory: Memory = NOTHING) -> None:
         import torch
 
-        from shearloc.models.local import device
+        from shearloc.models.local import device_arithmetic as device
 
         self._network, self._from_numpy = device.network, torch.from_numpy
         self._memory = memory

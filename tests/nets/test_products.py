@@ -17,26 +17,25 @@ from numpy.typing import NDArray
 
 from shearloc.nets import products
 from shearloc.nets.layers import Dense, accumulator_bounds, prove, requantize
-from shearloc.nets.products import COLUMNS, multiply, pack
+from shearloc.nets.products import COLUMNS, INPUTS, lowest, multiply, pack, room
 from shearloc.nets.tiles import Kind
 
 ROOT = Path(__file__).parents[2]
 
 
-def product(inputs: NDArray[np.int8], weight: NDArray[np.int8]) -> NDArray[np.int32]:
+def product(inputs: NDArray[np.int8], weight: NDArray[np.int8], activations: bool = True) -> NDArray[np.int32]:
     """inputs [n, in] @ weight [in, out], padded as `pack` wants it; beyond the inputs there is noise."""
     n, features = inputs.shape
-    surplus = -features % 4
+    surplus = -features % INPUTS
     padded = np.pad(weight, ((0, surplus), (0, -weight.shape[1] % COLUMNS)))
-    tiles, starts = pack(padded)
+    tiles, starts = pack(padded, activations)
     noise = np.full((n, surplus), 77, np.int8)
     rows = np.ascontiguousarray(np.concatenate([inputs, noise], 1))
     out = np.full((n, padded.shape[1]), 99, np.int32)
-    wide = np.empty(rows.shape, np.int16)
-    addresses = [array.ctypes.data for array in (rows, tiles, starts, out, wide)]
-    source, packed, first, place, room = addresses
-    sizes = rows.shape[1] // 4, out.shape[1]
-    multiply(source, rows.shape[1], n, packed, *sizes, first, 0, 0, place, 4 * out.shape[1], room)
+    source, packed, first, place = (array.ctypes.data for array in (rows, tiles, starts, out))
+    sizes, width = rows.shape[1:], out.shape[1]
+    low = lowest(activations)
+    multiply(source, sizes[0], n, packed, sizes[0], width, first, 0, 0, place, 4 * width, low, room(n, sizes[0]))
     assert not out[:, weight.shape[1] :].any()
     return out[:, : weight.shape[1]]
 
@@ -45,30 +44,33 @@ def product(inputs: NDArray[np.int8], weight: NDArray[np.int8]) -> NDArray[np.in
 @example(0, 6, 4, 64)
 @example(0, 7, 5, 65)
 def test_exact(seed: int, n: int, inputs: int, outputs: int) -> None:
+    """Whether most inputs are 0, or -128, which is an activation of 0, or none."""
     rng = np.random.default_rng(seed)
     x = rng.integers(-128, 128, (n, inputs)).astype(np.int8)
+    x[rng.random(x.shape) < rng.choice([0, 0.5, 0.9, 1])] = rng.choice([0, -128])
     weight = rng.integers(-128, 128, (inputs, outputs)).astype(np.int8)
-    assert np.array_equal(product(x, weight), x.astype(np.int64) @ weight.astype(np.int64))
+    for activations in (False, True):
+        assert np.array_equal(product(x, weight, activations), x.astype(np.int64) @ weight.astype(np.int64))
 
 
 def levels(inputs: NDArray[np.int8], layer: Dense) -> NDArray[np.int8]:
-    """The layer's output [n, out] for inputs [n, in], in % 4 = out % 64 = 0, in one call."""
-    tiles, starts = pack(layer.weight)
+    """The layer's output [n, out] for inputs [n, in], in % INPUTS = out % COLUMNS = 0, in one call."""
+    tiles, starts = pack(layer.weight, True)
     starts += layer.bias
     out = np.full((len(inputs), starts.size), 99, np.int8)
-    wide = np.empty(inputs.shape, np.int16)
-    addresses = [array.ctypes.data for array in (inputs, tiles, starts, layer.multiplier, layer.shift, out, wide)]
-    source, packed, first, multipliers, shifts, place, room = addresses
-    sizes = inputs.shape[1] // 4, starts.size
-    multiply(source, inputs.shape[1], len(inputs), packed, *sizes, first, multipliers, shifts, place, starts.size, room)
+    arrays = (inputs, tiles, starts, layer.multiplier, layer.shift, out)
+    source, packed, first, multipliers, shifts, place = (array.ctypes.data for array in arrays)
+    n, size, scales = *inputs.shape, (first, multipliers, shifts)
+    mine = room(n, size)
+    multiply(source, size, n, packed, size, starts.size, *scales, place, starts.size, lowest(True), mine)
     return out
 
 
-@given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 40), st.integers(1, 3))
-def test_requantized_as_layers_are(seed: int, n: int, fours: int, tiles: int) -> None:
+@given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 20), st.integers(1, 3))
+def test_requantized_as_layers_are(seed: int, n: int, groups: int, tiles: int) -> None:
     """Shifts and multipliers up to what `prove` allows, so that levels of all sizes come out, 0 and 255 among them."""
     rng = np.random.default_rng(seed)
-    inputs, outputs = 4 * fours, COLUMNS * tiles
+    inputs, outputs = INPUTS * groups, COLUMNS * tiles
     x = rng.integers(-128, 128, (n, inputs)).astype(np.int8)
     weight = rng.integers(-128, 128, (inputs, outputs)).astype(np.int8)
     bias = rng.integers(-(1 << 20), 1 << 20, outputs).astype(np.int32)
@@ -98,8 +100,8 @@ AVX512 = f"+avx512f,+avx512bw,+avx512dq,+avx512vl,{AVX2}"
 @pytest.mark.parametrize(
     ("processor", "features", "needs", "kind"),
     [
-        ("generic", None, (), Kind(8, 2)),
-        ("haswell", AVX2, ("avx2",), Kind(8, 2)),
+        ("generic", None, (), Kind(8, 8)),
+        ("haswell", AVX2, ("avx2",), Kind(8, 8)),
         ("skylake-avx512", AVX512, ("avx512bw", "avx512vl"), Kind(16, 4)),
     ],
 )
@@ -111,7 +113,7 @@ def test_other_processors(
     if missing := [name for name in needs if not host.get(name)]:
         pytest.skip(f"this processor has no {missing[0]}")
     other = {"NUMBA_CPU_NAME": processor} | ({"NUMBA_CPU_FEATURES": features} if features else {})
-    _in_process("from shearloc.models import products", kind, other, tmp_path)
+    _in_process("from shearloc.nets import products", kind, other, tmp_path)
 
 
 def test_vnni_in_shorter_vectors(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_vnni_in_shorter_vectors(tmp_path: Path) -> None:
 from numba import config, njit
 njit(lambda: 0)()  # from here on Numba knows its processor
 config.CPU_FEATURES = "+avxvnni"
-from shearloc.models import products
+from shearloc.nets import products
 """
     _in_process(start, Kind(8, 2, "llvm.x86.avx512.vpdpbusd.256"), {}, tmp_path)
 
@@ -142,7 +144,7 @@ import pytest
 {start}
 assert products.KIND == {tuple(kind)}, products.KIND
 failed = pytest.main(["-q", "-p", "no:cacheprovider", "-k", "not numpy and not torch and not device", *{names}])
-code = "".join(products.multiply.inspect_asm().values())
+code = "".join(products.multiply._dispatcher.inspect_asm().values())
 sys.exit(failed or {X86} and {"vpdpbusd" if kind.dot else "pmaddwd"!r} not in code and "LLVM did not find it")
 """
     other = os.environ | variables | {"NUMBA_CACHE_DIR": str(cache)}
@@ -158,8 +160,8 @@ sys.exit(failed or {X86} and {"vpdpbusd" if kind.dot else "pmaddwd"!r} not in co
         ("avx2 avx512bw avx512vnni avxvnni", Kind(16, 4, "llvm.x86.avx512.vpdpbusd.512"), True),
         ("avx2 avxvnni", Kind(8, 2, "llvm.x86.avx512.vpdpbusd.256"), True),
         ("avx2 avx512bw", Kind(16, 4), True),
-        ("avx2", Kind(8, 2), True),
-        ("neon", Kind(8, 2), False),
+        ("avx2", Kind(8, 8), True),
+        ("neon", Kind(8, 8), False),
     ],
 )
 def test_kind_of_a_processor(monkeypatch: pytest.MonkeyPatch, features: str, kind: Kind, fast: bool) -> None:

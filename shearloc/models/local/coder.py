@@ -21,7 +21,7 @@ from ...nets import engines
 from . import gathered, wavefront
 from .model import LocalModel
 from .orders import shear, step_sizes, wavefront_positions
-from .past import MOST_BYTES
+from .past import MOST_BYTES, room
 from .wavefront import Frequencies, Pixels, Progress
 
 CUDA = "cuda"
@@ -33,7 +33,7 @@ def at_once(model: LocalModel, size: Size, engine: str, count: int) -> int:
 
     One where the engine uses all of them itself; what the batches keep of earlier pixels is at most MOST_BYTES in all.
     """
-    return max(1, min(engines.workers(engine, count), MOST_BYTES // wavefront.room(model, *size)))
+    return max(1, min(engines.workers(engine, count), MOST_BYTES // room(model, *size, wavefront.CHUNK)))
 
 
 def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:

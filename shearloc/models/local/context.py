@@ -12,12 +12,20 @@ A neighbour outside the image is a 0 to the network. Differences alone do not te
 (0, 0) stands for the prediction itself, and its input is prediction - 128.
 """
 
+from functools import cache
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from ...kernels import PART
+
 OUTSIDE_PREDICTION = 128
 """Prediction of a channel at the first pixel of an image, which has no neighbours; and CONSTANT's everywhere."""
+
+LARGEST = 255
+"""Largest magnitude of a difference between levels."""
 
 CONSTANT, MEDIAN_EDGE = 0, 1
 PREDICTORS = {"none": CONSTANT, "med": MEDIAN_EDGE}
@@ -47,14 +55,14 @@ def nearest(count: int) -> NDArray[np.int32]:
     )
 
 
-@njit(inline="always")
+@njit(**PART)
 def predict(west: int, north: int, northwest: int) -> int:
     """Median edge detector: the median of W, N and W + N - NW (all of them inside the image)."""
     low, high = min(west, north), max(west, north)
     return max(low, min(high, west + north - northwest))
 
 
-@njit(inline="always")
+@njit(**PART)
 def predict_at_edge(west: int, north: int, northwest: int) -> int:
     """`predict` where a neighbour may be outside the image (negative): W or N alone, or 128."""
     if west >= 0 and north >= 0:
@@ -66,25 +74,25 @@ def predict_at_edge(west: int, north: int, northwest: int) -> int:
     return OUTSIDE_PREDICTION
 
 
-@njit(inline="always")
-def compand(difference):  # type: ignore[no-untyped-def]
+def compand(difference: int) -> int:
     """A difference in [-255, 255] as an int8: exact to 64, one third as steep beyond (range [-127, 127])."""
-    size = np.int32(abs(difference))
-    # 64 + (size - 64) // 3 where that is less, as 171 / 512 does for such numbers, in 32 bits for vectors' sake.
-    size = min(size, np.int32(np.int32(np.int32(size + np.int32(128)) * np.int32(171)) >> np.int32(9)))
-    return size if difference >= 0 else np.int32(-size)
+    size = abs(difference)
+    size = min(size, 64 + (size - 64) // 3)
+    return size if difference >= 0 else -size
 
 
-@njit(inline="always")
+@cache
+def shown(predictor: int) -> NDArray[np.int8]:
+    """What the network sees of a level's difference to the prediction: int8 [511], by the difference + LARGEST."""
+    differences = range(-LARGEST, LARGEST + 1)
+    seen = [compand(d) if predictor == MEDIAN_EDGE else min(max(d, -128), 127) for d in differences]
+    return np.array(seen, np.int8)
+
+
+@njit(**PART)
 def predict_pixel(predictor: int, west: int, north: int, northwest: int) -> int:
     """A pixel's prediction, 0 .. 255; negative neighbours are outside the image."""
     return predict_at_edge(west, north, northwest) if predictor == MEDIAN_EDGE else OUTSIDE_PREDICTION
-
-
-@njit(inline="always")
-def shown(predictor, difference):  # type: ignore[no-untyped-def]
-    """A level's difference to the prediction as the int8 that the network sees."""
-    return compand(difference) if predictor == MEDIAN_EDGE else difference
 
 
 def side_by_side(offsets: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -98,46 +106,55 @@ def side_by_side(offsets: NDArray[np.int32]) -> NDArray[np.int64]:
     return np.array(runs, np.int64)
 
 
-@njit(inline="always")
-def repeated_predictions(runs, channels):  # type: ignore[no-untyped-def]
-    """Room for a pixel's predictions as often as the longest run wants them, int32. For `look`."""
-    return np.empty(runs[:, 2].max() * channels, np.int32)
+class Context(NamedTuple):
+    """What `look` needs (for Numba): `side_by_side` of the offsets, the predictor, and `shown` for it."""
+
+    runs: NDArray[np.int64]
+    predictor: int
+    seen: NDArray[np.int8]
 
 
-@njit(inline="always")
-def look(pixels, place, below, i, j, width, runs, predictor, inputs, predictions, q, repeated):  # type: ignore[no-untyped-def]
-    """Fills inputs[q] (int8 or float32) and predictions[:, q] (int32 [C, n]) for the pixel (i, j) of an image.
+def context(offsets: NDArray[np.int32], predictor: int) -> Context:
+    """The context of these offsets."""
+    return Context(side_by_side(offsets), predictor, shown(predictor))
+
+
+@njit(**PART)
+def look(pixels, place, below, i, j, width, context, inputs, predictions, q):  # type: ignore[no-untyped-def]
+    """Fills inputs[q] (int8 [n, >= features]) and predictions[:, q] (int32 [C, n]) for the pixel (i, j) of an image.
 
     `pixels` uint8, flat: the pixel's own C bytes would begin at `place`, those of its right neighbour follow, and those
-    of the one below begin `below` bytes later. `width`: of the image; `runs`: `side_by_side` of the offsets;
-    `repeated`: scratch of `repeated_predictions`.
+    of the one below begin `below` bytes later. `width`: of the image; `q` is unsigned.
     """
+    runs, seen = context.runs, context.seen
     channels = predictions.shape[0]
     for c in range(channels):
-        west = int(pixels[place - channels + c]) if j > 0 else -1
-        north = int(pixels[place - below + c]) if i > 0 else -1
-        northwest = int(pixels[place - below - channels + c]) if i > 0 and j > 0 else -1
-        predictions[c, q] = predict_pixel(predictor, west, north, northwest)
-        for k in range(c, repeated.size, channels):
-            repeated[k] = predictions[c, q]
-    begin = 0
-    for r in range(runs.shape[0]):
-        dy, dx, count = runs[r, 0], runs[r, 1], runs[r, 2]
-        end = begin + count * channels
-        if dy == 0 and dx == 0:
-            for c in range(channels):
-                inputs[q, begin + c] = predictions[c, q] - OUTSIDE_PREDICTION
-        else:
-            # How many of them are left, or right, of the image.
-            left = min(max(-j - dx, 0), count) if i + dy >= 0 else count
-            right = min(max(j + dx + count - width, 0), count - left)
-            inputs[q, begin:end] = 0
-            # Slices, because LLVM makes vectors only where it sees that no index is negative.
-            seen = inputs[q, begin + left * channels : end - right * channels]
-            levels = pixels[place + dy * below + (dx + left) * channels :]
-            for k in range(seen.size):
-                seen[k] = shown(predictor, np.int32(np.int32(levels[k]) - repeated[k]))
-        begin = end
+        here, channel = place + c, np.uint64(c)
+        prediction = OUTSIDE_PREDICTION
+        if context.predictor == MEDIAN_EDGE and (i > 0 or j > 0):
+            west = np.int64(pixels[np.uint64(here - (channels if j > 0 else below))])
+            north = np.int64(pixels[np.uint64(here - below)]) if i > 0 else west
+            northwest = np.int64(pixels[np.uint64(here - below - channels)]) if i > 0 and j > 0 else west
+            prediction = predict(west, north, northwest)
+        predictions[channel, q] = prediction
+        begin, middle = c, LARGEST - prediction
+        for r in range(np.uint64(runs.shape[0])):
+            dy, dx, count = runs[r, np.uint64(0)], runs[r, np.uint64(1)], runs[r, np.uint64(2)]
+            if dy == 0 and dx == 0:
+                inputs[q, np.uint64(begin)] = prediction - OUTSIDE_PREDICTION
+            else:
+                # Those from `left` to `right` are inside the image.
+                left = min(max(-j - dx, 0), count) if i + dy >= 0 else count
+                right = max(min(width - j - dx, count), left)
+                first = here + dy * below + dx * channels
+                for k in range(left):
+                    inputs[q, np.uint64(begin + k * channels)] = 0
+                for k in range(left, right):
+                    level = np.int64(pixels[np.uint64(first + k * channels)])
+                    inputs[q, np.uint64(begin + k * channels)] = seen[np.uint64(level + middle)]
+                for k in range(right, count):
+                    inputs[q, np.uint64(begin + k * channels)] = 0
+            begin += count * channels
 
 
 @njit(parallel=True, cache=True)
@@ -149,6 +166,7 @@ def sample_contexts(
     picks: NDArray[np.int64],
     offsets: NDArray[np.int32],
     predictor: int,
+    seen: NDArray[np.int8],
     inputs: NDArray[np.float32],
     predictions: NDArray[np.float32],
     values: NDArray[np.float32],
@@ -156,7 +174,7 @@ def sample_contexts(
     """Contexts of picked pixels of many images, for training.
 
     `pixels`: the images' bytes one after another (row, column, channel); image k starts at byte `starts[k]`.
-    `picks` int64 [n, 4]: image, row, column, and 1 to mirror left and right (else 0).
+    `picks` int64 [n, 4]: image, row, column, and 1 to mirror left and right (else 0). `seen`: of `shown`.
     Fills `inputs` [n, offsets x channels] with what the network sees, `predictions` and `values` [n, channels].
     """
     channels = values.shape[1]
@@ -180,5 +198,5 @@ def sample_contexts(
                 if offsets[k, 0] == 0 and offsets[k, 1] == 0:
                     shows = prediction - OUTSIDE_PREDICTION
                 elif 0 <= y < height and 0 <= x < width:
-                    shows = shown(predictor, pixels[start + (y * width + x) * channels + c] - prediction)
+                    shows = int(seen[LARGEST + pixels[start + (y * width + x) * channels + c] - prediction])
                 inputs[q, k * channels + c] = shows

@@ -11,14 +11,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...coding.logistic import tables
 from ...coding.message import Message
+from ...kernels import KERNEL
 from ...nets import engines
-from .context import look, repeated_predictions, side_by_side
+from . import symbols
+from .context import context, look
 from .model import LocalModel
 from .orders import shear, step_count, step_positions
 from .past import find_at, memory, past
-from .symbols import pop
 from .wavefront import CHUNK, Pixels, Progress, open_runner
 
 
@@ -60,20 +60,20 @@ def _pop(
 ) -> Pixels:
     pixels = np.empty((*size, model.channels), np.uint8)
     most = size[0] * min(size[1], size[2])
-    ring = past(model, *size, o)
+    ring, coder = past(model, *size, o), symbols.popping(message)
     runner = open_runner(engines.choose(engine, pixels.size), model, most, memory(ring, most))
     predictions = np.empty((model.channels, most), np.int32)
     values = np.empty_like(predictions)
-    head, cdf_tables, flat = model.head, tables(), pixels.reshape(-1, model.channels)
-    runs = side_by_side(model.offsets)
+    said, room, flat = symbols.symbols(model), symbols.room(model, most), pixels.reshape(-1, model.channels)
+    seen = context(model.offsets, model.predictor)
+    lanes = message.lanes
     for t in range(steps):
         here = positions(t)
         n = len(here)
-        _gather_patches(pixels, here, runs, model.predictor, runner.inputs, predictions)
-        if len(model.neighbours):
+        _gather_patches(pixels, here, seen, runner.inputs, predictions)
+        if model.stepwise:
             find_at(ring, here, runner.memory.places)
-        sums = runner.run(n)
-        pop(head, cdf_tables, model.predictor, sums, predictions, values[:, :n], message.arrays, n, 0, message.lanes)
+        symbols.code(True, said, coder, n, 0, lanes, lanes, 0, runner.run(n), predictions, values, room)
         flat[here] = values[:, :n].T
         if t % CHUNK == CHUNK - 1:
             if message.dry:
@@ -85,12 +85,12 @@ def _pop(
     return pixels
 
 
-@njit(cache=True, nogil=True)
-def _gather_patches(pixels, positions, runs, predictor, inputs, predictions):  # type: ignore[no-untyped-def]
+@njit(**KERNEL)
+def _gather_patches(pixels, positions, context, inputs, predictions):  # type: ignore[no-untyped-def]
     """Inputs [n, features] and predictions [C, n] of the pixels at flat positions int64 [n] of uint8 [N, H, W, C]."""
     _, height, width, channels = pixels.shape
-    flat, repeated = pixels.reshape(-1), repeated_predictions(runs, channels)
-    for q in range(positions.size):
-        i, j = positions[q] % (height * width) // width, positions[q] % width
-        place, below = positions[q] * channels, width * channels
-        look(flat, place, below, i, j, width, runs, predictor, inputs, predictions, q, repeated)
+    flat, below = pixels.reshape(-1), width * channels
+    for q in range(np.uint64(positions.size)):
+        place = positions[q]
+        i, j = place % (height * width) // width, place % width
+        look(flat, place * channels, below, i, j, width, context, inputs, predictions, q)

@@ -15,6 +15,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ...kernels import PART, VECTOR, Apart
+from ...nets.layers import INT32_MAX
+
+TOP_LEVEL = 255
+"""Of a unit's levels."""
 PARAMETER_LIMIT = 1 << 15
 """Every parameter is clamped to this; it keeps a mean within 512 grey levels of the prediction (units of 1/64)."""
 COEFFICIENT_LIMIT = 8
@@ -22,16 +27,12 @@ COEFFICIENT_LIMIT = 8
 LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS = 7, 12
 """Bits of a coefficient after the binary point: at least one more than a mean's, and it fits PARAMETER_LIMIT."""
 
-VECTOR = 16
-"""A head's kernels want rows of a multiple of so many integers, which fill a processor's vectors."""
-
 
 class Head(NamedTuple):
-    """What the last step needs, as arrays (Numba takes a NamedTuple).
+    """What the last step needs, as arrays.
 
     bias, multiplier, shift: int32 [outputs]. learn int32 [C-1, C-1, U]: weights of the pixel's earlier
-    channels; adjust int32 [C-1, U, (2 + C) K]: weights of the head's units. Both in units of the accumulators. The last
-    axis of adjust is longer than that, with zeros, up to a multiple of VECTOR.
+    channels; adjust int32 [C-1, U, (2 + C) K]: weights of the head's units. Both in units of the accumulators.
     coefficient_bits: a coefficient's unit is 2^-coefficient_bits.
     """
 
@@ -44,82 +45,142 @@ class Head(NamedTuple):
     coefficient_bits: int
 
 
-@njit(inline="always")
-def _rescale(total, multiplier, shift):  # type: ignore[no-untyped-def]
-    """total * multiplier / 2^shift, rounded; int64, total an int32."""
-    return (np.int64(total) * multiplier + (np.int64(1) << np.int64(shift - 1))) >> np.int64(shift)
+BIAS, LIMIT, MULTIPLIER, SHIFT = (np.uint64(k) for k in range(4))
+"""Rows of scales int32 [4, rows, W], by which int32 totals become parameters or levels: with their bias added,
+(total * multiplier + 2^(shift - 1)) >> shift. Totals beyond the limit give, once clamped, what those at it give."""
 
 
-@njit(inline="always")
-def _clamp(value, limit):  # type: ignore[no-untyped-def]
-    return np.int32(min(max(value, -limit), limit))
+class PackedHead(NamedTuple):
+    """A head for kernels. first, first_unit int64 [C]: where in the network's outputs a channel's begin, and its
+    units'; outputs int32 [4, C, W], units int32 [4, C-1, U]: their scales, padded to whole vectors; learn int32
+    [C-1, C-1, U], adjust int32 [C-1, U, W]: as in `Head`, padded with zeros."""
+
+    components: int
+    coefficient_bits: int
+    first: NDArray[np.int64]
+    first_unit: NDArray[np.int64]
+    outputs: NDArray[np.int32]
+    units: NDArray[np.int32]
+    learn: NDArray[np.int32]
+    adjust: NDArray[np.int32]
 
 
-@njit(cache=True, nogil=True)
-def channel_parameters(head, sums, channel, predictions, differences, seen, levels, params):  # type: ignore[no-untyped-def]
-    """Mixture parameters of one channel of n pixels, given the pixels' earlier channels.
+def packed_head(head: Head, channels: int) -> PackedHead:
+    """The head of a model of so many channels, for kernels."""
+    components, units = head.components, head.adjust.shape[1]
+    counts = [(3 + c) * components for c in range(channels)]
+    ends = np.cumsum([0, *counts, *[units] * (channels - 1)])
+    width = _whole(counts[-1])
+    learn = np.pad(head.learn, ((0, 0), (0, 0), (0, _whole(units) - units)))
+    adjust = np.pad(head.adjust, ((0, 0), (0, _whole(units) - units), (0, width - head.adjust.shape[2])))
+    return PackedHead(
+        components,
+        head.coefficient_bits,
+        ends[:channels],
+        ends[channels - 1 : 2 * channels - 1],
+        _scales(head, ends[:channels], counts, width, PARAMETER_LIMIT),
+        _scales(head, ends[channels : 2 * channels - 1], [units] * (channels - 1), _whole(units), TOP_LEVEL),
+        learn,
+        adjust,
+    )
 
-    `sums` [n, >= outputs]: the network's last products (int32, or float32 holding integers). `predictions`,
-    `differences`, `seen` int32 [C, n]: each channel's prediction (0 .. 255), and for the earlier channels the
-    value minus it, and that as the network sees it. `levels` int32 [>= U] is scratch.
-    Fills params int32 [n, >= (3 + channel) K], as wide as `head.adjust`:
+
+def _whole(count: int) -> int:
+    return -(-count // VECTOR) * VECTOR
+
+
+def _scales(head: Head, begins: NDArray[np.int64], counts: list[int], width: int, most: int) -> NDArray[np.int32]:
+    """Scales of the outputs that begin there, so many of each, whose results are clamped to `most`."""
+    scales = np.zeros((4, len(counts), width), np.int32)
+    scales[MULTIPLIER], scales[SHIFT] = 1, 1
+    for row, (begin, count) in enumerate(zip(begins.tolist(), counts, strict=True)):
+        part = slice(begin, begin + count)
+        scales[BIAS, row, :count], scales[MULTIPLIER, row, :count] = head.bias[part], head.multiplier[part]
+        scales[SHIFT, row, :count] = head.shift[part]
+    reached = (most + 1 << scales[SHIFT].astype(np.int64)) - 1
+    scales[LIMIT] = np.minimum(reached // scales[MULTIPLIER] + 1, INT32_MAX)
+    return scales
+
+
+@njit(**PART)
+def _rescaled(total, scales, row, j):  # type: ignore[no-untyped-def]
+    """An int32 total times its multiplier / 2^shift, rounded, int32."""
+    limit, shift = scales[LIMIT, row, j], np.uint64(np.uint32(scales[SHIFT, row, j]))
+    total = total if total < limit else limit
+    total = total if total > -limit else np.int32(-limit)
+    product = np.int64(total) * np.int64(scales[MULTIPLIER, row, j]) + (np.int64(1) << (shift - np.uint64(1)))
+    # The result fits an int32, so its low bits are right however the sign is shifted in; AVX2 shifts in only zeros.
+    return np.int32(np.uint64(product) >> shift)
+
+
+@njit(**PART)
+def _clamp(value, low, high):  # type: ignore[no-untyped-def]
+    value = value if value > low else low
+    return value if value < high else high
+
+
+@Apart
+def channel_parameters(head, sums, begin, count, channel, predictions, differences, seen, levels, params):  # type: ignore[no-untyped-def]
+    """Mixture parameters of one channel of the pixels begin .. begin + count - 1, given the pixels' earlier channels.
+
+    `sums` int32 [> begin, >= outputs + VECTOR]: the network's last products, and anything behind them.
+    `predictions` int32 [C, > begin]: each channel's prediction (0 .. 255). `differences`, `seen` int32 [C, count]: of
+    the earlier channels the value minus it, and that as the network sees it. `levels` int32 [>= padded U] is scratch.
+    Fills params int32 [count, padded (2 + C) K]:
     logits (1/32 nat), means (1/64 grey level, absolute), log-scales (1/32 nat), then the coefficients.
     """
-    # Indices are unsigned: Numba looks whether signed ones count from the end, and LLVM then makes no vectors.
-    components, count = np.uint64(head.components), np.uint64((3 + channel) * head.components)
-    first = np.uint64(head.components * (3 * channel + channel * (channel - 1) // 2))
-    bias, multiplier, shift = head.bias, head.multiplier, head.shift
+    row, components, used = np.uint64(channel), head.components, (3 + channel) * head.components
+    # Whole vectors, and LLVM sees it.
+    width = np.uint64((used + VECTOR - 1) // VECTOR * VECTOR)
+    first, low, high = np.uint64(head.first[row]), np.int32(-PARAMETER_LIMIT), np.int32(PARAMETER_LIMIT)
+    scales = head.outputs
+    for i in range(np.uint64(count)):
+        pixel = np.uint64(begin) + i
+        for j in range(width):
+            params[i, j] = sums[pixel, first + j] + scales[BIAS, row, j]
+        if channel > 0:
+            _add_units(head, sums, pixel, row, seen, i, levels, params)
+        for j in range(width):
+            params[i, j] = _clamp(_rescaled(params[i, j], scales, row, j), low, high)
+        _shift_means(head, row, np.uint64(components), np.int32(predictions[row, pixel]), differences, i, params)
+
+
+@njit(**PART)
+def _shift_means(head, channel, components, prediction, differences, i, params):  # type: ignore[no-untyped-def]
+    """Makes a pixel's means absolute: adds the prediction, and what the earlier channels' differences bring."""
     # Of a mean's 1/64 = 2^-6, coefficients have so many bits more.
     finer = np.int32(head.coefficient_bits - 6)
     half, limit = np.int32(1) << (finer - np.int32(1)), np.int32(COEFFICIENT_LIMIT << head.coefficient_bits)
-    pixels = np.uint64(sums.shape[0])
-    for i in range(pixels):
-        for j in range(count):
-            params[i, j] = np.int32(sums[i, first + j]) + bias[first + j]
-    if channel > 0:
-        _add_units(head, sums, channel, seen, levels, params)
-    for i in range(pixels):
-        for j in range(count):
-            params[i, j] = _clamp(_rescale(params[i, j], multiplier[first + j], shift[first + j]), PARAMETER_LIMIT)
-        for e in range(np.uint64(channel)):
-            difference, coefficients = differences[e, i], (np.uint64(3) + e) * components
-            for k in range(components):
-                coefficient = _clamp(params[i, coefficients + k], limit)
-                params[i, components + k] += np.int32(coefficient * difference + half) >> finer
-        prediction = np.int32(64 * predictions[channel, i])
+    for k in range(components):
+        params[i, components + k] += np.int32(64) * prediction
+    for e in range(channel):
+        difference, coefficients = differences[e, i], (np.uint64(3) + e) * components
         for k in range(components):
-            params[i, components + k] += prediction
+            coefficient = _clamp(params[i, coefficients + k], np.int32(-limit), limit)
+            params[i, components + k] += np.int32(coefficient * difference + half) >> finer
 
 
-@njit(cache=True, nogil=True)
-def _add_units(head, sums, channel, seen, levels, params):  # type: ignore[no-untyped-def]
-    """Adds what the head's units for a channel, which have seen the pixels' earlier ones, give to its params."""
-    learn, adjust, bias, multiplier, shift = head.learn, head.adjust, head.bias, head.multiplier, head.shift
-    later, units = np.uint64(channel - 1), np.uint64(adjust.shape[1])
-    width = np.uint64(adjust.shape[2]) // np.uint64(VECTOR) * np.uint64(VECTOR)  # all of it; LLVM sees whole vectors
-    base = np.uint64(bias.size - (adjust.shape[0] - channel + 1) * adjust.shape[1])
-    together = units - units % np.uint64(8)
-    for i in range(np.uint64(sums.shape[0])):
+@njit(**PART)
+def _add_units(head, sums, pixel, channel, seen, i, levels, params):  # type: ignore[no-untyped-def]
+    """Adds what the head's units for a channel, which have seen the pixel's earlier ones, give to its params."""
+    learn, adjust, scales = head.learn, head.adjust, head.units
+    later, first = channel - np.uint64(1), np.uint64(head.first_unit[channel])
+    units = np.uint64(adjust.shape[1]) // np.uint64(VECTOR) * np.uint64(VECTOR)  # all of them; LLVM sees whole vectors
+    width = np.uint64(adjust.shape[2]) // np.uint64(VECTOR) * np.uint64(VECTOR)
+    for u in range(units):
+        levels[u] = sums[pixel, first + u] + scales[BIAS, later, u]
+    for k in range(channel):
+        earlier = seen[k, i]
         for u in range(units):
-            levels[u] = np.int32(sums[i, base + u]) + bias[base + u]
-        for k in range(np.uint64(channel)):
-            earlier = seen[k, i]
-            for u in range(units):
-                levels[u] += np.int32(learn[later, k, u] * earlier)
-        for u in range(units):
-            levels[u] = min(max(_rescale(levels[u], multiplier[base + u], shift[base + u]), 0), 255)
-        # Eight at a time, so that sums are not written and read again for each.
-        for u in range(np.uint64(0), together, np.uint64(8)):
-            u1, u2, u3, u4 = u + np.uint64(1), u + np.uint64(2), u + np.uint64(3), u + np.uint64(4)
-            u5, u6, u7 = u + np.uint64(5), u + np.uint64(6), u + np.uint64(7)
-            a, b, c, d = levels[u], levels[u1], levels[u2], levels[u3]
-            e, f, g, h = levels[u4], levels[u5], levels[u6], levels[u7]
+            levels[u] += np.int32(learn[later, k, u] * earlier)
+    for u in range(units):
+        levels[u] = _clamp(_rescaled(levels[u], scales, later, u), np.int32(0), np.int32(TOP_LEVEL))
+    # Four at a time, so that sums are not written and read again for each.
+    for u in range(np.uint64(0), units, np.uint64(4)):
+        u1, u2, u3 = u + np.uint64(1), u + np.uint64(2), u + np.uint64(3)
+        a, b, c, d = levels[u], levels[u1], levels[u2], levels[u3]
+        if a | b | c | d:
             for j in range(width):
-                s0 = np.int32(adjust[later, u, j] * a) + np.int32(adjust[later, u1, j] * b)
-                s1 = np.int32(adjust[later, u2, j] * c) + np.int32(adjust[later, u3, j] * d)
-                s2 = np.int32(adjust[later, u4, j] * e) + np.int32(adjust[later, u5, j] * f)
-                s3 = np.int32(adjust[later, u6, j] * g) + np.int32(adjust[later, u7, j] * h)
-                params[i, j] += np.int32(np.int32(s0 + s1) + np.int32(s2 + s3))
-        for u in range(together, units):
-            for j in range(width):
-                params[i, j] += np.int32(adjust[later, u, j] * levels[u])
+                some = np.int32(adjust[later, u, j] * a) + np.int32(adjust[later, u1, j] * b)
+                more = np.int32(adjust[later, u2, j] * c) + np.int32(adjust[later, u3, j] * d)
+                params[i, j] += np.int32(some + more)

@@ -20,7 +20,7 @@ from ...types import Pixels, Size
 from ..family import Coded, Family, How
 from . import FAMILY
 from .context import MEDIAN_EDGE, PREDICTORS
-from .head import LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS, VECTOR, Head
+from .head import LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS, Head
 
 FORMAT = FAMILY.format
 
@@ -67,8 +67,7 @@ class LocalModel:
         """The head's arrays."""
         last = self.layers[-1]
         scales = last.bias, last.multiplier, last.shift
-        adjust = np.pad(self.adjust, ((0, 0), (0, 0), (0, -self.adjust.shape[2] % VECTOR)))
-        return Head(self.components, *scales, self.learn, adjust, self.coefficient_bits)
+        return Head(self.components, *scales, self.learn, self.adjust, self.coefficient_bits)
 
     @cached_property
     def fingerprint(self) -> bytes:

@@ -18,6 +18,8 @@ from numba import njit
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
+from ...kernels import KERNEL
+
 
 def shear(offsets: NDArray[np.int32]) -> int:
     """Smallest o >= 1 that puts every offset (dy, dx) of int32 [n, 2] but (0, 0) into the past: dx + dy * o < 0.
@@ -33,7 +35,7 @@ def step_count(height: int, width: int, o: int) -> int:
     return width + (height - 1) * o
 
 
-@register_jitable(inline="always")  # Python calls it, too: `njit` would compile it in every process that does
+@register_jitable  # Python calls it, too: `njit` would compile it in every process that does
 def step_rows(t: int, height: int, width: int, o: int) -> tuple[int, int]:
     """First and one past the last row that has a pixel at time t; its column is t - row * o."""
     first = max(0, (t - width + o) // o)
@@ -65,7 +67,7 @@ def wavefront_positions(images: int, height: int, width: int, o: int) -> NDArray
     return positions
 
 
-@njit(cache=True)
+@njit(**KERNEL)
 def _fill_positions(images, height, width, o, positions):  # type: ignore[no-untyped-def]
     done = 0
     for t in range(width + (height - 1) * o):

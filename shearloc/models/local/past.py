@@ -1,8 +1,9 @@
-"""Where a model's convolutions find what they see of earlier pixels: the features' places in a ring.
+"""What is kept of earlier pixels while images are coded: the pixels themselves, and what convolutions see of them.
 
-A convolution (`nets/layers.py`) wants what the layer before it gave for a pixel's neighbours. They were coded at most
-some columns of the sheared image ago, in one of some rows above, so only these are kept: image row i and time t have
-the place of row i + rows and time t + columns. What the features are is not known here, nor how pixels are coded.
+Step by step through the sheared order, only the last few columns of the sheared images are wanted. The pixels' ring
+keeps these for contexts. A convolution (`nets/layers.py`) wants what the layer before it gave for a pixel's neighbours:
+that has a ring of its own, where image row i and time t have the place of row i + rows and time t + columns. What the
+network does with its levels is not known here, nor how pixels are coded.
 """
 
 import math
@@ -13,17 +14,26 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...errors import ShearlocError
+from ...kernels import KERNEL, PART, Apart
 from ...nets.memory import OUTSIDE_LEVEL, Memory, columns
+from .context import Context, context, look
 from .model import LocalModel
-from .orders import step_rows
+from .orders import largest_step, shear, step_count, step_rows, step_sizes
 
 MOST_BYTES = 1 << 30
 """The largest ring. Shipped models need a third of it at most, but a small file may bring a model that wants more."""
 
 
 class Past(NamedTuple):
-    """The ring and its geometry (Numba takes a NamedTuple). levels: as in `memory.Memory`; o: the shear."""
+    """Both rings and their geometry (Numba takes a NamedTuple); o is the shear.
 
+    pixels uint8 [N, rows kept, 2 x columns kept, C]: image row i is its row origin + i. Column t of the sheared image
+    is there twice, at t modulo the columns kept and as many further on, so that what a pixel looks at in a row lies in
+    one piece. levels: as in `memory.Memory`, of `rows` x `columns` places an image; none without convolutions.
+    """
+
+    pixels: NDArray[np.uint8]
+    origin: int
     levels: NDArray[np.int8]
     neighbours: NDArray[np.int32]
     height: int
@@ -34,22 +44,60 @@ class Past(NamedTuple):
 
 
 def past(model: LocalModel, images: int, height: int, width: int, o: int) -> Past:
-    """A ring for images of one size that are coded with shear o, together or one after the other. ShearlocError."""
+    """What convolutions want of images that are coded with shear o, and no ring of pixels. ShearlocError."""
     features = columns(model.layers)[-1]
     rows, period = _extent(model, height, width, o)
     places = 1 + images * rows * period if features else 1
     check_room(places * features)
     levels = np.full((places, features), OUTSIDE_LEVEL, np.int8)
-    return Past(levels, model.neighbours, height, width, rows, period, o)
+    none = np.empty((images, 0, 0, model.channels), np.uint8)
+    return Past(none, 0, levels, model.neighbours, height, width, rows, period, o)
 
 
-def image_bytes(model: LocalModel, height: int, width: int, o: int) -> int:
-    """Bytes of the ring for each image."""
+class Walk:
+    """A walk over N images in the sheared order, and the past as it sees it.
+
+    There is room for the rows that `span` steps have pixels in, and those above that they look at.
+    """
+
+    def __init__(self, model: LocalModel, images: int, height: int, width: int, span: int) -> None:
+        o = shear(model.offsets)
+        self.context: Context = context(model.offsets, model.predictor)
+        self.steps, self.images = step_count(height, width, o), images
+        self.largest = images * largest_step(height, width, o)
+        """Pixels of the largest step."""
+        self._above, rows, kept = _ring_extent(model, height, width, o, span)
+        check_room(images * rows * 2 * kept * model.channels)
+        pixels = np.zeros((images, rows, 2 * kept, model.channels), np.uint8)
+        self.past = past(model, images, height, width, o)._replace(pixels=pixels, origin=self._above)
+        self._ends = np.cumsum([0, *step_sizes(images, height, width, o)])
+
+    def before(self, t: int) -> int:
+        """Pixels of all steps before t."""
+        return int(self._ends[t])
+
+    def size(self, t: int) -> int:
+        """Pixels of step t."""
+        return int(self._ends[t + 1] - self._ends[t])
+
+    def move_to(self, t: int) -> None:
+        """Makes room for the steps t .. t + span - 1; to be called before them, for no t twice further than a span."""
+        pixels, origin, height = self.past.pixels, self.past.origin, self.past.height
+        first, _ = step_rows(t, height, self.past.width, self.past.o)
+        gone = first + origin - self._above
+        rows = pixels.shape[1]
+        if gone > 0 and rows < self._above + height:
+            pixels[:, : rows - gone] = pixels[:, gone:].copy()
+            self.past = self.past._replace(origin=origin - gone)
+
+
+def _level_bytes(model: LocalModel, height: int, width: int, o: int) -> int:
+    """Bytes of what convolutions see, for each image."""
     return columns(model.layers)[-1] * math.prod(_extent(model, height, width, o))
 
 
 def _extent(model: LocalModel, height: int, width: int, o: int) -> tuple[int, int]:
-    """Rows and columns of the ring."""
+    """Rows and columns of the ring of what convolutions see."""
     above, back = (int((-model.neighbours @ np.array(step)).max(initial=0)) for step in ((1, 0), (o, 1)))
     # A row more than is seen or coded at a time, and a column: other threads may be one step further.
     return min(height, above + -(-width // o) + 1), back + 2
@@ -61,37 +109,98 @@ def check_room(size: int) -> None:
         raise ShearlocError(f"the model would keep {size >> 20} MiB of earlier pixels, more than {MOST_BYTES >> 20}")
 
 
-def memory(ring: Past, pixels: int) -> Memory:
-    """The ring as a network sees it, with room for the places of so many pixels; of a model with convolutions only."""
-    return Memory(ring.levels, np.zeros((pixels if ring.levels.size else 0, len(ring.neighbours) + 1), np.int64))
+def _ring_extent(model: LocalModel, height: int, width: int, o: int, span: int) -> tuple[int, int, int]:
+    """Rows above that a pixel looks at, and rows and columns of the pixels' ring of a walk, `span` steps at a time."""
+    back, above = (int((-model.offsets @ np.array(step)).max()) for step in ((o, 1), (1, 0)))
+    # One column more than is looked back at: it is filled while other threads still read the oldest.
+    columns = 1 << (back + 1).bit_length()
+    return above, above + min(height, -(-width // o) + (span + columns) // o + 2), columns
 
 
-@njit(inline="always")
-def _find(ring, image, i, j, places):  # type: ignore[no-untyped-def]
-    """Fills places int64 [neighbours + 1]: the neighbours', 0 outside the image, and the pixel's own."""
-    begin, row, column = 1 + image * ring.rows * ring.columns, i % ring.rows, (j + i * ring.o) % ring.columns
-    for k in range(ring.neighbours.shape[0]):
-        dy, dx = ring.neighbours[k]
-        inside = i + dy >= 0 and 0 <= j + dx < ring.width
+def room(model: LocalModel, images: int, height: int, width: int, span: int) -> int:
+    """About how many bytes of memory coding images of one size takes with the `numba` engine, besides the images."""
+    o = shear(model.offsets)
+    _, rows, columns = _ring_extent(model, height, width, o, span)
+    step = largest_step(height, width, o) * 4 * max(layer.weight.shape[1] for layer in model.layers)
+    return images * (rows * 2 * columns * model.channels + _level_bytes(model, height, width, o) + step)
+
+
+def memory(past: Past, pixels: int) -> Memory:
+    """The past as a network sees it, with room for the places of so many pixels; of a model with convolutions only."""
+    return Memory(past.levels, np.zeros((pixels if past.levels.size else 0, len(past.neighbours) + 1), np.int64))
+
+
+@Apart
+def gather(past, t, context, begin, end, at, inputs, predictions):  # type: ignore[no-untyped-def]
+    """Inputs and predictions (`context.look`) of the pixels begin .. end - 1 of step t, as pixels from `at` on."""
+    _, rows, columns, channels = past.pixels.shape
+    first, last = step_rows(t, past.height, past.width, past.o)
+    flat, half = past.pixels.reshape(-1), columns // 2
+    below = (columns + past.o) * channels  # the pixel below comes o steps later
+    image, i = begin // (last - first), first + begin % (last - first)
+    for q in range(np.uint64(end - begin)):
+        place = ((image * rows + past.origin + i) * columns + half + t % half) * channels
+        look(flat, place, below, i, t - i * past.o, past.width, context, inputs, predictions, np.uint64(at) + q)
+        i += 1
+        if i == last:
+            image, i = image + 1, first
+
+
+@Apart
+def exchange(decoded, values, at, t, begin, end, past, pixels):  # type: ignore[no-untyped-def]
+    """Puts the pixels begin .. end - 1 of step t into the pixels' ring.
+
+    They are the `values` int32 [C, n] from `at` on, which go into `pixels` if they are decoded, else come from there.
+    """
+    channels = pixels.shape[3]
+    first, last = step_rows(t, past.height, past.width, past.o)
+    half = past.pixels.shape[2] // 2
+    here, there = np.uint64(t % half), np.uint64(half + t % half)
+    image, i = begin // (last - first), first + begin % (last - first)
+    for q in range(np.uint64(end - begin)):
+        which, row, own, column = np.uint64(image), np.uint64(i), np.uint64(past.origin + i), np.uint64(t - i * past.o)
+        for c in range(np.uint64(channels)):
+            value = np.uint64(at) + q
+            if decoded:
+                pixels[which, row, column, c] = values[c, value]
+            else:
+                values[c, value] = pixels[which, row, column, c]
+            past.pixels[which, own, here, c] = past.pixels[which, own, there, c] = values[c, value]
+        i += 1
+        if i == last:
+            image, i = image + 1, first
+
+
+@njit(**PART)
+def _find(past, image, i, j, places, q):  # type: ignore[no-untyped-def]
+    """Fills places[q] int64 [neighbours + 1]: the neighbours', 0 outside the image, and last the pixel's own."""
+    begin, row, column = 1 + image * past.rows * past.columns, i % past.rows, (j + i * past.o) % past.columns
+    count = np.uint64(past.neighbours.shape[0])
+    for k in range(count):
+        dy, dx = np.int64(past.neighbours[k, np.uint64(0)]), np.int64(past.neighbours[k, np.uint64(1)])
+        inside = i + dy >= 0 and 0 <= j + dx < past.width
         # Both lie less than once around before the pixel's own.
-        above, before = row + dy, column + dx + dy * ring.o
-        above, before = above if above >= 0 else above + ring.rows, before if before >= 0 else before + ring.columns
-        places[k] = begin + above * ring.columns + before if inside else 0
-    places[ring.neighbours.shape[0]] = begin + row * ring.columns + column
+        above, before = row + dy, column + dx + dy * past.o
+        above, before = above if above >= 0 else above + past.rows, before if before >= 0 else before + past.columns
+        places[q, k] = begin + above * past.columns + before if inside else 0
+    places[q, count] = begin + row * past.columns + column
 
 
-@njit(cache=True, nogil=True)
-def find_in_step(ring, t, begin, end, places):  # type: ignore[no-untyped-def]
+@Apart
+def find_in_step(past, t, begin, end, places):  # type: ignore[no-untyped-def]
     """Fills places[: end - begin] for the pixels begin .. end - 1 of step t; nothing of models without convolutions."""
-    first, last = step_rows(t, ring.height, ring.width, ring.o)
-    for q in range(begin, end if places.shape[0] else begin):
-        i = first + q % (last - first)
-        _find(ring, q // (last - first), i, t - i * ring.o, places[q - begin])
+    if places.shape[0]:
+        first, last = step_rows(t, past.height, past.width, past.o)
+        for q in range(begin, end):
+            i = first + q % (last - first)
+            _find(past, q // (last - first), i, t - i * past.o, places, np.uint64(q - begin))
 
 
-@njit(cache=True, nogil=True)
-def find_at(ring, positions, places):  # type: ignore[no-untyped-def]
+@njit(**KERNEL)
+def find_at(past, positions, places):  # type: ignore[no-untyped-def]
     """The same for pixels at flat positions int64 [n] of [N, H, W]."""
-    area = ring.height * ring.width
-    for q in range(positions.size if places.shape[0] else 0):
-        _find(ring, positions[q] // area, positions[q] % area // ring.width, positions[q] % ring.width, places[q])
+    area = past.height * past.width
+    if places.shape[0]:
+        for q in range(np.uint64(positions.size)):
+            place = positions[q]
+            _find(past, place // area, place % area // past.width, place % past.width, places, q)

@@ -5,32 +5,29 @@ of the sheared images are kept in a ring, where a step's pixels have their conte
 walks the same ring. With the `numba` engine threads share the pixels of each step, coding either way; the products of
 other engines want larger batches, so their encoder takes many steps to a batch, and several batches at once.
 
-What a step's pixels are is `orders.py`'s business, what their symbols are that of `symbols.py`, what becomes of these
-that of `lanes.py`. Decoding without the shear, pixel by pixel or from gathered patches, is `gathered.py`.
+What a step's pixels are says `orders.py`, what is done with them `steps.py`, what their symbols are `symbols.py`, what
+becomes of these `lanes.py`. Decoding without the shear, pixel by pixel or from gathered patches, is `gathered.py`.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import pairwise
 from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ...coding.logistic import tables
+from ...coding import lanes as stream
 from ...coding.message import Message
 from ...errors import ShearlocError
 from ...nets import barrier, engines, network
 from ...nets.memory import Memory
-from .context import look, repeated_predictions, side_by_side
+from . import symbols as coding
 from .model import LocalModel
-from .orders import largest_step, shear, step_count, step_rows, step_sizes
-from .past import Past, check_room, find_in_step, image_bytes, memory, past
-from .symbols import intervals, pop
+from .past import Walk, exchange, find_in_step, gather, memory
+from .steps import Net, Space, kernels, walk_steps
 
 Pixels = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
@@ -39,9 +36,9 @@ Frequencies = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 BATCH = 8192
 """Pixels that the encoder gives to the network at a time (or one step's, if that has more)."""
 SPAN = 4096
-"""Steps that the encoder gathers at most at a time."""
+"""Steps that an encoder of batches gathers at most at a time."""
 CHUNK = 64
-"""Steps that the decoder does between two looks at whether the payload ran dry."""
+"""Steps that are done between two looks at whether the payload ran dry."""
 LEAST = 32
 """Pixels of the largest step that are worth a thread of their own."""
 
@@ -51,68 +48,59 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
     pixels = np.require(pixels, np.uint8, ["C", "W"])  # a kernel would compile once more for an array that is read-only
     images, height, width, channels = pixels.shape
     engine = engines.choose(engine, pixels.size)
-    walk = _Walk(model, images, height, width, CHUNK if engine == "numba" else SPAN)
     starts = np.empty((channels, images * height * width), np.uint32)
     freqs = np.empty_like(starts)
-    encode = _encode_on_threads if engine == "numba" else _encode_in_batches
-    for t in encode(model, walk, engine, pixels, starts, freqs):
+    coder = coding.measuring(starts, freqs)
+    if engine == "numba":
+        lanes = stream.lane_count(images * height, pixels.size)
+        done = _on_threads(model, Walk(model, images, height, width, CHUNK), False, coder, lanes, pixels)
+    else:
+        done = _encode_in_batches(model, Walk(model, images, height, width, SPAN), engine, coder, pixels)
+    for t, steps in done:
         if progress:
-            progress(t, walk.steps)
+            progress(t, steps)
     return starts, freqs
 
 
-def _encode_on_threads(
-    model: LocalModel, walk: "_Walk", engine: str, pixels: Pixels, starts: NDArray[np.uint32], freqs: NDArray[np.uint32]
-) -> Iterator[int]:
-    """Fills `starts` and `freqs` a step at a time; gives the number of steps done now and then."""
-    images, height, width, _ = pixels.shape
-    ends = np.cumsum(step_sizes(images, height, width, walk.o))
-    lanes = barrier.most_parts()
-
-    def steps(*given: Any) -> None:
-        _encode_steps(*given, lanes, pixels, ends, starts, freqs)  # type: ignore[call-arg]
-
-    return _on_threads(model, walk, lanes, steps)
-
-
 def _encode_in_batches(
-    model: LocalModel, walk: "_Walk", engine: str, pixels: Pixels, starts: NDArray[np.uint32], freqs: NDArray[np.uint32]
-) -> Iterator[int]:
-    """The same with many steps to a batch, and several batches at once; of a model with convolutions one step."""
-    images, height, width, _ = pixels.shape
-    alone = len(model.neighbours) > 0
-    rows = min(starts.shape[1], max(1 if alone else BATCH, images * walk.tallest))
-    workers = 1 if alone else engines.workers(engine, starts.shape[1] // rows)
-    spaces: SimpleQueue[_Space] = SimpleQueue()
-    for _ in range(workers + 1 if workers > 1 else 1):
-        spaces.put(_Space(model, walk.past, engine, rows))
+    model: LocalModel, walk: Walk, engine: str, coder: coding.Coder, pixels: Pixels
+) -> Iterator[tuple[int, int]]:
+    """Fills the coder's intervals, many steps to a batch and several batches at once, or step by step.
 
-    def work(space: "_Space", n: int, part: slice) -> None:
+    Gives the number of steps done now and then, and that of all.
+    """
+    count = coder.starts.shape[1]
+    rows = min(count, max(1 if model.stepwise else BATCH, walk.largest))
+    workers = 1 if model.stepwise else engines.workers(engine, count // rows)
+    spaces: SimpleQueue[_Batch] = SimpleQueue()
+    for _ in range(workers + 1 if workers > 1 else 1):
+        spaces.put(_Batch(model, walk, engine, rows))
+
+    def work(batch: _Batch, n: int, done: int) -> None:
         try:
-            sums, values, predictions = space.runner.run(n), space.values[:, :n], space.predictions[:, :n]
-            found = starts[:, part], freqs[:, part]
-            intervals(model.head, tables(), model.predictor, sums, values, predictions, *found)
+            batch.code(False, coder, n, -(-n // coding.BLOCK), done)
         finally:
-            spaces.put(space)
+            spaces.put(batch)
 
     done = t = 0
     jobs: deque[Future[None]] = deque()
     with engines.one_thread_each(engine, workers), ThreadPoolExecutor(workers) as pool:
         while t < walk.steps:
-            space, stop = spaces.get(), t + (1 if alone else SPAN)
-            inputs, begin = space.runner.inputs, t
+            batch, n, stop = spaces.get(), 0, min(t + (1 if model.stepwise else SPAN), walk.steps)
             walk.move_to(t)
-            where = (walk.ring, walk.origin, pixels, t, min(stop, walk.steps), walk.o, walk.runs, model.predictor)
-            t, n = _gather_batch(*where, inputs, space.predictions, space.values)
-            find_in_step(walk.past, begin, 0, n, space.runner.memory.places)
+            while t < stop and n + walk.size(t) <= rows:
+                batch.look(walk, t, n)
+                exchange(False, batch.values, n, t, 0, walk.size(t), walk.past, pixels)
+                n += walk.size(t)
+                t += 1
             if workers > 1:
-                jobs.append(pool.submit(work, space, n, slice(done, done + n)))
+                jobs.append(pool.submit(work, batch, n, done))
             else:
-                work(space, n, slice(done, done + n))
+                work(batch, n, done)
             done += n
             while jobs and jobs[0].done():
                 jobs.popleft().result()
-            yield t
+            yield t, walk.steps
     for job in jobs:
         job.result()
 
@@ -129,221 +117,124 @@ def pop_images(
     The message's lanes have tails of their own. Where it has too few bits it is dry then, and the pixels mean nothing.
     """
     images, height, width = size
-    walk = _Walk(model, images, height, width, CHUNK)
+    walk = Walk(model, images, height, width, CHUNK)
     pixels = np.empty((*size, model.channels), np.uint8)
     engine = engines.choose(engine, pixels.size)
-    decode = _decode_on_threads if engine == "numba" else _decode_step_by_step
-    for t in decode(model, walk, message, engine, pixels):
-        if message.dry:
-            break
-        if progress:
-            progress(t, walk.steps)
+    if engine == "numba":
+        done = _on_threads(model, walk, True, coding.popping(message), message.lanes, pixels)
+    else:
+        done = _decode_step_by_step(model, walk, engine, coding.popping(message), message.lanes, pixels)
+    with engines.one_thread_each(engine, 1):
+        for t, steps in done:
+            if message.dry:
+                break
+            if progress:
+                progress(t, steps)
     if progress:
         progress(walk.steps, walk.steps)
     return pixels
 
 
 def _decode_step_by_step(
-    model: LocalModel, walk: "_Walk", message: Message, engine: str, pixels: Pixels
-) -> Iterator[int]:
-    """Fills `pixels`; gives the number of steps done now and then."""
-    images, height, width, _ = pixels.shape
-    space = _Space(model, walk.past, engine, images * walk.tallest)
-    lanes = message.arrays[0].size
+    model: LocalModel, walk: Walk, engine: str, coder: coding.Coder, lanes: int, pixels: Pixels
+) -> Iterator[tuple[int, int]]:
+    """Fills `pixels`; gives the number of steps done now and then, and that of all."""
+    batch = _Batch(model, walk, engine, walk.largest)
     for t in range(walk.steps):
         if t % CHUNK == 0:
             walk.move_to(t)
-        n = walk.size(t)
-        values, predictions = space.values[:, :n], space.predictions[:, :n]
-        inputs, ring, origin = space.runner.inputs, walk.ring, walk.origin
-        _gather(ring, origin, height, width, t, walk.o, walk.runs, model.predictor, 0, n, inputs, predictions)
-        find_in_step(walk.past, t, 0, n, space.runner.memory.places)
-        sums = space.runner.run(n)
-        pop(model.head, tables(), model.predictor, sums, predictions, values, message.arrays, n, 0, lanes)
-        _scatter(values, t, walk.o, 0, n, ring, origin, pixels)
-        if t % CHUNK == CHUNK - 1:
-            yield t
+            if t:
+                yield t, walk.steps
+        batch.look(walk, t, 0)
+        batch.code(True, coder, walk.size(t), lanes, 0)
+        exchange(True, batch.values, 0, t, 0, walk.size(t), walk.past, pixels)
 
 
-def _decode_on_threads(
-    model: LocalModel, walk: "_Walk", message: Message, engine: str, pixels: Pixels
-) -> Iterator[int]:
-    """The same for the `numba` engine: each thread takes some of the lanes."""
-
-    def steps(*given: Any) -> None:
-        _decode_steps(*given, message.arrays, pixels)  # type: ignore[call-arg]
-
-    return _on_threads(model, walk, message.arrays[0].size, steps)
-
-
-def _on_threads(model: LocalModel, walk: "_Walk", lanes: int, do: Callable[..., None]) -> Iterator[int]:
-    """Has each thread do its lanes' part of all steps, and wait for the others at every one; gives the steps done.
-
-    `do` gets what the kernels below begin with: the model, a thread's own buffers, the steps and the rings, the
-    thread's share (its first lane, one past its last, and the number of threads) and the counter that they wait with.
-    """
-    most = walk.ring.shape[0] * walk.tallest
+def _on_threads(
+    model: LocalModel, walk: Walk, decoding: bool, coder: coding.Coder, lanes: int, pixels: Pixels
+) -> Iterator[tuple[int, int]]:
+    """Has each thread do its lanes' part of all steps; gives the number of steps done now and then, and that of all."""
+    most = walk.largest
     parts = max(1, min(lanes, barrier.most_parts(), most // LEAST))
-    shares = [lanes * part // parts for part in range(parts + 1)]
-    rows = max(most * (last - first) // lanes + 1 for first, last in pairwise(shares))
-    packed = network.packed(model.layers)
-    shape = model.channels, rows
-    spaces = [
-        (
-            np.zeros((rows, packed.features), np.int8),
-            np.empty(shape, np.int32),
-            np.empty(shape, np.int32),
-            memory(walk.past, rows),
-            network.buffers(packed, rows),
-        )
-        for _ in range(parts)
-    ]
-    arrived = np.zeros(1, np.int64)
-    model_arrays = (packed, model.head, tables(), walk.runs, model.predictor)
-    with ThreadPoolExecutor(max(1, parts - 1)) as pool:
+    shares = [(lanes * part // parts, lanes * (part + 1) // parts, parts) for part in range(parts)]
+    net = Net(network.packed(model.layers), walk.context, coding.symbols(model))
+    rows = max(most * (last - first) // lanes + 1 for first, last, _ in shares)
+    spaces = [_space(model, walk, net, rows, most // lanes + 1) for _ in shares]
+    calls = kernels(net, spaces[0], walk.past, coder, pixels)
+    with _together(parts) as run:
         for begin in range(0, walk.steps, CHUNK):
             end = min(begin + CHUNK, walk.steps)
-            arrived[0] = 0
             walk.move_to(begin)
+            where = begin, end, walk.before(begin), net
 
-            def chunk(part: int, begin: int = begin, end: int = end) -> None:
-                where = (begin, end, walk.o, walk.ring, walk.origin, walk.past)
+            def chunk(part: int, arrived: NDArray[np.int64], where: tuple[Any, ...] = where) -> None:
+                mine = spaces[part], walk.past, coder, shares[part], lanes
+                walk_steps(calls, decoding, *where, *mine, arrived, pixels)
+
+            run(chunk)
+            yield end, walk.steps
+
+
+@contextmanager
+def _together(parts: int) -> Iterator[Callable[[Callable[[int, NDArray[np.int64]], None]], None]]:
+    """A function that runs another for each of `parts` threads, this one among them, with what they meet by.
+
+    An error of any is raised here, and nobody waits for one that will not come.
+    """
+    arrived = np.zeros(1, np.int64)
+    with ThreadPoolExecutor(max(1, parts - 1)) as pool:
+
+        def run(work: Callable[[int, NDArray[np.int64]], None]) -> None:
+            def one(part: int) -> None:
                 with barrier.all_together(arrived):
-                    do(model_arrays, spaces[part], where, (shares[part], shares[part + 1], parts), arrived)
+                    work(part, arrived)
 
+            arrived[0] = 0
             with barrier.all_together(arrived):
-                jobs = [pool.submit(chunk, part) for part in range(1, parts)]
-                chunk(0)
+                jobs = [pool.submit(one, part) for part in range(1, parts)]
+                one(0)
             for job in jobs:
                 job.result()
-            yield end
+
+        yield run
 
 
-@njit(cache=True, nogil=True)
-def _decode_steps(model, space, where, share, arrived, stacks, pixels):  # type: ignore[no-untyped-def]
-    """Decodes one thread's lanes of the steps begin .. end - 1, in step with the others. Arguments: `_on_threads`."""
-    begin, end, o, ring, origin, _ = where
-    first_lane, last_lane, parts = share
-    _, head, cdf_tables, _, predictor = model
-    _, predictions, values, _, buffers = space
-    images, height, width = pixels.shape[:3]
-    lanes = stacks[0].size
-    for t in range(begin, end):
-        _, _, size, start, stop = _part(t, images, height, width, o, share, lanes)
-        if start < stop:
-            _expect(model, space, where, height, width, t, start, stop)
-            pop(head, cdf_tables, predictor, buffers[-1], predictions, values, stacks, size, first_lane, last_lane)
-            _scatter(values, t, o, start, stop, ring, origin, pixels)
-        if parts > 1:
-            barrier.wait(arrived, parts * (t - begin + 1))
+def _space(model: LocalModel, walk: Walk, net: Net, rows: int, most: int) -> Space:
+    """Room for a thread that has up to `rows` pixels of a step, and `most` of a lane."""
+    shape = model.channels, rows
+    return Space(
+        np.zeros((rows, net.network.features), np.int8),
+        np.empty(shape, np.int32),
+        np.empty(shape, np.int32),
+        np.empty((rows, net.network.outputs), np.int32),
+        memory(walk.past, rows),
+        network.buffers(net.network),
+        coding.room(model, most),
+    )
 
 
-@njit(cache=True, nogil=True)
-def _encode_steps(model, space, where, share, arrived, lanes, pixels, ends, starts, freqs):  # type: ignore[no-untyped-def]
-    """Frequencies of one thread's pixels of the steps begin .. end - 1, as `_decode_steps`; `ends`: of the steps' parts
-    of `starts` and `freqs`."""
-    begin, end, o, ring, origin, _ = where
-    _, _, parts = share
-    _, head, cdf_tables, _, predictor = model
-    _, predictions, values, _, buffers = space
-    images, height, width, channels = pixels.shape
-    for t in range(begin, end):
-        first, last, size, start, stop = _part(t, images, height, width, o, share, lanes)
-        if start < stop:
-            _expect(model, space, where, height, width, t, start, stop)
-            for q in range(start, stop):
-                image, i = q // (last - first), first + q % (last - first)
-                for c in range(channels):
-                    value = pixels[image, i, t - i * o, c]
-                    _keep(ring, t, image, origin + i, c, value)
-                    values[c, q - start] = value
-            n, place = stop - start, ends[t] - size
-            found = slice(place + start, place + stop)
-            intervals(
-                head, cdf_tables, predictor, buffers[-1], values[:, :n], predictions, starts[:, found], freqs[:, found]
-            )
-        if parts > 1:
-            barrier.wait(arrived, parts * (t - begin + 1))
+class _Batch:
+    """What one thread needs for up to `rows` pixels with an engine that is called from Python."""
 
+    def __init__(self, model: LocalModel, walk: Walk, engine: str, rows: int) -> None:
+        self._runner = open_runner(engine, model, rows, memory(walk.past, rows))
+        self._symbols, self._room = coding.symbols(model), coding.room(model, rows)
+        self._predictions = np.empty((model.channels, rows), np.int32)
+        self.values = np.empty_like(self._predictions)
 
-@njit(inline="always")
-def _part(t, images, height, width, o, share, lanes):  # type: ignore[no-untyped-def]
-    """A step's first row and one past its last, its pixels, and the first and one past the last of a thread's share."""
-    first, last = step_rows(t, height, width, o)
-    size = images * (last - first)
-    return first, last, size, size * share[0] // lanes, size * share[1] // lanes
+    def look(self, walk: Walk, t: int, at: int) -> None:
+        """Takes in what step t's pixels see; they are the batch's from `at` on."""
+        n, places = walk.size(t), self._runner.memory.places
+        gather(walk.past, t, walk.context, 0, n, at, self._runner.inputs, self._predictions)
+        find_in_step(walk.past, t, 0, n, places[at:])
 
-
-@njit(inline="always")
-def _expect(model, space, where, height, width, t, start, stop):  # type: ignore[no-untyped-def]
-    """The network's outputs, and the predictions, for the pixels start .. stop - 1 of step t, into a thread's space."""
-    _, _, o, ring, origin, ring_of_features = where
-    packed, _, _, runs, predictor = model
-    inputs, predictions, _, kept, buffers = space
-    _gather(ring, origin, height, width, t, o, runs, predictor, start, stop, inputs, predictions)
-    find_in_step(ring_of_features, t, start, stop, kept.places)
-    network.run(packed, inputs, stop - start, kept, *buffers)
-
-
-class _Walk:
-    """Geometry of a walk over N images, and the ring: uint8 [N, rows kept, 2 x columns kept, C].
-
-    Image row i is row origin + i of the ring. Column t of the sheared image is there twice, at t modulo the columns
-    kept and as many further on, so that what a pixel looks at in a row lies in one piece. There is room for the rows
-    that `span` steps have pixels in, and those above that they look at; `move_to` lets the others go.
-    """
-
-    def __init__(self, model: LocalModel, images: int, height: int, width: int, span: int) -> None:
-        self.o = shear(model.offsets)
-        self.runs = side_by_side(model.offsets)
-        self.steps = step_count(height, width, self.o)
-        self.tallest = largest_step(height, width, self.o)
-        self._size = height, width
-        self._images = images
-        self.past = past(model, images, height, width, self.o)
-        self._above, rows, columns = _ring_extent(model, height, width, self.o, span)
-        self.origin = self._above
-        check_room(images * rows * 2 * columns * model.channels)
-        self.ring = np.zeros((images, rows, 2 * columns, model.channels), np.uint8)
-
-    def size(self, t: int) -> int:
-        """Pixels of step t."""
-        first, last = step_rows(t, *self._size, self.o)
-        return self._images * (last - first)
-
-    def move_to(self, t: int) -> None:
-        """Makes room for the steps t .. t + span - 1; to be called before them, for no t twice further than a span."""
-        first, _ = step_rows(t, *self._size, self.o)
-        gone = first + self.origin - self._above
-        rows = self.ring.shape[1]
-        if gone > 0 and rows < self._above + self._size[0]:
-            self.ring[:, : rows - gone] = self.ring[:, gone:].copy()
-            self.origin -= gone
-
-
-def _ring_extent(model: LocalModel, height: int, width: int, o: int, span: int) -> tuple[int, int, int]:
-    """Rows above that a pixel looks at, and rows and columns of the ring of a walk, `span` steps at a time."""
-    back, above = (int((-model.offsets @ np.array(step)).max()) for step in ((o, 1), (1, 0)))
-    # One column more than is looked back at: it is filled while other threads still read the oldest.
-    columns = 1 << (back + 1).bit_length()
-    return above, above + min(height, -(-width // o) + (span + columns) // o + 2), columns
-
-
-def room(model: LocalModel, images: int, height: int, width: int) -> int:
-    """About how many bytes of memory coding images of one size takes with the `numba` engine, besides the images."""
-    o = shear(model.offsets)
-    _, rows, columns = _ring_extent(model, height, width, o, CHUNK)
-    step = largest_step(height, width, o) * 4 * max(layer.weight.shape[1] for layer in model.layers)
-    return images * (rows * 2 * columns * model.channels + image_bytes(model, height, width, o) + step)
-
-
-class _Space:
-    """What one thread needs for up to `rows` pixels: a runner, and room for predictions and values int32 [C, rows]."""
-
-    def __init__(self, model: LocalModel, ring: Past, engine: str, rows: int) -> None:
-        self.runner = open_runner(engine, model, rows, memory(ring, rows))
-        self.predictions = np.empty((model.channels, rows), np.int32)
-        self.values = np.empty_like(self.predictions)
+    def code(self, decoding: bool, coder: coding.Coder, n: int, lanes: int, done: int) -> None:
+        """Has the network run for the first n pixels, and `symbols.code` with their values."""
+        sums = self._runner.run(n)
+        coding.code(
+            *(decoding, self._symbols, coder, n, 0, lanes, lanes, done),
+            *(sums, self._predictions, self.values, self._room),
+        )
 
 
 def open_runner(engine: str, model: LocalModel, rows: int, kept: Memory) -> engines.Runner:
@@ -359,62 +250,3 @@ def at_hand(engine: str) -> Iterator[None]:
         yield
     except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA
         raise ShearlocError(f"the engine '{engine}' is not available here ({error}); use --engine numpy") from error
-
-
-@njit(cache=True, nogil=True)
-def _gather(ring, origin, height, width, t, o, runs, predictor, begin, end, inputs, predictions):  # type: ignore[no-untyped-def]
-    """Inputs [end - begin, features] and predictions [C, end - begin] of the pixels begin .. end - 1 of step t."""
-    rows, columns, channels = ring.shape[1:]
-    first, last = step_rows(t, height, width, o)
-    flat, repeated = ring.reshape(-1), repeated_predictions(runs, channels)
-    half = columns // 2
-    for q in range(begin, end):
-        image, i = q // (last - first), first + q % (last - first)
-        place = ((image * rows + origin + i) * columns + half + t % half) * channels
-        below = (columns + o) * channels  # the pixel below comes o steps later
-        look(flat, place, below, i, t - i * o, width, runs, predictor, inputs, predictions, q - begin, repeated)
-
-
-@njit(cache=True, nogil=True)
-def _gather_batch(ring, origin, pixels, t, stop, o, runs, predictor, inputs, predictions, values):  # type: ignore[no-untyped-def]
-    """`_gather` for as many steps as fit into `inputs`, of images that are known; (end step, pixels).
-
-    Also the pixels themselves: `values` int32 [C, rows].
-    """
-    images, height, width, channels = pixels.shape
-    done = 0
-    while t < stop:
-        first, last = step_rows(t, height, width, o)
-        size = images * (last - first)
-        if done + size > inputs.shape[0]:
-            break
-        _gather(ring, origin, height, width, t, o, runs, predictor, 0, size, inputs[done:], predictions[:, done:])
-        for image in range(images):
-            for i in range(first, last):
-                for c in range(channels):
-                    value = pixels[image, i, t - i * o, c]
-                    _keep(ring, t, image, origin + i, c, value)
-                    values[c, done + image * (last - first) + i - first] = value
-        done += size
-        t += 1
-    return t, done
-
-
-@njit(inline="always")
-def _keep(ring, t, image, row, c, value):  # type: ignore[no-untyped-def]
-    """Puts one level into column t of the ring."""
-    half = ring.shape[2] // 2
-    ring[image, row, t % half, c] = value
-    ring[image, row, half + t % half, c] = value
-
-
-@njit(cache=True, nogil=True)
-def _scatter(values, t, o, begin, end, ring, origin, pixels):  # type: ignore[no-untyped-def]
-    """Puts the decoded values int32 [C, end - begin] of the pixels begin .. end - 1 of step t where they belong."""
-    height, width, channels = pixels.shape[1:]
-    first, last = step_rows(t, height, width, o)
-    for q in range(begin, end):
-        image, i = q // (last - first), first + q % (last - first)
-        for c in range(channels):
-            _keep(ring, t, image, origin + i, c, values[c, q - begin])
-            pixels[image, i, t - i * o, c] = values[c, q - begin]

@@ -85,9 +85,7 @@ def test_as_the_likelihood_and_the_prior_of_a_latent_variable_model(tiny_model: 
     toy = BitsBack(
         prior=wave,
         likelihood=lambda z: Transformed(wave, lambda x: x - z, lambda rest: rest + z),
-        posterior=lambda x: Transformed(
-            uniform(8, x.shape), lambda z: z - x, lambda rest: (rest + x).astype(np.uint8)
-        ),
+        posterior=lambda x: Transformed(uniform(8, x.shape), lambda z: z - x, lambda rest: (rest + x).astype(np.uint8)),
     )
     message = filled(3, 200)
     before = message.to_bytes()

@@ -32,7 +32,7 @@ from shearloc.models.local.model import LocalModel, load
 from .drawn import levels
 
 torch = pytest.importorskip("torch")
-from shearloc.models.local import device  # noqa: E402
+from shearloc.models.local import device, device_arithmetic  # noqa: E402
 
 Images = NDArray[np.uint8]
 Models = Callable[..., LocalModel]
@@ -164,10 +164,10 @@ def test_distributions_are_as_they_are_defined(
     plain: ModuleType, where: str, params: NDArray[np.int64], data: st.DataObject
 ) -> None:
     """F at every level, and a search for targets at and between its values, by the plain definition."""
-    tables, components = device.device_tables(where), params.shape[1] // 3
-    mixture = device.mixtures(torch.from_numpy(params).to(where), components, tables)
+    tables, components = device_arithmetic.device_tables(where), params.shape[1] // 3
+    mixture = device_arithmetic.mixtures(torch.from_numpy(params).to(where), components, tables)
     levels = torch.arange(257, device=where)[None]
-    found = device.cumulative(mixture, levels, tables).cpu().numpy()
+    found = device_arithmetic.cumulative(mixture, levels, tables).cpu().numpy()
     for row, one in zip(params.tolist(), found.tolist(), strict=True):
         parts = [row[k * components : (k + 1) * components] for k in range(3)]
         xs = [0, 1, 255, 256, data.draw(st.integers(0, 256))]
@@ -176,7 +176,7 @@ def test_distributions_are_as_they_are_defined(
     values = data.draw(st.lists(st.integers(0, 255), min_size=5, max_size=5))
     rows = np.arange(5)
     for targets in (found[rows, values], found[rows, np.array(values) + 1] - 1):
-        x, start, end = device.search(mixture, torch.from_numpy(targets).to(where), tables)
+        x, start, end = device_arithmetic.search(mixture, torch.from_numpy(targets).to(where), tables)
         assert x.tolist() == values
         assert start.tolist() == found[rows, values].tolist()
         assert end.tolist() == found[rows, np.array(values) + 1].tolist()

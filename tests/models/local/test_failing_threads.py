@@ -64,6 +64,7 @@ def three_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("three_parts")
 def test_a_thread_that_does_not_start(tiny_model: Models, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model(1)
+    monkeypatch.setattr(wavefront.stream, "lane_count", lambda *_: 3)
     assert error_of(lambda: frequencies(model, IMAGES, "numba")) is None
     monkeypatch.setattr(wavefront, "ThreadPoolExecutor", OneThreadLess)
     assert "can't start" in str(error_of(lambda: frequencies(model, IMAGES, "numba")))
@@ -73,14 +74,15 @@ def test_a_thread_that_does_not_start(tiny_model: Models, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("first_lane", [0, 1])
 def test_a_thread_that_fails(tiny_model: Models, monkeypatch: pytest.MonkeyPatch, first_lane: int) -> None:
     """The caller's own, and one of the others."""
-    steps = wavefront._encode_steps
+    steps = wavefront.walk_steps
 
-    def failing(model: Any, space: Any, where: Any, share: Any, *rest: Any) -> None:
-        if share[0] == first_lane:
+    def failing(*given: Any) -> None:
+        if given[9][0] == first_lane:
             raise MemoryError
-        steps(model, space, where, share, *rest)
+        steps(*given)
 
-    monkeypatch.setattr(wavefront, "_encode_steps", failing)
+    monkeypatch.setattr(wavefront, "walk_steps", failing)
+    monkeypatch.setattr(wavefront.stream, "lane_count", lambda *_: 3)
     assert isinstance(error_of(lambda: frequencies(tiny_model(1), IMAGES, "numba")), MemoryError)
 
 
@@ -95,5 +97,5 @@ def test_a_batch_that_fails(tiny_model: Models, monkeypatch: pytest.MonkeyPatch)
     def failing(*_: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(wavefront, "intervals", failing)
+    monkeypatch.setattr(wavefront.coding, "code", failing)
     assert isinstance(error_of(lambda: frequencies(tiny_model(1), IMAGES, "torch")), MemoryError)

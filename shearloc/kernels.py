@@ -1,0 +1,167 @@
+"""What all kernels share: Numba's options and its cache, calls by address, and a word to whoever waits for compiling.
+
+A kernel allocates nothing, so that Numba counts no references: its caller brings the room. That costs less time, and
+less than half the compiling. Index with unsigned integers: for signed ones Numba asks whether they count from the end.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock, get_ident
+from time import monotonic
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from numba import njit, typeof, types
+from numba.core import cgutils, event
+from numba.core.caching import IndexDataCacheFile
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+"""Options of a kernel that Python calls."""
+
+_BARE: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""And of one that Python cannot call, as it has no code that takes Python's objects."""
+
+PART: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False, "inline": "always"}
+"""Options of a piece of other kernels, which is compiled into them and kept with them."""
+
+
+def _name_of_its_own(cache: IndexDataCacheFile, number: int) -> str:
+    """A file name for a compiled kernel, whatever the number.
+
+    Numba numbers them. Of two processes that write to an empty cache at once both would take the same number, for two
+    kernels that may differ, and one's index would lead to the other's kernel.
+    """
+    return str(cache._data_name_pattern.format(number=uuid4().int >> 64))
+
+
+IndexDataCacheFile._data_name = _name_of_its_own  # type: ignore[method-assign]
+
+
+class Apart:
+    """A kernel that other kernels `call` by its address.
+
+    LLVM compiles it once, and not again within each of them; Python calls it like any other. It returns nothing.
+    """
+
+    def __init__(self, function: Callable[..., None]) -> None:
+        self._dispatcher: Any = njit(**KERNEL, **_BARE)(function)
+        self.__doc__ = function.__doc__
+
+    def __call__(self, *arguments: Any) -> None:
+        _called(self.at(*arguments), arguments)
+
+    def at(self, *arguments: Any) -> int:
+        """Where it is, compiled for arguments of these very types."""
+        kinds = tuple(map(typeof, arguments))
+        self._dispatcher.compile(kinds)
+        found = self._dispatcher.overloads[kinds]
+        return int(found.library.get_pointer_to_function(found.fndesc.llvm_func_name))
+
+
+@intrinsic
+def _call(_, place, arguments):  # type: ignore[no-untyped-def]
+    """Calls the kernel at an address (`Apart.at`) with a tuple of arguments, of the types that it is compiled for."""
+    kinds = [types.unliteral(kind) for kind in arguments.types]  # type: ignore[no-untyped-call]
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        form = context.call_conv.get_function_type(types.none, kinds)
+        function = builder.inttoptr(args[0], form.as_pointer())
+        given = cgutils.unpack_tuple(builder, args[1], len(kinds))  # type: ignore[no-untyped-call]
+        casts = zip(given, arguments.types, kinds, strict=True)
+        given = [context.cast(builder, value, kind, wanted) for value, kind, wanted in casts]
+        context.call_conv.call_function(builder, function, types.none, kinds, given)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, arguments), generate
+
+
+call: Any = _call
+
+
+@njit(**KERNEL)
+def _called(place, arguments):  # type: ignore[no-untyped-def]
+    """`call`, from Python."""
+    call(place, arguments)
+
+
+LINE = 64
+"""Bytes of a cache line, and of the longest vector."""
+
+
+VECTOR = LINE // 4
+"""int32 in the longest vector: kernels that read sums go through whole vectors, so sums have so many columns more."""
+
+
+@intrinsic
+def _address(_, array):  # type: ignore[no-untyped-def]
+    """The address of an array's first item, int64."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(data, context.get_value_type(types.int64))
+
+    return types.int64(array), generate
+
+
+address: Any = _address
+
+
+def aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """A contiguous copy that begins at a multiple of LINE: vectors of it lie in one cache line each."""
+    room = np.zeros(array.nbytes + LINE, np.uint8)
+    begin = -room.ctypes.data % LINE
+    copy = room[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+LONG = 1.0
+"""Seconds of compiling from which on somebody should be told."""
+
+
+class _Watch(event.Listener):
+    """Seconds that this process compiles, on whatever threads, and a call once they are long."""
+
+    def __init__(self, begin: Callable[[], None]) -> None:
+        self.seconds, self.told = 0.0, False
+        self._begin, self._lock = begin, Lock()
+        self._since: dict[int, list[float]] = {}
+
+    def on_start(self, event: Any) -> None:
+        """A kernel is compiled, perhaps for another one."""
+        with self._lock:
+            self._since.setdefault(get_ident(), []).append(monotonic())
+        self._tell()
+
+    def on_end(self, event: Any) -> None:
+        """It is done."""
+        self._tell()
+        with self._lock:
+            began = self._since[get_ident()]
+            start = began.pop()
+            self.seconds += 0 if began else monotonic() - start
+
+    def _tell(self) -> None:
+        with self._lock:
+            seconds = self.seconds + monotonic() - self._since[get_ident()][0]
+            before, self.told = self.told, self.told or seconds > LONG
+        if self.told and not before:
+            self._begin()
+
+
+@contextmanager
+def watched(begin: Callable[[], None], end: Callable[[float], None]) -> Iterator[None]:
+    """Calls `begin()` once something has been compiled for LONG seconds, and then at last `end(seconds)`.
+
+    What a cache holds is not compiled.
+    """
+    watch = _Watch(begin)
+    with event.install_listener("numba:compile", watch):
+        try:
+            yield
+        finally:
+            if watch.told:
+                end(watch.seconds)

@@ -1,0 +1,153 @@
+"""How many processors this process may use, and libraries that have threads of their own held to that.
+
+A process may use fewer than the machine has: its affinity says so, or a container's share of time (a cgroup's quota).
+What is called with `at_most` uses fewer still. NumPy's BLAS and torch have pools of threads for the whole process: they
+are lowered while anyone asks for that, and are as they were once nobody does.
+"""
+
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from threading import Lock, local
+from types import SimpleNamespace
+from typing import Any
+
+_at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
+
+
+def processors() -> int:
+    """Processors that this process may use, or as many of them as `at_most` grants."""
+    share = quota()
+    there = min(_allowed(), max(1, math.ceil(share))) if share else _allowed()
+    return min(there, _at_most.get() or there)
+
+
+def _allowed() -> int:
+    """Processors by the affinity of this process."""
+    if hasattr(os, "process_cpu_count"):
+        return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def quota(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """Processors' worth of time that the process's cgroups grant, of version 1 or 2; None without limit."""
+    try:
+        lines = groups.read_text().splitlines()
+    except OSError:
+        return None
+    limits = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if not controllers:
+            mounts = [root, root / "unified"]
+        elif "cpu" in controllers.split(","):
+            mounts = [root / controllers, root / "cpu"]
+        else:
+            continue
+        for mount in mounts:
+            # In a container the group's own path may not be there; its limits are then at the mount.
+            place = mount / group.lstrip("/")
+            folders = [folder for folder in (place, *place.parents) if folder.is_relative_to(mount)]
+            limits += [limit for limit in map(_limit, folders) if limit]
+    return min(limits, default=None)
+
+
+def _limit(folder: Path) -> float | None:
+    """A cgroup's own limit: of version 2, or 1."""
+    try:
+        if (folder / "cpu.max").exists():
+            time, period = (folder / "cpu.max").read_text().split()
+        else:
+            time, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+        return None if time in ("max", "-1") else int(time) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+
+
+class Pool:
+    """A library's threads: `count` says how many there are, `change` makes them so many.
+
+    By `each_thread`, a library has a number for each thread that calls it, and one for threads to come.
+    """
+
+    def __init__(self, count: Callable[[], int], change: Callable[[int], Any], each_thread: bool = False) -> None:
+        self._count, self._change = count, change
+        self._lock, self._calls, self._before = Lock(), 0, 0
+        self._own: Any = local() if each_thread else SimpleNamespace()
+
+    @contextmanager
+    def at_most(self, count: int) -> Iterator[None]:
+        """No more threads than that; calls may overlap, in any order."""
+        with self._lock:
+            if not self._calls:
+                self._before = self._count()
+            self._calls += 1
+            self._wanted().append(count)
+            self._set()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._calls -= 1
+                self._wanted().remove(count)
+                self._set()
+
+    def _wanted(self) -> list[int]:
+        self._own.wanted = getattr(self._own, "wanted", [])
+        return self._own.wanted
+
+    def _set(self) -> None:
+        self._change(min([self._before, *self._wanted()]))
+
+
+@cache
+def _blas() -> Pool:
+    """NumPy's BLAS."""
+    import numpy  # noqa: F401  # so that it is there to be found
+    from threadpoolctl import ThreadpoolController
+
+    found = ThreadpoolController().select(user_api="blas").lib_controllers
+
+    def change(count: int) -> None:
+        for library in found:
+            library.set_num_threads(count)
+
+    return Pool(lambda: max([library.get_num_threads() for library in found], default=1), change)
+
+
+@cache
+def _torch() -> Pool:
+    """Torch's own threads."""
+    import torch
+
+    return Pool(torch.get_num_threads, torch.set_num_threads, each_thread=True)
+
+
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """Has what is called from here (on this thread) use so many processors: for one of several workers."""
+    token = _at_most.set(count)
+    try:
+        with sharing(1):
+            yield
+    finally:
+        _at_most.reset(token)
+
+
+@contextmanager
+def sharing(count: int, torch: bool | None = None) -> Iterator[None]:
+    """Has the pools of BLAS, and of torch where it is loaded, leave room for `count` threads that call them at once."""
+    share = max(1, processors() // count)
+    torch = "torch" in sys.modules if torch is None else torch
+    with ExitStack() as stack:
+        if share < _allowed():
+            stack.enter_context(_blas().at_most(share))
+            if torch:
+                stack.enter_context(_torch().at_most(share))
+        yield

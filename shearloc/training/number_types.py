@@ -1,0 +1,30 @@
+"""Which number type a float network's products are trained in: the quicker one on this processor.
+
+bfloat16 is twice as quick as float32 where a processor multiplies it, and fourteen times as slow where torch has to
+convert. Weights and sums are float32 either way. Needs torch.
+"""
+
+from collections.abc import Mapping
+
+import torch
+
+from ..nets.products import features
+
+INSTRUCTIONS = ("avx512bf16", "amx-bf16", "bf16")
+"""Of x86 and ARM, by LLVM's names, that multiply bfloat16."""
+
+
+def products(has: Mapping[str, bool] | None = None) -> torch.dtype:
+    """bfloat16 or float32, for this processor or one with these features (`nets.products.features`)."""
+    has = features() if has is None else has
+    return torch.bfloat16 if any(map(has.get, INSTRUCTIONS)) else torch.float32
+
+
+def quick() -> torch.autocast:
+    """A context in which products have the quicker type."""
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=products() == torch.bfloat16)
+
+
+def name() -> str:
+    """The type, as a model's card says it."""
+    return str(products()).removeprefix("torch.")

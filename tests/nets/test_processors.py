@@ -1,0 +1,123 @@
+"""How many processors there are to use, and pools of threads that are as they were once nobody wants fewer."""
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from shearloc.nets import processors
+from shearloc.nets.processors import Pool, at_most, quota
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "limit"),
+    [
+        ("0::/", {"cpu.max": "150000 100000"}, 1.5),
+        ("0::/a/b", {"cpu.max": "max 100000", "a/cpu.max": "200000 100000", "a/b/cpu.max": "max 100000"}, 2),
+        ("0::/not/there", {"cpu.max": "50000 100000"}, 0.5),
+        ("0::/", {"cpu.max": "max 100000"}, None),
+        ("0::/", {"cpu.max": "nonsense"}, None),
+        ("0::/", {}, None),
+        (
+            "4:cpu,cpuacct:/x",
+            {"cpu,cpuacct/x/cpu.cfs_quota_us": "300000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"},
+            3,
+        ),
+        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ("5:memory:/\n4:cpu:/\n0::/", {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "50000"}, 2),
+    ],
+)
+def test_quota(tmp_path: Path, groups: str, files: dict[str, str], limit: float | None) -> None:
+    (tmp_path / "self").write_text(groups + "\n")
+    for name, content in files.items():
+        file = tmp_path / "fs" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content + "\n")
+    assert quota(tmp_path / "self", tmp_path / "fs") == limit
+
+
+def test_no_cgroups(tmp_path: Path) -> None:
+    assert quota(tmp_path / "missing") is None
+
+
+@pytest.mark.parametrize(("share", "expected"), [(None, 8), (0.3, 1), (1.5, 2), (64, 8)])
+def test_processors_fit_the_quota(monkeypatch: pytest.MonkeyPatch, share: float | None, expected: int) -> None:
+    monkeypatch.setattr(processors, "_allowed", lambda: 8)
+    monkeypatch.setattr(processors, "quota", lambda: share)
+    assert processors.processors() == expected
+    with at_most(1):
+        assert processors.processors() == 1
+    assert processors.processors() == expected
+
+
+class Library:
+    """Threads of nobody."""
+
+    def __init__(self) -> None:
+        self.threads = 6
+
+    def change(self, count: int) -> None:
+        self.threads = count
+
+
+def test_a_pool_is_as_it_was() -> None:
+    """However calls overlap; and never more than the lowest wanted now."""
+    library = Library()
+    pool = Pool(lambda: library.threads, library.change)
+
+    def call(seed: int) -> None:
+        draw = random.Random(seed)
+        for _ in range(50):
+            with pool.at_most(wanted := draw.randint(1, 9)):
+                assert library.threads <= wanted
+
+    with ThreadPoolExecutor(5) as executor:
+        for done in [executor.submit(call, seed) for seed in range(5)]:
+            done.result(timeout=60)
+    assert library.threads == 6
+
+
+def test_overlapping_calls_end_in_any_order() -> None:
+    library = Library()
+    pool = Pool(lambda: library.threads, library.change)
+    first, second = pool.at_most(2), pool.at_most(1)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert library.threads == 1
+    second.__exit__(None, None, None)
+    assert library.threads == 6
+
+
+def test_blas_takes_one_thread_where_one_is_granted() -> None:
+    from threadpoolctl import threadpool_info
+
+    def threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    before = threads()
+    with at_most(1):
+        assert threads() <= {1}
+    assert threads() == before
+
+
+def test_torch_keeps_its_threads() -> None:
+    """Whoever comes and goes meanwhile, on other threads."""
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    meet = threading.Barrier(2, timeout=60)
+
+    def hold() -> None:
+        with at_most(1):
+            meet.wait()
+            meet.wait()
+
+    with ThreadPoolExecutor(1) as executor:
+        done = executor.submit(hold)
+        with at_most(1):
+            meet.wait()
+        meet.wait()
+        done.result(timeout=60)
+    assert torch.get_num_threads() == before

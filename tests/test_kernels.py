@@ -1,0 +1,70 @@
+"""Kernels called by address, and the word to whoever waits for them to be compiled."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numba import njit
+
+from shearloc import kernels
+from shearloc.kernels import Apart, aligned, call, watched
+
+
+@Apart
+def add(amount, into):  # type: ignore[no-untyped-def]
+    """Adds an amount to every item."""
+    for k in range(into.size):
+        into[k] += amount
+
+
+@njit
+def add_twice(place, into):  # type: ignore[no-untyped-def]
+    call(place, (1, into))
+    call(place, (10, into))
+
+
+def test_kernels_apart() -> None:
+    """Called from Python and from another kernel."""
+    numbers = np.arange(3)
+    add(100, numbers)
+    assert numbers.tolist() == [100, 101, 102]
+    add_twice(add.at(1, numbers), numbers)
+    assert numbers.tolist() == [111, 112, 113]
+    halves = np.zeros(2)
+    add(0.5, halves)
+    assert halves.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (5, 7)])
+def test_aligned(shape: tuple[int, ...]) -> None:
+    for kind in (np.int8, np.int32):
+        numbers = np.arange(np.prod(shape), dtype=kind).reshape(shape)
+        copy = aligned(numbers)
+        assert np.array_equal(copy, numbers) and copy.dtype == kind and copy.ctypes.data % kernels.LINE == 0
+
+
+def compile_one() -> Callable[[], int]:
+    function = njit(lambda: 1)
+    function()
+    return function
+
+
+def test_compiling_is_told_once_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(kernels, "LONG", 0.0)
+    with watched(lambda: told.append("begin"), lambda seconds: told.append(f"{seconds > 0}")):
+        compile_one()
+        compile_one()
+        assert told == ["begin"]
+    assert told == ["begin", "True"]
+    compile_one()
+    assert told == ["begin", "True"]
+
+
+def test_short_compiling_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "LONG", time.monotonic())
+    with watched(pytest.fail, pytest.fail):
+        compile_one()
+    with watched(pytest.fail, pytest.fail):
+        pass
