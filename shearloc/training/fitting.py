@@ -36,6 +36,9 @@ AVERAGED = 0.1
 FIRST_ROUNDED = 0.7
 """Where weights are rounded after training: of the schedule, when the first layer's are, which cost most."""
 
+LOOK_APART = 8
+"""How many times as long as it took to look at the held-out images, at least, until the next look."""
+
 HELD_OUT_PIXELS = 1 << 16
 """Pixels of the held-out images that a report's rate is of."""
 
@@ -136,6 +139,7 @@ def fit(
     patience: int | None = None,
     to_round: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    deadline: float = math.inf,
 ) -> Progress:
     """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one.
 
@@ -144,6 +148,7 @@ def fit(
     enough for now. With `patience`, training ends when the held-out bits have not fallen for so many reports, and `net`
     has the weights, of `folder/best.pt`, that had the lowest. `to_round`: the weights are to be rounded by data
     afterwards, so those of a local net's first layer are at FIRST_ROUNDED, and the others go on around them.
+    `deadline`, a time of `time.perf_counter`, ends training, too, however slow a busy machine is.
     """
     torch.manual_seed(schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,19 +156,19 @@ def fit(
     progress = Progress(**checkpoints.load(folder / "checkpoint.pt", run.nets, run.steppers))
     net.quantized = run.average.quantized = progress.quantized
     rng = np.random.default_rng([schedule.seed, progress.updates])
-    saved, stopped = progress.seconds, False
+    saved, looked, stopped = progress.seconds, 0.0, False
     # However slow an update is, it must not skip the finish.
     while part_done(schedule, progress) < 1 or (schedule.finish and not progress.quantized):
         stopped = stop()
-        if stopped or (patience and progress.stale >= patience):
+        if stopped or (patience and progress.stale >= patience) or time.perf_counter() > deadline:
             break
         began = time.perf_counter()
         _advance(run, training, rng, schedule, progress, folder, to_round)
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
-        if progress.seconds - saved > every:
+        if progress.seconds - saved > max(every, LOOK_APART * looked):
+            looked = _look(run, held_out, progress, folder, report, bool(patience))
             saved = progress.seconds
-            _look(run, held_out, progress, folder, report, bool(patience))
     if patience and not stopped and progress.stale < patience:
         _keep_best(run.average, mean_bits(run.average, held_out, HELD_OUT_PIXELS), progress, folder)
     checkpoints.save(folder / "checkpoint.pt", run.nets, run.steppers, asdict(progress))
@@ -217,16 +222,18 @@ def _advance(
 
 def _look(
     run: _Run, held_out: PixelSet, progress: Progress, folder: Path, report: Report | None, keep_best: bool
-) -> None:
-    """Measures the average on held-out pixels, where somebody wants that, and writes a checkpoint."""
+) -> float:
+    """Measures the average on held-out pixels, where somebody wants that, and writes a checkpoint; the seconds."""
     began = time.perf_counter()
     held_out_bits = mean_bits(run.average, held_out, HELD_OUT_PIXELS) if report or keep_best else math.inf
     if keep_best:
         _keep_best(run.average, held_out_bits, progress, folder)
-    progress.seconds += min(time.perf_counter() - began, 60.0)  # looking takes time, too
+    looked = min(time.perf_counter() - began, 60.0)
+    progress.seconds += looked  # looking takes time, too
     checkpoints.save(folder / "checkpoint.pt", run.nets, run.steppers, asdict(progress))
     if report:
         report(progress, held_out_bits)
+    return looked
 
 
 def _begin_finish(net: Net, average: Net, folder: Path) -> None:
