@@ -138,7 +138,6 @@ def test_progress_is_told(coded: tuple[NDArray[np.uint8], bytes]) -> None:
         (np.zeros((4, 4), np.uint32), "uint32"),
         (np.zeros((4, 4), np.int8), "int8"),
         (np.zeros(4, np.uint8), "shape"),
-        (np.zeros((4, 4, 1), np.uint8), "shape"),
         (np.zeros((4, 4, 5), np.uint8), "shape"),
         (np.zeros((2, 4, 4, 3), np.uint8), "shape"),
         (np.zeros((0, 4), np.uint8), "no pixels"),
@@ -148,6 +147,17 @@ def test_progress_is_told(coded: tuple[NDArray[np.uint8], bytes]) -> None:
 def test_unsupported_images(image: object, told: str) -> None:
     with pytest.raises(shearloc.UnsupportedImageError, match=told):
         shearloc.encode(image)  # type: ignore[arg-type]
+
+
+def test_arrays_that_are_unambiguous() -> None:
+    """A last axis of 1 is gray; bool is one bit, whose gray spans 0 to 255."""
+    gray = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    assert np.array_equal(shearloc.decode(shearloc.encode(gray[..., None])), gray)
+    bits = gray % 3 == 0
+    data = shearloc.encode(bits)
+    assert np.array_equal(shearloc.decode(data), 255 * bits.astype(np.uint8))
+    about = shearloc.info(data)
+    assert isinstance(about, shearloc.PictureInfo) and about.mode == "1-bit gray"
 
 
 def test_model_must_fit_and_exist(picture: Pixels) -> None:
