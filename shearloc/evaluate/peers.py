@@ -36,18 +36,18 @@ NAMES = (
     "AVIF lossless",
     *(f"JPEG XL effort {effort}" for effort in JPEG_XL_EFFORTS),
 )
-"""What a full installation has."""
+"""The codecs of a full installation."""
 
 
 def peers() -> dict[str, Codec]:
-    """The codecs that are here, by the names of `NAMES`; " (Pillow)" is added to those that are Pillow's."""
+    """The installed codecs by the names of `NAMES`, with " (Pillow)" added to Pillow's."""
     found = _of_imagecodecs()
     others = {name: codec for name, codec in _of_pillow().items() if name not in found}
     return found | {f"{name} (Pillow)": codec for name, codec in others.items()}
 
 
 def missing_peers() -> list[str]:
-    """Those of `NAMES` that are not here at all."""
+    """Those of `NAMES` that are not installed at all."""
     here = {name.removesuffix(" (Pillow)") for name in peers()}
     return [name for name in NAMES if name not in here]
 
