@@ -71,7 +71,7 @@ THESIS: dict[str, Table] = {
         "sheared": {"32": 0.218, "64": 0.612, "128": 1.683, "1024": 73.00},
     },
 }
-"""The thesis's own figures, as far as their data is here: all of CIFAR-10, 100 or 1,000 epochs; an M1 laptop.
+"""The thesis's figures, as far as their data is here: all of CIFAR-10, 100 or 1,000 epochs; an M1 laptop.
 
 Its local model of table 5.2 has ten residual blocks, ours one. The files' names of the other codecs are `peers.py`'s.
 """

@@ -34,8 +34,8 @@ Table = dict[str, dict[str, float]]
 class Budget:
     """Updates of each local model and, beyond those, of each full one; images of `train` (None: all) and `test`.
 
-    `warm`: local models go on from the shipped one of their kind, with a block more if it has none, and at
-    `later_learning_rate`. A full one goes on from a local one at `full_learning_rate`: faster it loses what it has.
+    `warm`: local models start from the shipped one of their kind, with one more block if it has none, at
+    `later_learning_rate`. A full one starts from a local one at `full_learning_rate`: at a higher rate it forgets.
     """
 
     updates: int = 10_000

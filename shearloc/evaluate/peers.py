@@ -1,8 +1,8 @@
 """Other lossless codecs as pairs of one kind, encode and decode, for `bench` to measure beside ours.
 
 Each has the settings that people use when they want few bytes, and codes with one thread. They come from imagecodecs
-(`pip install imagecodecs`); where it is not there, those that Pillow knows come from Pillow. Nothing here
-promises that a codec is lossless: whoever measures compares the pixels.
+(`pip install imagecodecs`) or, without it, from Pillow as far as Pillow has them. Nothing here promises that a codec
+is lossless: `bench` compares the pixels.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Draws figures as PNG or SVG: rate against speed of `bench`, and those of chapter 4. Needs matplotlib (extra "bench")."""
+"""Draws figures as PNG or SVG: rate against speed of `bench`, and chapter 4's. Needs matplotlib (extra "bench")."""
 
 import re
 from collections.abc import Iterable

@@ -85,7 +85,7 @@ class Model(Protocol):
         """Why it cannot code images [H, W, C] of values 0 .. levels - 1, in words; None if it can."""
 
     def engine_for(self, engine: str, samples: int) -> str:
-        """The engine that `engine` ("auto", or its name) means for so many subpixels."""
+        """The engine that `engine` ("auto", or its name) means for this many subpixels."""
 
     def at_once(self, size: Size, engine: str, count: int) -> int:
         """How many of `count` batches of images of that size to code side by side on a share of the processors."""

@@ -1,6 +1,6 @@
 """The eight ways to lay an image down: mirrored, upside down, transposed. Arrays and header bytes only.
 
-A local model predicts pixels from those above and to the left, so an image's code length depends on what lies there: by
+A local model predicts pixels from those above and to the left, so an image's code length depends on its orientation: by
 about 1% from one orientation to the next at 32 x 32 pixels. `local.encode_shortest` finds the best.
 
 An orientation is a number of three bits, applied in this order: MIRRORED (left and right change places), UPSIDE_DOWN,
@@ -74,7 +74,7 @@ def pack(orientations: Orientations) -> bytes:
 
 
 def check_length(packed: bytes, count: int) -> None:
-    """CorruptError where packed orientations are not as long as those of so many images."""
+    """CorruptError where packed orientations have another length than those of `count` images."""
     if count > MOST_IMAGES or len(packed) != -(-BITS * count // 8):
         raise CorruptError(f"{len(packed)} bytes for the orientations of {count} images")
 

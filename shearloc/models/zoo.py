@@ -43,7 +43,7 @@ def user_folder() -> Path:
 
 
 def names() -> list[str]:
-    """Names of the models at hand, sorted."""
+    """Names of the installed models, sorted."""
     return sorted({path.stem for path in _files() if _family(path)})
 
 

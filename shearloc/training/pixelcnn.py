@@ -121,7 +121,7 @@ class PixelCNN(nn.Module):
 
 
 def from_local(net: LocalNet, blocks: int) -> PixelCNN:
-    """A PixelCNN of so many blocks, at least the local one's, that starts as that local model (as `nelloc` makes it).
+    """A PixelCNN of `blocks` blocks, at least the local one's, that starts as that local model (as `nelloc` makes it).
 
     Their first layers and outputs are the same, and a local block is one whose middle kernel sees its own pixel alone.
     The blocks after those start as almost nothing added. Activations keep the local model's ceiling.

@@ -47,7 +47,7 @@ from .pixelcnn import CnnShape, PixelCNN
 from .rounding import ROUNDING_PIXELS, inputs_of, round_weights
 
 FEWEST_PIXELS = 16384
-"""To round by, where there is no time for ROUNDING_PIXELS."""
+"""Pixels to round by if there is no time for ROUNDING_PIXELS."""
 ADAPTING_UPDATES = 1000
 ADAPTING_SHARE = 0.5
 """Updates for later layers to adapt to a rounded one: the most, and the part of training's that all may take."""
@@ -72,7 +72,7 @@ FIELDS = {
     "neighbours": "places whose activations a layer sees, too",
     "narrow": "units of those activations",
 }
-"""Of `local_float.Shape`, in words."""
+"""Help for the fields of `local_float.Shape`."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -158,10 +158,10 @@ def rounded_by_data(
     report: Callable[[int, int], None] | None = None,
     deadline: float = math.inf,
 ) -> dict[torch.nn.Linear, Tensor]:
-    """Rounds the weights in place after keeping them in `folder/float.pt`; the layers' scales, for `export`.
+    """Saves the weights to `folder/float.pt` and rounds them in place; returns the layers' scales, for `export`.
 
-    `report` is called with (done, total), in layers. Minutes where training took hours; less where `deadline`, a time
-    of `time.perf_counter`, would be over: then later layers adapt less.
+    `report` is called with (done, total), in layers. Takes minutes where training took hours; less if `deadline`, a
+    time of `time.perf_counter`, would pass: then later layers adapt less.
     """
     torch.save(net.state_dict(), folder / "float.pt")
     rng = np.random.default_rng(schedule.seed)
@@ -185,7 +185,7 @@ def rounded_by_data(
 
 
 def _pixels_for(net: LocalNet, training: PixelSet, layers: int, seconds: float) -> int:
-    """How many pixels every layer can be rounded by in so many seconds, by the time that a few of them take."""
+    """Pixels by which every layer can be rounded in `seconds`, judged by the time that a few of them take."""
     if math.isinf(seconds):
         return ROUNDING_PIXELS
     few = torch.from_numpy(net.draw(training, np.random.default_rng(0), FEWEST_PIXELS)[0])
@@ -225,7 +225,7 @@ def held_out_bits(net: Net, data: Data) -> float:
 
 
 def bits_of_model(model: str, data: Data) -> float:
-    """`held_out_bits` of a model, a name or a file, as it is."""
+    """`held_out_bits` of a finished model, a name or a file."""
     net = start_from(model)
     net.rounded_activations = True
     return held_out_bits(net, data)

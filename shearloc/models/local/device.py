@@ -259,7 +259,7 @@ class _Decoder:
 
 
 def _rounds(most: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rounds for steps with at most so many pixels to a lane: the next 2^k or 3 * 2^k, so that there are few graphs."""
+    """Rounds for steps with at most this many pixels to a lane: the next 2^k or 3 * 2^k, so that few graphs exist."""
     powers = 1 << np.arange(63)
     kinds = np.sort(np.concatenate([powers, 3 * powers[:61]]))
     return kinds[np.searchsorted(kinds, most)]

@@ -148,7 +148,7 @@ def channel_parameters(head, sums, begin, count, channel, predictions, differenc
 @njit(**PART)
 def _shift_means(head, channel, components, prediction, differences, i, params):  # type: ignore[no-untyped-def]
     """Makes a pixel's means absolute: adds the prediction, and the terms of the earlier channels' differences."""
-    # Of a mean's 1/64 = 2^-6, coefficients have so many bits more.
+    # Coefficients have this many bits more than a mean's 1/64 = 2^-6.
     finer = np.int32(head.coefficient_bits - 6)
     half, limit = np.int32(1) << (finer - np.int32(1)), np.int32(COEFFICIENT_LIMIT << head.coefficient_bits)
     for k in range(components):

@@ -238,7 +238,7 @@ class _Batch:
 
 
 def open_runner(engine: str, model: LocalModel, rows: int, kept: Memory) -> engines.Runner:
-    """`engines.runner`, or a ShearlocError that says what to do where the engine is not there."""
+    """`engines.runner`; a ShearlocError that says what to do if the engine is not installed."""
     with at_hand(engine):
         return engines.runner(engine, model.layers, rows, kept)
 
