@@ -167,10 +167,7 @@ def fit(
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
         if progress.seconds - saved > max(every, LOOK_APART * looked):
-            saved, began = progress.seconds, time.perf_counter()
-            _look(run, held_out, progress, folder, report, bool(patience))
-            looked = min(time.perf_counter() - began, 60.0)
-            progress.seconds += looked  # looking takes time, too
+            looked = _look(run, held_out, progress, folder, report, bool(patience))
             saved = progress.seconds
     if patience and not stopped and progress.stale < patience:
         _keep_best(run.average, mean_bits(run.average, held_out, HELD_OUT_PIXELS), progress, folder)
@@ -225,14 +222,18 @@ def _advance(
 
 def _look(
     run: _Run, held_out: PixelSet, progress: Progress, folder: Path, report: Report | None, keep_best: bool
-) -> None:
-    """Measures the average on held-out pixels, where somebody wants that, and writes a checkpoint."""
+) -> float:
+    """Measures the average on held-out pixels, where somebody wants that, and writes a checkpoint; the seconds."""
+    began = time.perf_counter()
     held_out_bits = mean_bits(run.average, held_out, HELD_OUT_PIXELS) if report or keep_best else math.inf
     if keep_best:
         _keep_best(run.average, held_out_bits, progress, folder)
+    looked = min(time.perf_counter() - began, 60.0)
+    progress.seconds += looked  # looking takes time, too
     checkpoints.save(folder / "checkpoint.pt", run.nets, run.steppers, asdict(progress))
     if report:
         report(progress, held_out_bits)
+    return looked
 
 
 def _begin_finish(net: Net, average: Net, folder: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_stopped_run_goes_on_where_it_was_saved(pixels: PixelSet, tmp_path: Pa
     assert [p.updates for p in seen] == [121]
     resumed = small_net(seed=1)
     progress = fit(resumed, pixels, pixels, schedule, tmp_path)
-    assert (progress.updates, progress.seconds) == (150, 150)
+    assert (progress.updates, progress.seconds) == (149, 150)  # a look takes a second of this clock, too
     assert not same_weights(resumed, stopped)
     assert resumed.quantized
     again = small_net(seed=2)
