@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...coding.fields import string, take, take_name, take_string, take_varint, u32, varint
 from ...errors import CorruptError, FormatError, UnsupportedImageError
+from ...inflate import inflate
 from ...models import orientation, registry, zoo
 from ...models.family import Family
 from ..pictures.picture import Chunk
@@ -70,7 +71,7 @@ class Header:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The images' names, none or one each. CorruptError where they do not unpack."""
-        return unpack_names(self.packed_names, self.count) or ()
+        return unpack_names(self.packed_names, self.count)
 
     @cached_property
     def orientations(self) -> NDArray[np.uint8] | None:
@@ -239,21 +240,14 @@ def pack_names(names: Sequence[str]) -> bytes:
     return zlib.compress("\n".join(names).encode(), 9) if names else b""
 
 
-def unpack_names(packed: bytes, count: int, most_bytes: int | None = None) -> tuple[str, ...] | None:
-    """The inverse of `pack_names` for `count` names. CorruptError where they are not as many.
-
-    None where they take more than `most_bytes`, which are all that is unpacked.
-    """
+def unpack_names(packed: bytes, count: int, most_bytes: int = MAX_NAME_BYTES) -> tuple[str, ...]:
+    """The inverse of `pack_names` for `count` names, of at most so many bytes. CorruptError where they are not that."""
     if not packed:
         return ()
-    stream = zlib.decompressobj()
     try:
-        lines = stream.decompress(packed, MAX_NAME_BYTES if most_bytes is None else most_bytes)
-        if most_bytes is not None and not stream.eof:
-            return None
-        text = lines.decode()
-    except (zlib.error, UnicodeDecodeError) as error:
+        text = inflate(packed, most_bytes, "the archive's names").decode()
+    except UnicodeDecodeError as error:
         raise CorruptError(f"the archive's names do not unpack ({error})") from error
-    if text.count("\n") + 1 != count or not stream.eof or stream.unused_data:
+    if text.count("\n") + 1 != count:
         raise CorruptError(f"the archive has other names than its {count} images need")
     return tuple(text.split("\n"))

@@ -2,7 +2,7 @@
 
 import zlib
 
-from ..errors import CorruptError
+from .errors import CorruptError
 
 
 def inflate(packed: bytes, limit: int, what: str) -> bytes:
