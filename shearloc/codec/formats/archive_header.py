@@ -14,7 +14,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from ...coding.fields import string, take, take_name, take_string, take_varint, u32, varint
+from ...coding.fields import string, take, take_name, take_string, take_varint, varint
 from ...errors import CorruptError, FormatError, UnsupportedImageError
 from ...inflate import inflate
 from ...models import orientation, registry, zoo
@@ -22,10 +22,11 @@ from ...models.family import Family
 from ..pictures.picture import Chunk
 from . import chunks
 from .container import FINGERPRINT_BYTES, MAX_SAMPLES, Method
-from .crc32c import crc32c
+from .heads import Head
 
 MAGIC = b"\x89SHA\r\n\x1a\n"
 VERSION = 1
+HEAD = Head(MAGIC, VERSION, "archive")
 
 MAX_CHUNK_SAMPLES = 1 << 24
 """Subpixels of a chunk of several images at most: what a file may make a decoder hold at a time."""
@@ -125,8 +126,7 @@ def pack(header: Header) -> bytes:
             chunks.pack(extra) if extra else b"",
         ]
     )
-    head = MAGIC + bytes([VERSION]) + varint(len(fields)) + fields
-    return head + u32(crc32c(head))
+    return HEAD.seal(fields)
 
 
 def read(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, int]:
@@ -135,17 +135,7 @@ def read(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, in
     A file that is cut short within its chunks passes: the chunks that are there can be read. Raises FormatError,
     CorruptError, UnsupportedImageError (more than `max_samples` samples).
     """
-    if not is_archive(data):
-        raise FormatError("not a Shearloc archive: it does not begin with the archive signature")
-    stream = io.BytesIO(data)
-    stream.seek(len(MAGIC))
-    version = take(stream, 1)[0]
-    if version != VERSION:
-        raise FormatError(f"the archive has version {version}; this Shearloc reads version {VERSION}: get a newer one")
-    fields = take(stream, take_varint(stream))
-    end = stream.tell()
-    if crc32c(data[:end]) != int.from_bytes(take(stream, 4), "little"):
-        raise CorruptError("the archive is damaged: the header's checksum does not match")
+    fields, start = HEAD.open(data)
     header = _parse(fields)
     if max_samples is not None and header.samples > max_samples:
         raise UnsupportedImageError(
@@ -154,9 +144,9 @@ def read(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, in
         )
     if max_samples is not None:
         _ = header.names, header.orientations  # damage there is told before anything is decoded
-    if len(data) > end + 4 + sum(header.sizes):
+    if len(data) > start + sum(header.sizes):
         raise CorruptError("the archive is followed by bytes that are not part of it")
-    return header, end + 4
+    return header, start
 
 
 def _parse(fields: bytes) -> Header:

@@ -15,9 +15,11 @@ from ...models.family import Family, Order
 from ..pictures.picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, MAX_CHUNK_BYTES, RGB, RGBA, Chunk
 from . import chunks
 from .crc32c import crc32c
+from .heads import Head
 
 MAGIC = b"\x89SHL\r\n\x1a\n"
 VERSION = 1
+HEAD = Head(MAGIC, VERSION, "file")
 
 IMAGE = 0
 """The content kind of a single picture, the only one. Archives have a signature of their own."""
@@ -110,9 +112,8 @@ def pack(header: Header, payloads: Sequence[bytes]) -> bytes:
     lengths = [len(payload) for payload in payloads]
     _check(header, lengths)
     fields = b"".join(_fields(header, lengths))
-    head = MAGIC + bytes([VERSION]) + varint(len(fields)) + fields
     sealed = [piece for payload in payloads for piece in (payload, u32(crc32c(payload)))]
-    return b"".join([head, u32(crc32c(head)), *sealed])
+    return b"".join([HEAD.seal(fields), *sealed])
 
 
 def unpack(data: bytes, max_samples: int = MAX_SAMPLES) -> tuple[Header, list[bytes]]:
@@ -143,13 +144,10 @@ def head_length(beginning: bytes) -> int:
 
     Raises FormatError, CorruptError (also for a header that is longer than any).
     """
-    _check_magic(beginning)
-    stream = io.BytesIO(beginning)
-    stream.seek(len(MAGIC) + 1)
-    length = take_varint(stream)
+    start, length = HEAD.begin(beginning)
     if length > _MAX_HEAD_BYTES:
         raise CorruptError("the file's header claims to be longer than any")
-    return stream.tell() + length + 4
+    return start + length + 4
 
 
 def unpack_head(head: bytes) -> Header:
@@ -171,30 +169,10 @@ def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, list[
 
 def _read_fields(data: bytes) -> tuple[Header, int, list[int]]:
     """Header, start of the payloads and their lengths, whatever comes of them."""
-    _check_magic(data)
-    stream = io.BytesIO(data)
-    stream.seek(len(MAGIC) + 1)
-    fields = take(stream, take_varint(stream))
-    end = stream.tell()
-    if crc32c(data[:end]) != int.from_bytes(take(stream, 4), "little"):
-        raise CorruptError("the file is damaged: the header's checksum does not match")
+    fields, start = HEAD.open(data)
     header, lengths = _parse(fields)
     _check(header, lengths)
-    return header, end + 4, lengths
-
-
-def _check_magic(data: bytes) -> None:
-    if not data:
-        raise FormatError("the file is empty")
-    if not data.startswith(MAGIC):
-        if MAGIC.startswith(data):
-            raise CorruptError("the file is cut short")
-        raise FormatError("not a Shearloc file: it does not begin with the Shearloc signature")
-    version = data[len(MAGIC)] if len(data) > len(MAGIC) else VERSION
-    if version != VERSION:
-        raise FormatError(
-            f"the file has format version {version}; this Shearloc reads version {VERSION}: get a newer one"
-        )
+    return header, start, lengths
 
 
 def _check_length(actual: int, expected: int) -> None:
