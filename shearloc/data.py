@@ -15,7 +15,7 @@ try:
     import torch
     from torch.utils.data import Dataset, get_worker_info
 except ImportError as error:
-    raise ShearlocError('shearloc.data needs torch: pip install "shearloc[torch]"') from error
+    raise ShearlocError("shearloc.data needs torch: pip install torch") from error
 
 
 class CollectionDataset(Dataset[Any]):
@@ -31,11 +31,12 @@ class CollectionDataset(Dataset[Any]):
         path: str | os.PathLike[str],
         transform: Callable[[torch.Tensor, str], Any] | None = None,
         *,
+        model: str | os.PathLike[str] | None = None,
         engine: str = "auto",
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         """Read the head of the index."""
-        self.collection = Collection(path, engine=engine, cache_bytes=cache_bytes)
+        self.collection = Collection(path, model=model, engine=engine, cache_bytes=cache_bytes)
         self.transform = transform
 
     def __len__(self) -> int:

@@ -226,6 +226,24 @@ def test_archives_drop_nothing_without_a_word(tmp_path: Path, command: Command) 
     assert done.code == 1 and "8-bit RGB with transparency" in done.err[0]
 
 
+def test_too_many_chunks_are_called_that() -> None:
+    chunks = ((b"tEXt", b"a\0b"),) * 65_537
+    with pytest.raises(shearloc.UnsupportedImageError, match="65,537 chunks of metadata, more than 65,536"):
+        Kept(np.zeros((2, 2), np.uint8), chunks=chunks)
+    assert Kept(np.zeros((2, 2), np.uint8), chunks=chunks[1:]).chunks
+
+
+def test_what_a_reader_left_out_is_told_if_asked(tmp_path: Path, command: Command, gray: NDArray[np.uint8]) -> None:
+    (tmp_path / "b.pgm").write_bytes(b"P2\n2 2\n255\n1 2 3 4 5 6\n")
+    quiet, told = command("encode", "b.pgm"), command("encode", "b.pgm", "-v", "-f")
+    assert len(quiet.out) == 1 and len(told.out) > 2 and told.out[-1].startswith("  1 plane: ")
+
+
+def test_a_lossy_webp_is_taken_by_force_only(tmp_path: Path, command: Command) -> None:
+    Image.fromarray(np.full((40, 50, 3), 70, np.uint8)).save(tmp_path / "a.webp", quality=50)
+    assert "lossy" in command("encode", "a.webp").err[0] and command("encode", "a.webp", "--force").code == 0
+
+
 def test_an_archives_names_are_verified_too(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(np.zeros((3, 4), np.uint8)).save(tmp_path / "in" / "a.png")
@@ -275,6 +293,12 @@ def test_a_model_by_file_everywhere(own: Path, picture: Picture) -> None:
     assert run("verify", "shards", *model, folder=own).returncode == 0
     assert run("unpack", "shards", "out", *model, folder=own).returncode == 0
     assert np.array_equal(shearloc.Collection(own / "shards", model=own / "mine.safetensors")[0], picture(24, 24, 1))
+    bench = ("bench", "a.png", "--peer", "none", "--engine", "numpy", "--csv", "table.csv")
+    measured = run(*bench, *model, folder=own)
+    assert measured.returncode == 0 and " 1/1" in measured.stdout, measured.stderr
+    assert max(map(len, measured.stdout.splitlines())) <= 80 and "shearloc 0" in measured.stdout.splitlines()[0]
+    header, row = (own / "table.csv").read_text().splitlines()
+    assert header.startswith("name,bits_per_dimension,") and row.startswith('"shearloc mine, effort 5, numpy",')
     missing = run("encode", "a.png", "c.shl", "--model", "gone.safetensors", folder=own)
     assert missing.returncode == 1 and missing.stderr == "shearloc: there is no model file gone.safetensors\n"
 
@@ -413,3 +437,12 @@ def test_without_numbas_compiler(tmp_path: Path, picture: Picture, monkeypatch: 
     done = run("encode", "a.png", folder=tmp_path)
     assert done.returncode == 1 and done.stderr.startswith("shearloc: Shearloc needs Numba's compiler")
     assert done.stderr.count("\n") == 1 and not (tmp_path / "a.shl").exists()
+
+
+@pytest.mark.slow
+def test_the_demo(tmp_path: Path) -> None:
+    done = run("demo", folder=tmp_path)
+    assert done.returncode == 0 and "Every pixel came back." in done.stdout, done.stderr
+    sizes = {line.split("  ")[0]: int(line.split()[-4].replace(",", "")) for line in done.stdout.splitlines()[10:-2]}
+    assert min(sizes, key=sizes.__getitem__) == "shearloc" and max(map(len, done.stdout.splitlines()[8:])) <= 80
+    assert not os.listdir(tmp_path)

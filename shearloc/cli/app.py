@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Lossless image compression with small neural networks: the same pixels on any machine.",
-    epilog="\b\nExamples:\n  shearloc encode photo.png\n  shearloc decode photo.shl back.png",
+    epilog="\b\nExamples:\n  shearloc demo\n  shearloc encode photo.png\n  shearloc decode photo.shl back.png",
 )
 
 

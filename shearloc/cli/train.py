@@ -94,6 +94,7 @@ def train(
                 to_round=True,
                 patience=PATIENCE,
                 stop=stop,
+                deadline=start + 60 * schedule.minutes,
             )
         if stop():
             sys.exit(INTERRUPTED)

@@ -111,15 +111,6 @@ def inverses(log_sigmas: Integers) -> Integers:
     return tables().inverse[log_sigmas - SIGMA_LOW]
 
 
-def cdf(means: Integers, log_sigmas: Integers, places: NDArray[np.int32]) -> Integers:
-    """F at places from 0 to 2^16 under N(mean, sigma^2); all of one shape."""
-    out = np.empty(places.size, np.int64)
-    known = tables()
-    mean, inverse, place = (np.ascontiguousarray(part).reshape(-1) for part in (means, inverses(log_sigmas), places))
-    _fill_cdf(mean, inverse, place, known.edges, known.phi, out)
-    return out.reshape(places.shape)
-
-
 @njit(inline="always")
 def bin_cdf(i, mean, inverse, edges, phi):  # type: ignore[no-untyped-def]
     """F(i) for i from 0 to 2^16; `mean` int64 in 2^-16, `inverse` 2^16 / sigma."""
@@ -149,9 +140,3 @@ def bin_search(target, mean, inverse, edges, phi):  # type: ignore[no-untyped-de
         else:
             high, end = middle, value
     return low, start, end - start
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _fill_cdf(means, inverses, places, edges, phi, out) -> None:  # type: ignore[no-untyped-def]
-    for k in range(places.size):
-        out[k] = bin_cdf(np.int64(places[k]), means[k], inverses[k], edges, phi)

@@ -30,7 +30,7 @@ class Codec(Protocol[V]):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Serial:
     """A value for each codec, pushed in turn: the last codec's are on top, so its are the first to be popped."""
 
@@ -48,7 +48,7 @@ class Serial:
             return [codec.pop(message) for codec in reversed(self.codecs)][::-1]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Substack(Generic[V]):
     """A codec that sees some of the message's lanes: those of a slice. Costs a copy of the message each time."""
 
@@ -75,7 +75,7 @@ class Substack(Generic[V]):
         message.replace(Message.of(heads, tails))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Transformed(Generic[V, W]):
     """A codec of other values: `forward` gives those that `codec` pushes, and `inverse` undoes it exactly."""
 
@@ -92,7 +92,7 @@ class Transformed(Generic[V, W]):
         return self.inverse(self.codec.pop(message))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Joint(Generic[X, Z]):
     """Codes pairs (x, z) by p(x, z) = p(z) p(x|z), at -log2 of it in bits."""
 
@@ -113,7 +113,7 @@ class Joint(Generic[X, Z]):
             return self.likelihood(z).pop(message), z
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class BitsBack(Generic[X, Z]):
     """Codes x by a model with latents z (thesis, algorithm 1), at -log2 p(x|z) - log2 p(z) + log2 q(z|x) bits.
 

@@ -13,14 +13,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..errors import CorruptError
 from . import bins, logistic, symbols
-from .intervals import Integers, buckets, check_precision, check_table, check_values, read_only
+from .intervals import Integers, are_between, buckets, check_precision, check_table, check_values, read_only
 from .loops import Kernels
 from .message import Message
 
 Shape = int | tuple[int, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, slots=True)
 class Symbols:
     """A codec of integers from 0 to `highest`, an array of `shape` and `dtype`, pushed in C order.
 
@@ -42,17 +42,18 @@ class Symbols:
         """Pushes values, the last one on top. ValueError for another shape, other than integers, or out of range."""
         flat = self._checked(values)
         message.reserve(-(-flat.size // message.lanes) if not message.shared else flat.size)
-        self.kernels.push(*message.arrays, flat, self.parameters, self._scratch(), self.precision)
+        stack = message.heads, message.words, message.bases, message.tops
+        self.kernels.push(*stack, flat, self.parameters, np.empty(self.scratch, np.int64), self.precision)
 
     def pop(self, message: Message) -> NDArray[Any]:
         """The values. CorruptError, and the message unchanged, where it has too few bits."""
         count = math.prod(self.shape)
-        if count * self.least_bits > 64 * message.lanes + 32 * message.size:
+        if self.least_bits and count * self.least_bits > 64 * message.lanes + 32 * message.size:
             raise CorruptError(_TOO_FEW)
         flat = np.empty(count, self.dtype)
         heads, tops = message.heads.copy(), message.tops.copy()
-        self.kernels.pop(heads, message.words, tops, flat, self.parameters, self._scratch(), self.precision)
-        if (tops < message.bases).any():
+        stack = heads, message.words, message.bases, tops
+        if not self.kernels.pop(*stack, flat, self.parameters, np.empty(self.scratch, np.int64), self.precision):
             raise CorruptError(_TOO_FEW)
         message.heads, message.tops = heads, tops
         return flat.reshape(self.shape)
@@ -61,14 +62,11 @@ class Symbols:
         """start and freq of every value out of 2^precision, uint64 of `shape`: for the range coder, or code lengths."""
         flat = self._checked(values)
         starts, freqs = np.empty(flat.size, np.uint64), np.empty(flat.size, np.uint64)
-        self.kernels.measure(flat, self.parameters, self._scratch(), starts, freqs)
+        self.kernels.measure(flat, self.parameters, np.empty(self.scratch, np.int64), starts, freqs)
         return starts.reshape(self.shape), freqs.reshape(self.shape)
 
     def _checked(self, values: Integers) -> NDArray[Any]:
-        return check_values(values, self.shape, self.highest, np.dtype(self.dtype)).reshape(-1)
-
-    def _scratch(self) -> NDArray[np.int64]:
-        return np.empty(self.scratch, np.int64)
+        return check_values(values, self.shape, self.highest, self.dtype).reshape(-1)
 
 
 _TOO_FEW = "the message has too few bits: cut short, damaged, or not made with these distributions"
@@ -112,9 +110,7 @@ def bernoulli(ones: Integers, precision: int) -> Symbols:
     check_precision(precision)
     if precision > 31:
         raise ValueError("a Bernoulli distribution has at most 31 bits")
-    freqs = check_values(ones, np.shape(ones), (1 << precision) - 1, np.uint32)
-    if freqs.size and not freqs.min():
-        raise ValueError("a frequency is at least 1")
+    freqs = check_values(ones, np.shape(ones), (1 << precision) - 1, np.uint32, lowest=1)
     parameters = freqs.reshape(-1), np.int64(1 << precision)
     return Symbols(symbols.BERNOULLI, parameters, precision, freqs.shape, 1, np.uint8)
 
@@ -128,7 +124,7 @@ def logistic_mixture(parameters: NDArray[np.int32]) -> Symbols:
     *shape, width = parameters.shape
     if parameters.dtype != np.int32 or not width or width % 3:
         raise ValueError(f"a mixture's parameters are int32 [..., 3K], not {parameters.dtype} {parameters.shape}")
-    if parameters.size and max(-int(parameters.min()), int(parameters.max())) >= 1 << 20:
+    if not are_between(parameters, 1 - (1 << 20), (1 << 20) - 1):
         raise ValueError("a mixture's parameters are below 2^20")
     sigmoid, exponential, inverse = logistic.tables()
     rows = read_only(np.ascontiguousarray(parameters).reshape(-1, width))
@@ -145,20 +141,19 @@ def gaussian(means: NDArray[np.int64], log_sigmas: NDArray[np.int64]) -> Symbols
     """
     if means.shape != log_sigmas.shape or means.dtype != np.int64 or log_sigmas.dtype != np.int64:
         raise ValueError("means and log standard deviations are int64 of one shape")
-    if means.size and not -bins.MEAN_LIMIT <= means.min() <= means.max() <= bins.MEAN_LIMIT:
+    if not are_between(means, -bins.MEAN_LIMIT, bins.MEAN_LIMIT):
         raise ValueError("a mean is from -256 to 256")
-    if means.size and not bins.SIGMA_LOW <= log_sigmas.min() <= log_sigmas.max() <= bins.SIGMA_HIGH:
+    if not are_between(log_sigmas, bins.SIGMA_LOW, bins.SIGMA_HIGH):
         raise ValueError("a log standard deviation is from -6 to 2 nats")
     known = bins.tables()
-    flat = read_only(np.ascontiguousarray(means).reshape(-1))
     inverses = bins.inverses(np.ascontiguousarray(log_sigmas).reshape(-1))
-    parameters = (flat, inverses, known.edges, known.phi)
+    parameters = (read_only(np.ascontiguousarray(means).reshape(-1)), inverses, known.edges, known.phi)
     return Symbols(symbols.GAUSSIAN, parameters, bins.PRECISION, means.shape, bins.BINS - 1)
 
 
 def _tuple(shape: Shape) -> tuple[int, ...]:
     """A shape as a tuple. ValueError for negative sizes."""
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    if any(size < 0 for size in sizes):
+    if min(sizes, default=0) < 0:
         raise ValueError(f"a shape has no negative sizes: {sizes}")
     return sizes

@@ -1,7 +1,7 @@
 """Fields of the file formats: integers, strings and names to bytes and back (docs/FORMAT.md, "The container").
 
-What a field means is the business of `container.py`, `archive.py` and `bitsback.py`. Reading raises CorruptError where
-the bytes end too early or have no such field.
+What a field means is told where it is written. Reading raises CorruptError where the bytes end too early or have no
+such field.
 """
 
 import io

@@ -3,11 +3,11 @@
 The stack and the range coder share them. Each check raises ValueError, or returns arrays as the kernels want them.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from .rans import KERNEL, MAX_PRECISION, Counts
 
@@ -53,7 +53,7 @@ def check_table(cdf: Integers) -> tuple[Counts, int]:
 
 
 def check_symbols(symbols: Integers, table: Counts) -> NDArray[np.int32]:
-    """Symbols as a C-contiguous int32 array [N], read-only: each in [0, K), and N as many as the table has rows."""
+    """Symbols as a new C-contiguous int32 array [N]: each in [0, K), and N as many as the table has rows."""
     shape = np.shape(symbols)
     if len(shape) != 1 or (table.ndim == 2 and shape[0] != len(table)):
         raise ValueError(f"symbols of shape {list(shape)} for a table of shape {list(table.shape)}")
@@ -61,17 +61,26 @@ def check_symbols(symbols: Integers, table: Counts) -> NDArray[np.int32]:
 
 
 def check_values(
-    values: Integers, shape: tuple[int, ...], highest: int, dtype: type[Scalar] | np.dtype[Scalar]
-) -> NDArray[Scalar]:
-    """Values as a C-contiguous array, read-only, of integers from 0 to `highest` and of exactly this shape."""
+    values: Integers, shape: tuple[int, ...], highest: int, dtype: DTypeLike, lowest: int = 0
+) -> NDArray[Any]:
+    """Values as a new C-contiguous array of integers from `lowest` to `highest` and of exactly this shape."""
     array = np.asarray(values)
     if array.shape != shape:
         raise ValueError(f"values of shape {list(array.shape)}, not {list(shape)}")
-    if array.size and not np.issubdtype(array.dtype, np.integer):
+    if array.size and array.dtype.kind not in "iu":
         raise ValueError(f"values are integers, not {array.dtype}")
-    if array.size and not 0 <= array.min() <= array.max() <= highest:
-        raise ValueError(f"values from {array.min()} to {array.max()} where 0 to {highest} are possible")
-    return read_only(np.ascontiguousarray(array, dtype))
+    if not are_between(array, lowest, highest):
+        raise ValueError(f"values from {array.min()} to {array.max()} where {lowest} to {highest} are possible")
+    return array.astype(dtype, "C")
+
+
+def are_between(array: NDArray[Any], lowest: int, highest: int) -> bool:
+    """Whether all integers of an array are from `lowest` to `highest`; written to be quick for small arrays."""
+    if not array.size:
+        return True
+    if not lowest:  # as unsigned integers, negative ones are large
+        return int(np.maximum.reduce(array.view(f"u{array.itemsize}"), axis=None)) <= highest
+    return lowest <= int(np.minimum.reduce(array, axis=None)) and int(np.maximum.reduce(array, axis=None)) <= highest
 
 
 def check_count(count: int | None, table: Counts) -> int:

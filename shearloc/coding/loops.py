@@ -22,13 +22,14 @@ from .rans import KERNEL, pop_advance, pop_target, push_alone, push_symbol
 class Kernels(NamedTuple):
     """Kernels of one distribution.
 
-    push(heads, words, tops, values, parameters, scratch, precision): values are on the message, the last on top.
-    pop(the same): fills values. Tails that run dry have tops below their bases then.
+    push(heads, words, bases, tops, values, parameters, scratch, precision): values are on the message, the last on top.
+    pop(the same) -> bool: fills values, and says whether the message had enough words. If not, heads, tops and values
+    mean nothing.
     measure(values, parameters, scratch, starts, freqs): fills the intervals.
     """
 
     push: Callable[..., None]
-    pop: Callable[..., None]
+    pop: Callable[..., bool]
     measure: Callable[..., None]
 
 
@@ -51,46 +52,69 @@ def previous_lane(lane: int, lanes: int) -> int:
 
 def _pushing(interval):  # type: ignore[no-untyped-def]
     @njit(**KERNEL)
-    def push(heads, words, tops, values, parameters, scratch, precision):  # type: ignore[no-untyped-def]
-        # A shared tail's top stays in a register: in memory it takes a tenth of the time.
-        lane, own, top = 0, tops.size > 1, tops[0]
-        for k in range(values.size):
-            start, freq = interval(k, values, parameters, scratch)
-            if own:
-                top = tops[lane]
-            if heads.size == 1:
-                heads[0], top = push_alone(heads[0], words, top, start, freq, precision)
-            else:
-                heads[lane], top = push_symbol(heads[lane], words, top, start, freq, precision)
-            if own:
-                tops[lane] = top
-            lane = next_lane(lane, heads.size)
-        if not own:
-            tops[0] = top
+    def push(heads, words, bases, tops, values, parameters, scratch, precision):  # type: ignore[no-untyped-def]
+        if tops.size > 1:
+            _push_all(True, interval, heads, words, tops, values, parameters, scratch, precision)
+        else:
+            _push_all(False, interval, heads, words, tops, values, parameters, scratch, precision)
 
     return push
 
 
 def _popping(search):  # type: ignore[no-untyped-def]
     @njit(**KERNEL)
-    def pop(heads, words, tops, values, parameters, scratch, precision):  # type: ignore[no-untyped-def]
-        lane, own, top = (values.size - 1) % heads.size, tops.size > 1, tops[0]
-        for k in range(values.size - 1, -1, -1):
-            target = pop_target(heads[lane], precision)
-            value, start, freq = search(k, target, values, parameters, scratch)
-            if own:
-                top = tops[lane]
-            heads[lane], top = pop_advance(heads[lane], words, top, start, freq, precision)
-            if own:
-                tops[lane] = top
-            values[k] = value
-            if top < 0:
-                break
-            lane = previous_lane(lane, heads.size)
-        if not own:
-            tops[0] = top
+    def pop(heads, words, bases, tops, values, parameters, scratch, precision):  # type: ignore[no-untyped-def]
+        if tops.size > 1:
+            _pop_all(True, search, heads, words, tops, values, parameters, scratch, precision)
+        else:
+            _pop_all(False, search, heads, words, tops, values, parameters, scratch, precision)
+        enough = True
+        for k in range(tops.size):
+            enough &= tops[k] >= bases[k]
+        return enough
 
     return pop
+
+
+# A shared tail's top stays in a register: `own` is a constant where these are called, so that LLVM sees it. In memory,
+# or with a test for each symbol, it takes a tenth of the time.
+
+
+@register_jitable
+def _push_all(own, interval, heads, words, tops, values, parameters, scratch, precision):  # type: ignore[no-untyped-def]
+    lane, top = 0, tops[0]
+    for k in range(values.size):
+        start, freq = interval(k, values, parameters, scratch)
+        if own:
+            top = tops[lane]
+        if heads.size == 1:
+            heads[0], top = push_alone(heads[0], words, top, start, freq, precision)
+        else:
+            heads[lane], top = push_symbol(heads[lane], words, top, start, freq, precision)
+        if own:
+            tops[lane] = top
+        lane = next_lane(lane, heads.size)
+    if not own:
+        tops[0] = top
+
+
+@register_jitable
+def _pop_all(own, search, heads, words, tops, values, parameters, scratch, precision):  # type: ignore[no-untyped-def]
+    lane, top = (values.size - 1) % heads.size, tops[0]
+    for k in range(values.size - 1, -1, -1):
+        target = pop_target(heads[lane], precision)
+        value, start, freq = search(k, target, values, parameters, scratch)
+        if own:
+            top = tops[lane]
+        heads[lane], top = pop_advance(heads[lane], words, top, start, freq, precision)
+        if own:
+            tops[lane] = top
+        values[k] = value
+        if top < 0:
+            break
+        lane = previous_lane(lane, heads.size)
+    if not own:
+        tops[0] = top
 
 
 def _measuring(interval):  # type: ignore[no-untyped-def]

@@ -11,9 +11,6 @@ Pushing n symbols at once gives symbol k to lane k mod lanes. Pop the last call 
 Source: lanes that share a tail are from F. Giesen, "Interleaved entropy coders", 2014 (arXiv:1402.3392).
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,7 +43,8 @@ class Message:
         edges = np.stack([bases, tops], 1).ravel()
         if edges[0] < 0 or edges[-1] > words.size or (np.diff(edges) < 0).any():
             raise ValueError("the tails overlap, or leave the words")
-        self.heads, self.words, self.bases, self.tops = heads, words, bases, tops
+        self.heads, self.bases, self.tops = heads, bases, tops
+        self.words = words if words.flags.writeable else words.copy()
 
     @classmethod
     def empty(cls, lanes: int = 1, *, shared: bool = True) -> "Message":
@@ -85,7 +83,7 @@ class Message:
     @property
     def size(self) -> int:
         """Words of all tails."""
-        return int((self.tops - self.bases).sum())
+        return int(self.tops[0] - self.bases[0]) if self.shared else int((self.tops - self.bases).sum())
 
     @property
     def length(self) -> int:
@@ -112,7 +110,7 @@ class Message:
 
     @property
     def arrays(self) -> tuple[Heads, Words, Places]:
-        """Heads, words and tops, for a kernel to push onto or pop from."""
+        """Heads, words and tops, for a kernel that codes on lanes with tails of their own."""
         return self.heads, self.words, self.tops
 
     def check_empty(self) -> None:
@@ -121,8 +119,11 @@ class Message:
             raise CorruptError("the message ends too early or too late: damaged, or made otherwise")
 
     def copy(self) -> "Message":
-        """A message with the same content that shares no memory with this one, without room to grow."""
-        return Message.of(self.heads, self.tails)
+        """A message with the same content that shares no memory with this one."""
+        other = Message.__new__(Message)
+        other.heads, other.words = self.heads.copy(), self.words[: self.tops[-1]].copy()
+        other.bases, other.tops = self.bases.copy(), self.tops.copy()
+        return other
 
     def replace(self, other: "Message") -> None:
         """Takes over another message's arrays."""
@@ -130,16 +131,19 @@ class Message:
 
     def reserve(self, counts: int | Places) -> None:
         """Makes room for so many more words on every tail. Room at least doubles, so many small pushes copy little."""
-        rooms = np.append(self.bases[1:], self.words.size) - self.tops
-        if (rooms >= counts).all() and self.words.flags.writeable:
-            return
-        sizes = self.tops - self.bases
-        ends = np.cumsum(sizes + np.maximum(counts, sizes))
-        bases = np.append(0, ends[:-1])
-        words = np.empty(ends[-1], np.uint32)
-        for base, tail in zip(bases.tolist(), self.tails, strict=True):
-            words[base : base + tail.size] = tail
-        self.words, self.bases, self.tops = words, bases, bases + sizes
+        if self.shared:
+            top, count = int(self.tops[0]), counts if isinstance(counts, int) else int(counts.sum())
+            if self.words.size - top < count:
+                words = np.empty(top + max(count, top), np.uint32)
+                words[:top] = self.words[:top]
+                self.words = words
+        elif (np.append(self.bases[1:], self.words.size) - self.tops < counts).any():
+            sizes = self.tops - self.bases
+            ends = np.cumsum(sizes + np.maximum(counts, sizes))
+            bases, words = np.append(0, ends[:-1]), np.empty(ends[-1], np.uint32)
+            for base, tail in zip(bases.tolist(), self.tails, strict=True):
+                words[base : base + tail.size] = tail
+            self.words, self.bases, self.tops = words, bases, bases + sizes
 
     def to_bytes(self) -> bytes:
         """The message as bytes, all little-endian; it does not say how many lanes it has.
@@ -183,12 +187,17 @@ class Message:
         return cls(heads, words, bases, tops)
 
 
-@contextmanager
-def unchanged_on_error(message: Message) -> Iterator[None]:
-    """What raises inside leaves the message as it was. Costs a copy of the message."""
-    before = message.copy()
-    try:
-        yield
-    except BaseException:
-        message.replace(before)
-        raise
+class unchanged_on_error:
+    """What raises inside `with` leaves the message as it was. Costs a copy of the message."""
+
+    __slots__ = ("_before", "_message")
+
+    def __init__(self, message: Message) -> None:
+        self._message, self._before = message, message.copy()
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._message.replace(self._before)

@@ -55,16 +55,19 @@ def _row_search(k, target, values, parameters, scratch):
 @register_jitable(inline="always")
 def _bernoulli_interval(k, values, parameters, scratch):
     ones, total = parameters
-    zeros = total - np.int64(ones[k])
-    return (zeros, np.int64(ones[k])) if values[k] else (np.int64(0), zeros)
+    one = np.int64(ones[k])
+    zeros = total - one
+    return zeros if values[k] else np.int64(0), one if values[k] else zeros
 
 
 @register_jitable(inline="always")
 def _bernoulli_search(k, target, values, parameters, scratch):
     ones, total = parameters
     zeros = total - np.int64(ones[k])
+    # A branch: where values are as expected, the next one need not wait.
     one = target >= zeros
-    return one, zeros if one else np.int64(0), np.int64(ones[k]) if one else zeros
+    start, freq = (zeros, np.int64(ones[k])) if one else (np.int64(0), zeros)
+    return one, start, freq
 
 
 @register_jitable(inline="always")

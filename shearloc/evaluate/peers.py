@@ -1,7 +1,7 @@
 """Other lossless codecs as pairs of one kind, encode and decode, for `bench` to measure beside ours.
 
 Each has the settings that people use when they want few bytes, and codes with one thread. They come from imagecodecs
-(`pip install "shearloc[bench]"`); where it is not there, those that Pillow knows come from Pillow. Nothing here
+(`pip install imagecodecs`); where it is not there, those that Pillow knows come from Pillow. Nothing here
 promises that a codec is lossless: whoever measures compares the pixels.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..types import Pixels
 
-INSTALL = 'pip install "shearloc[bench]"'
+INSTALL = "pip install imagecodecs"
 
 
 @dataclass(frozen=True)

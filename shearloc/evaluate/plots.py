@@ -176,5 +176,5 @@ def _figure(width: float, height: float) -> "Figure":
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ShearlocError(f'plots need matplotlib ({error}): pip install "shearloc[bench]"') from error
+        raise ShearlocError(f"plots need matplotlib ({error}): pip install matplotlib") from error
     return Figure(figsize=(width, height), layout="constrained")

@@ -117,7 +117,7 @@ def load_parent(path: Path, model: LocalModel) -> "LocalNet":
         from ..training.export import shape_of
         from ..training.local_float import LocalNet
     except ImportError as error:
-        raise ShearlocError(f'the float parent needs torch ({error}): pip install "shearloc[torch]"') from error
+        raise ShearlocError(f"the float parent needs torch ({error}): pip install torch") from error
     net = LocalNet(shape_of(model))
     try:
         net.load_state_dict(torch.load(path, weights_only=True))

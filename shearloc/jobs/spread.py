@@ -95,7 +95,7 @@ def _client(address: str) -> Iterator[Any]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise ShearlocError('--scheduler needs dask.distributed: pip install "shearloc[dask]"') from error
+        raise ShearlocError('--scheduler needs Dask: pip install "dask[distributed]"') from error
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told in one line, here
     try:

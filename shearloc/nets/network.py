@@ -13,7 +13,7 @@ from ..kernels import LINE, PART, VECTOR, Apart, address, aligned, call
 from . import memory
 from .layers import Dense
 from .memory import convolved_lines, prefetch
-from .products import COLUMNS, INPUTS, Room, lowest, multiply, pack, room
+from .products import COLUMNS, INPUTS, Room, lowest, multiply, pack, room, rounding
 
 ROWS = 48
 """Inputs that go through all layers together: their activations stay in the nearest caches."""
@@ -24,8 +24,8 @@ class Network(NamedTuple):
 
     plan int64 [layers, 8]: padded in and out, where its weights and its columns begin, skip; of a convolution the
     features that it sees of a pixel (else 0), and where they begin in a memory (`memory.columns`); `products.lowest`;
-    weights int8, as `products.pack` has them; columns int32 [3, columns]: starts (with the bias, but for the last
-    layer), multiplier, shift; all layers', one after another.
+    weights int8, as `products.pack` has them; columns int32 [4, columns]: starts (with the bias, but for the last
+    layer), multiplier, shift, `products.rounding`; all layers', one after another.
     """
 
     plan: NDArray[np.int64]
@@ -62,7 +62,7 @@ def packed(layers: tuple[Dense, ...]) -> Network:
         if k < len(layers) - 1:
             starts += np.pad(layer.bias, padding[1])
         scales = [np.pad(field, padding[1], constant_values=1) for field in (layer.multiplier, layer.shift)]
-        columns.append(np.stack([starts, *scales]))
+        columns.append(np.stack([starts, *scales, rounding(scales[1])]))
         inputs = outputs
     return Network(np.array(plan, np.int64), aligned(np.concatenate(weights)), aligned(np.concatenate(columns, 1)))
 
@@ -82,7 +82,9 @@ def buffers(network: Network) -> Buffers:
     inputs, outputs = (int(most) for most in network.plan[:, :2].max(0))
     activations = aligned(np.zeros((len(network.plan), ROWS, outputs), np.int8))
     mine = room(ROWS, inputs)
-    return Buffers(activations, np.zeros((ROWS, inputs + LINE), np.int8), mine, multiply.at(*[0] * 12, mine))
+    return Buffers(
+        activations, np.zeros((ROWS, inputs + LINE), np.int8), mine, multiply.at(*[0] * 6, (0,) * 4, *[0] * 3, mine)
+    )
 
 
 @Apart
@@ -106,12 +108,12 @@ def run(network, inputs, n, kept, buffers, out):  # type: ignore[no-untyped-def]
                 convolved_lines(kept, begin, rows, first, features, target - room, width, seen)
                 source, stride = address(seen), seen.shape[1]
             start = starts + 4 * column
-            multiplier, shift = start + length, start + 2 * length
+            multiplier, shift, half = start + length, start + 2 * length, start + 3 * length
             if k + np.uint64(1) == layers:
                 multiplier, width = np.int64(0), 4 * out.shape[1]
                 target = address(out) + begin * width
-            sizes, scales = (rows, weights + place, size, columns), (start, multiplier, shift)
-            call(buffers.multiply, (source, stride, *sizes, *scales, target, width, low, buffers.room))
+            sizes, scales = (rows, weights + place, size, columns), (start, multiplier, shift, half)
+            call(buffers.multiply, (source, stride, *sizes, scales, target, width, low, buffers.room))
             if skip:
                 _add(activations[k - np.uint64(skip)], np.uint64(rows * width), activations[k])
             source, stride = target, width

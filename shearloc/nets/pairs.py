@@ -11,7 +11,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .tiles import Kind, at, level, load, spread, store
+from . import tiles
+from .tiles import Kind, at, load, spread, store
 
 AT_ONCE = 16
 """Inputs of a row that are listed at a time: the number of inputs is a multiple."""
@@ -75,13 +76,13 @@ def row(requantized: bool, kind: Kind) -> Any:
     """A function for Numba that computes a row of `kind.columns` sums, or int8 levels of them; all arguments int64.
 
     (address of the values, of the places, their number; addresses of the weights, the starts, the multipliers, the
-    shifts, the results)
+    shifts, the roundings, the results)
     """
     vector, pairs = ir.VectorType(_WORD, kind.lanes), ir.VectorType(_HALF, 2 * kind.lanes)
     size, vectors = 4 * kind.lanes, range(kind.vectors)
 
     def generate(context, builder, _, args):  # type: ignore[no-untyped-def]
-        values, places, count, weights, starts, multipliers, shifts, out = args
+        values, places, count, weights, starts, multipliers, shifts, roundings, out = args
 
         def vectors_at(address: Any) -> list[Any]:
             return [load(builder, at(builder, address, size * v), vector) for v in vectors]
@@ -113,15 +114,16 @@ def row(requantized: bool, kind: Kind) -> Any:
             sums[v].add_incoming(begin[v], before)
             sums[v].add_incoming(new[v], loop)
         if requantized:
-            scales = zip(vectors_at(multipliers), vectors_at(shifts), strict=True)
-            sums = [level(builder, total, *scale) for total, scale in zip(sums, scales, strict=True)]
-        for v in vectors:
-            store(builder, sums[v], at(builder, out, (kind.lanes if requantized else size) * v))
+            scales = [vectors_at(place) for place in (multipliers, shifts, roundings)]
+            store(builder, tiles.levels(builder, sums, *scales), out)
+        else:
+            for v in vectors:
+                store(builder, sums[v], at(builder, out, size * v))
         return context.get_dummy_value()
 
     @intrinsic
-    def one(_, values, places, count, weights, starts, multipliers, shifts, out):  # type: ignore[no-untyped-def]
-        return types.void(*[types.int64] * 8), generate
+    def one(_, values, places, count, weights, starts, multipliers, shifts, roundings, out):  # type: ignore[no-untyped-def]
+        return types.void(*[types.int64] * 9), generate
 
     return one
 

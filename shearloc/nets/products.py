@@ -73,6 +73,11 @@ def pack(weight: NDArray[np.int8], activations: bool) -> tuple[NDArray[np.int8],
     return np.ascontiguousarray(tiles).reshape(-1).view(np.int8), starts.astype(np.int32)
 
 
+def rounding(shift: NDArray[np.int32]) -> NDArray[np.int32]:
+    """2^(shift - 1): half of what a shift takes away."""
+    return np.left_shift(np.int32(1), shift - np.int32(1))
+
+
 class Room(NamedTuple):
     """What `multiply` needs besides for up to so many rows and inputs: values int16 [rows, inputs], places int32
     [rows, inputs / 2 + 8], counts int64 [rows]; nothing with VNNI."""
@@ -95,14 +100,15 @@ if _PAIRS:
     _row_sums, _row_levels = pairs.row(False, KIND), pairs.row(True, KIND)
 
     @Apart
-    def multiply(inputs, stride, rows, weights, size, columns, starts, multipliers, shifts, out, out_stride, low, room):  # type: ignore[no-untyped-def]
-        """int8 inputs [rows, size] times packed weights, plus `starts` -> `out` [rows, columns].
+    def multiply(inputs, stride, rows, weights, size, columns, scales, out, out_stride, low, room):  # type: ignore[no-untyped-def]
+        """int8 inputs [rows, size] times packed weights, plus starts -> `out` [rows, columns].
 
-        `out` is int32 where `multipliers` is 0; else the int8 levels, as `layers.Dense` has them, of sums with their
-        bias. `inputs`, `weights`, `starts` (int32 [columns], as are multipliers and shifts) and `out` are addresses, of
-        what `pack` made and of arrays whose rows are `stride` and `out_stride` bytes apart. `low`: of `lowest`. All but
-        the `room` are int64. Nothing is checked; the caller keeps the arrays alive.
+        `out` is int32 where the multipliers are 0; else the int8 levels, as `layers.Dense` has them, of sums with their
+        bias. `inputs`, `weights`, `out` and the scales (starts, multipliers, shifts and `rounding` of these, int32
+        [columns] each) are addresses, of what `pack` made and of arrays whose rows are `stride` and `out_stride` bytes
+        apart. `low`: of `lowest`. All but the `room` are int64. Nothing is checked; the caller keeps the arrays alive.
         """
+        starts, multipliers, shifts, roundings = scales
         values, places, counts = address(room.values), address(room.places), room.counts
         width, length = 2 * room.values.shape[1], 4 * room.places.shape[1]
         for row in range(rows):
@@ -110,36 +116,37 @@ if _PAIRS:
             counts[np.uint64(row)] = _listed(source, size >> 4, low, value, place)
         for column in range(0, columns, _TILE):
             packed, begin = weights + 2 * size * column, starts + 4 * column
-            multiplier, shift = multipliers + 4 * column, shifts + 4 * column
+            multiplier, shift, rounding = multipliers + 4 * column, shifts + 4 * column, roundings + 4 * column
             for row in range(rows):
                 source, where, count = values + width * row, places + length * row, counts[np.uint64(row)]
                 target = out + row * out_stride
                 if multipliers == 0:
-                    _row_sums(source, where, count, packed, begin, multiplier, shift, target + 4 * column)
+                    _row_sums(source, where, count, packed, begin, multiplier, shift, rounding, target + 4 * column)
                 else:
-                    _row_levels(source, where, count, packed, begin, multiplier, shift, target + column)
+                    _row_levels(source, where, count, packed, begin, multiplier, shift, rounding, target + column)
 
 else:
     _six_sums, _one_sum = tile(ROWS, False, KIND), tile(1, False, KIND)
     _six_levels, _one_level = tile(ROWS, True, KIND), tile(1, True, KIND)
 
     @Apart
-    def multiply(inputs, stride, rows, weights, size, columns, starts, multipliers, shifts, out, out_stride, low, room):  # type: ignore[no-untyped-def]
+    def multiply(inputs, stride, rows, weights, size, columns, scales, out, out_stride, low, room):  # type: ignore[no-untyped-def]
         """As above."""
+        starts, multipliers, shifts, roundings = scales
         steps, whole = size >> 2, rows // ROWS * ROWS
         for column in range(0, columns, _TILE):
             packed, begin = weights + size * column, starts + 4 * column
-            multiplier, shift = multipliers + 4 * column, shifts + 4 * column
+            multiplier, shift, rounding = multipliers + 4 * column, shifts + 4 * column, roundings + 4 * column
             place = out + (4 * column if multipliers == 0 else column)
             for row in range(0, whole, ROWS):
                 source, target = inputs + row * stride, place + row * out_stride
                 if multipliers == 0:
-                    _six_sums(source, stride, packed, steps, begin, multiplier, shift, target, out_stride)
+                    _six_sums(source, stride, packed, steps, begin, multiplier, shift, rounding, target, out_stride)
                 else:
-                    _six_levels(source, stride, packed, steps, begin, multiplier, shift, target, out_stride)
+                    _six_levels(source, stride, packed, steps, begin, multiplier, shift, rounding, target, out_stride)
             for row in range(whole, rows):
                 source, target = inputs + row * stride, place + row * out_stride
                 if multipliers == 0:
-                    _one_sum(source, stride, packed, steps, begin, multiplier, shift, target, out_stride)
+                    _one_sum(source, stride, packed, steps, begin, multiplier, shift, rounding, target, out_stride)
                 else:
-                    _one_level(source, stride, packed, steps, begin, multiplier, shift, target, out_stride)
+                    _one_level(source, stride, packed, steps, begin, multiplier, shift, rounding, target, out_stride)

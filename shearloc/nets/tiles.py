@@ -35,15 +35,28 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
     return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(place, lanes), [0] * lanes))
 
 
-def level(builder: Any, total: Any, multiplier: Any, shift: Any) -> Any:
-    """`layers.level` of a vector of sums with their bias, as int8: the level minus 128."""
-    lanes = total.type.count
-    zero, one, half, top = (ir.Constant(total.type, [n] * lanes) for n in (0, 1, 128, 255))
-    rounding = builder.shl(one, builder.sub(shift, one))
-    found = builder.ashr(builder.add(builder.mul(total, multiplier), rounding), shift)
-    found = builder.select(builder.icmp_signed(">", found, zero), found, zero)
-    found = builder.select(builder.icmp_signed("<", found, top), found, top)
-    return builder.trunc(builder.sub(found, half), ir.VectorType(ir.IntType(8), lanes))
+def levels(builder: Any, totals: list[Any], multipliers: list[Any], shifts: list[Any], roundings: list[Any]) -> Any:
+    """`layers.level` of vectors of sums with their bias, as one vector int8: the levels minus 128.
+
+    They are put together before they are cut down to bytes, for which there are instructions that take several vectors.
+    """
+    kind = totals[0].type
+    zero, top = (ir.Constant(kind, [n] * kind.count) for n in (0, 255))
+    found = []
+    for total, multiplier, shift, rounding in zip(totals, multipliers, shifts, roundings, strict=True):
+        one = builder.ashr(builder.add(builder.mul(total, multiplier), rounding), shift)
+        one = builder.select(builder.icmp_signed(">", one, zero), one, zero)
+        found.append(builder.select(builder.icmp_signed("<", one, top), one, top))
+    while len(found) > 1:
+        found = [_joined(builder, *pair) for pair in zip(found[::2], found[1::2], strict=True)]
+    narrow = ir.VectorType(ir.IntType(8), found[0].type.count)
+    return builder.xor(builder.trunc(found[0], narrow), ir.Constant(narrow, [-128] * narrow.count))
+
+
+def _joined(builder: Any, first: Any, second: Any) -> Any:
+    """Two vectors as one, twice as long."""
+    places = list(range(2 * first.type.count))
+    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
 
 
 def at(builder: Any, address: Any, offset: int) -> Any:
@@ -71,15 +84,15 @@ def _dot(builder: Any, sums: Any, inputs: Any, weights: Any, name: str) -> Any:
 def tile(rows: int, requantized: bool, kind: Kind) -> Any:
     """A function for Numba that computes `rows` x `kind.columns` sums, or int8 levels of them; all arguments int64.
 
-    (address and row's bytes of the inputs, address of the weights, in / 4, addresses of the starts, the multipliers
-    and the shifts, address and row's bytes of the results)
+    (address and row's bytes of the inputs, address of the weights, in / 4, addresses of the starts, the multipliers,
+    the shifts and the roundings, address and row's bytes of the results)
     """
     word, number = ir.IntType(32), ir.IntType(64)
     vector = ir.VectorType(word, kind.lanes)
     size = 4 * kind.lanes
 
     def generate(context, builder, _, args):  # type: ignore[no-untyped-def]
-        inputs, stride, weights, steps, starts, multipliers, shifts, out, out_stride = args
+        inputs, stride, weights, steps, starts, multipliers, shifts, roundings, out, out_stride = args
 
         def vectors_at(address: Any) -> list[Any]:
             return [load(builder, at(builder, address, size * v), vector) for v in range(kind.vectors)]
@@ -107,16 +120,18 @@ def tile(rows: int, requantized: bool, kind: Kind) -> Any:
         builder.cbranch(builder.icmp_signed("<", following, steps), loop, after)
         builder.position_at_end(after)
         if requantized:
-            scales = list(zip(vectors_at(multipliers), vectors_at(shifts), strict=True))
-            sums = [[level(builder, total, *scales[v]) for v, total in enumerate(row)] for row in sums]
+            scales = [vectors_at(place) for place in (multipliers, shifts, roundings)]
         for row in sums:
-            for v, result in enumerate(row):
-                store(builder, result, at(builder, out, (kind.lanes if requantized else size) * v))
+            if requantized:
+                store(builder, levels(builder, row, *scales), out)
+            else:
+                for v, result in enumerate(row):
+                    store(builder, result, at(builder, out, size * v))
             out = builder.add(out, out_stride)
         return context.get_dummy_value()
 
     @intrinsic
-    def one(_, inputs, stride, weights, steps, starts, multipliers, shifts, out, out_stride):  # type: ignore[no-untyped-def]
-        return types.void(*[types.int64] * 9), generate
+    def one(_, inputs, stride, weights, steps, starts, multipliers, shifts, roundings, out, out_stride):  # type: ignore[no-untyped-def]
+        return types.void(*[types.int64] * 10), generate
 
     return one

@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +35,9 @@ AVERAGED = 0.1
 
 FIRST_ROUNDED = 0.7
 """Where weights are rounded after training: of the schedule, when the first layer's are, which cost most."""
+
+LOOK_APART = 8
+"""How many times as long as it took to look at the held-out images, at least, until the next look."""
 
 HELD_OUT_PIXELS = 1 << 16
 """Pixels of the held-out images that a report's rate is of."""
@@ -135,6 +139,7 @@ def fit(
     patience: int | None = None,
     to_round: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    deadline: float = math.inf,
 ) -> Progress:
     """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one.
 
@@ -143,50 +148,92 @@ def fit(
     enough for now. With `patience`, training ends when the held-out bits have not fallen for so many reports, and `net`
     has the weights, of `folder/best.pt`, that had the lowest. `to_round`: the weights are to be rounded by data
     afterwards, so those of a local net's first layer are at FIRST_ROUNDED, and the others go on around them.
+    `deadline`, a time of `time.perf_counter`, ends training, too, however slow a busy machine is.
     """
     torch.manual_seed(schedule.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint, average, steppers = folder / "checkpoint.pt", deepcopy(net), optimizers(net, schedule.learning_rate)
-    nets = {"net": net, "average": average}
-    peaks = [group["lr"] for stepper in steppers for group in stepper.param_groups]
-    progress = Progress(**checkpoints.load(checkpoint, nets, steppers))
-    net.quantized = average.quantized = progress.quantized
+    run = _Run.of(net, schedule)
+    progress = Progress(**checkpoints.load(folder / "checkpoint.pt", run.nets, run.steppers))
+    net.quantized = run.average.quantized = progress.quantized
     rng = np.random.default_rng([schedule.seed, progress.updates])
-    saved, stopped = progress.seconds, False
+    saved, looked, stopped = progress.seconds, 0.0, False
     # However slow an update is, it must not skip the finish.
     while part_done(schedule, progress) < 1 or (schedule.finish and not progress.quantized):
         stopped = stop()
-        if stopped or (patience and progress.stale >= patience):
+        if stopped or (patience and progress.stale >= patience) or time.perf_counter() > deadline:
             break
         began = time.perf_counter()
-        if schedule.finish and not progress.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
-            progress.quantized = True
-            _begin_finish(net, average, folder)
-        if to_round and isinstance(net, LocalNet):
-            _settle_first(net, average, part_done(schedule, progress) >= FIRST_ROUNDED, training, rng)
-        set_rates(steppers, peaks, rate_factor(schedule, progress))
-        bits = _update(net, steppers, net.draw(training, rng, schedule.batch))
-        progress.updates += 1
-        _average(average, net, progress.updates)
-        progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
+        _advance(run, training, rng, schedule, progress, folder, to_round)
         # A process that was paused has not trained meanwhile.
         progress.seconds += min(time.perf_counter() - began, 2.0)
-        if progress.seconds - saved > every:
-            saved, began = progress.seconds, time.perf_counter()
-            held_out_bits = mean_bits(average, held_out, HELD_OUT_PIXELS) if report or patience else math.inf
-            if patience:
-                _keep_best(average, held_out_bits, progress, folder)
-            checkpoints.save(checkpoint, nets, steppers, asdict(progress))
-            if report:
-                report(progress, held_out_bits)
-            progress.seconds += min(time.perf_counter() - began, 60.0)  # looking takes time, too
+        if progress.seconds - saved > max(every, LOOK_APART * looked):
+            looked = _look(run, held_out, progress, folder, report, bool(patience))
+            saved = progress.seconds
     if patience and not stopped and progress.stale < patience:
-        _keep_best(average, mean_bits(average, held_out, HELD_OUT_PIXELS), progress, folder)
-    checkpoints.save(checkpoint, nets, steppers, asdict(progress))
-    net.load_state_dict(average.state_dict())
+        _keep_best(run.average, mean_bits(run.average, held_out, HELD_OUT_PIXELS), progress, folder)
+    checkpoints.save(folder / "checkpoint.pt", run.nets, run.steppers, asdict(progress))
+    net.load_state_dict(run.average.state_dict())
     if patience and not stopped:
         net.load_state_dict(torch.load(folder / "best.pt", weights_only=True))
     return progress
+
+
+class _Run(NamedTuple):
+    """A network that is trained, the average of its latest weights, its optimizers and their highest rates."""
+
+    net: Net
+    average: Net
+    steppers: list[torch.optim.Optimizer]
+    peaks: list[float]
+
+    @classmethod
+    def of(cls, net: Net, schedule: "Schedule") -> "_Run":
+        steppers = optimizers(net, schedule.learning_rate)
+        return cls(net, deepcopy(net), steppers, [group["lr"] for one in steppers for group in one.param_groups])
+
+    @property
+    def nets(self) -> dict[str, nn.Module]:
+        """What a checkpoint holds."""
+        return {"net": self.net, "average": self.average}
+
+
+def _advance(
+    run: _Run,
+    training: PixelSet,
+    rng: np.random.Generator,
+    schedule: Schedule,
+    progress: Progress,
+    folder: Path,
+    to_round: bool,
+) -> None:
+    """One update, and what is due before it."""
+    net, average, steppers, peaks = run
+    if schedule.finish and not progress.quantized and part_done(schedule, progress) >= 1 - schedule.finish:
+        progress.quantized = True
+        _begin_finish(net, average, folder)
+    if to_round and isinstance(net, LocalNet):
+        _settle_first(net, average, part_done(schedule, progress) >= FIRST_ROUNDED, training, rng)
+    set_rates(steppers, peaks, rate_factor(schedule, progress))
+    bits = _update(net, steppers, net.draw(training, rng, schedule.batch))
+    progress.updates += 1
+    _average(average, net, progress.updates)
+    progress.running_bits += (bits - progress.running_bits) * max(0.01, 1 / progress.updates)
+
+
+def _look(
+    run: _Run, held_out: PixelSet, progress: Progress, folder: Path, report: Report | None, keep_best: bool
+) -> float:
+    """Measures the average on held-out pixels, where somebody wants that, and writes a checkpoint; the seconds."""
+    began = time.perf_counter()
+    held_out_bits = mean_bits(run.average, held_out, HELD_OUT_PIXELS) if report or keep_best else math.inf
+    if keep_best:
+        _keep_best(run.average, held_out_bits, progress, folder)
+    looked = min(time.perf_counter() - began, 60.0)
+    progress.seconds += looked  # looking takes time, too
+    checkpoints.save(folder / "checkpoint.pt", run.nets, run.steppers, asdict(progress))
+    if report:
+        report(progress, held_out_bits)
+    return looked
 
 
 def _begin_finish(net: Net, average: Net, folder: Path) -> None:

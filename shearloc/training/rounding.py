@@ -56,7 +56,7 @@ def round_first(net: LocalNet, sample: Tensor) -> None:
     net.first.weight.requires_grad_(False)
 
 
-def _inputs(net: LocalNet, layer: nn.Linear, sample: Tensor) -> Tensor:
+def inputs_of(net: LocalNet, layer: nn.Linear, sample: Tensor) -> Tensor:
     """What a layer sees of the sample, float [n, in]."""
     found = []
     net.watch = lambda which, inputs: found.append(inputs.flatten(0, -2)) if which is layer else None
@@ -70,7 +70,7 @@ def _inputs(net: LocalNet, layer: nn.Linear, sample: Tensor) -> Tensor:
 @torch.no_grad()
 def _round_layer(net: LocalNet, layer: nn.Linear, sample: Tensor) -> Tensor:
     """Rounds a layer's weight, for such inputs as it has of the sample, and freezes it. Its scales, float [out]."""
-    x, scale = _inputs(net, layer, sample), weight_scale(layer.weight)
+    x, scale = inputs_of(net, layer, sample), weight_scale(layer.weight)
     weight, mean = layer.weight.double(), x.double().mean(0)
     covariance = torch.cov(x.double().T)
     # The least is for layers whose inputs are all dead.

@@ -44,8 +44,10 @@ from .fitting import (
 from .images import PixelSet, camera_like, fingerprint, load_data, split
 from .local_float import LocalNet, Shape, grown, nelloc, revive
 from .pixelcnn import CnnShape, PixelCNN
-from .rounding import ROUNDING_PIXELS, round_weights
+from .rounding import ROUNDING_PIXELS, inputs_of, round_weights
 
+FEWEST_PIXELS = 16384
+"""To round by, where there is no time for ROUNDING_PIXELS."""
 ADAPTING_UPDATES = 1000
 ADAPTING_SHARE = 0.5
 """Updates for later layers to adapt to a rounded one: how many at most, and how many in all of those in training."""
@@ -165,7 +167,8 @@ def rounded_by_data(
     rng = np.random.default_rng(schedule.seed)
     layers = len(net.hidden) + 1
     updates = min(ADAPTING_UPDATES, int(ADAPTING_SHARE * progress.updates) // layers)
-    sample = torch.from_numpy(net.draw(data.training, rng, ROUNDING_PIXELS)[0])
+    pixels = _pixels_for(net, data.training, layers, (deadline - time.perf_counter()) / 2)
+    sample = torch.from_numpy(net.draw(data.training, rng, pixels)[0])
 
     began = time.perf_counter()
 
@@ -179,6 +182,17 @@ def rounded_by_data(
             report(rounded, layers)
 
     return round_weights(net, sample, adapted)
+
+
+def _pixels_for(net: LocalNet, training: PixelSet, layers: int, seconds: float) -> int:
+    """How many pixels every layer can be rounded by in so many seconds, by the time that a few of them take."""
+    if math.isinf(seconds):
+        return ROUNDING_PIXELS
+    few = torch.from_numpy(net.draw(training, np.random.default_rng(0), FEWEST_PIXELS)[0])
+    start = time.perf_counter()
+    inputs_of(net, net.first, few)
+    each = (time.perf_counter() - start) * layers / FEWEST_PIXELS
+    return max(FEWEST_PIXELS, min(ROUNDING_PIXELS, int(seconds / each)))
 
 
 def describe(

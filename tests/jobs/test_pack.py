@@ -380,4 +380,4 @@ def test_without_dask_it_is_told(digits: tuple[Path, dict[str, bytes]], tmp_path
     code, _, err = run(
         "pack", digits[0] / "all.npy", "out", "--scheduler", "tcp://127.0.0.1:9", folder=tmp_path, before=before
     )
-    assert code == 1 and 'pip install "shearloc[dask]"' in err and err.count("\n") == 1
+    assert code == 1 and 'pip install "dask[distributed]"' in err and err.count("\n") == 1

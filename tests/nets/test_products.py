@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from shearloc.nets import products
 from shearloc.nets.layers import Dense, accumulator_bounds, prove, requantize
-from shearloc.nets.products import COLUMNS, INPUTS, lowest, multiply, pack, room
+from shearloc.nets.products import COLUMNS, INPUTS, lowest, multiply, pack, room, rounding
 from shearloc.nets.tiles import Kind
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def product(inputs: NDArray[np.int8], weight: NDArray[np.int8], activations: boo
     source, packed, first, place = (array.ctypes.data for array in (rows, tiles, starts, out))
     sizes, width = rows.shape[1:], out.shape[1]
     low = lowest(activations)
-    multiply(source, sizes[0], n, packed, sizes[0], width, first, 0, 0, place, 4 * width, low, room(n, sizes[0]))
+    multiply(source, sizes[0], n, packed, sizes[0], width, (first, 0, 0, 0), place, 4 * width, low, room(n, sizes[0]))
     assert not out[:, weight.shape[1] :].any()
     return out[:, : weight.shape[1]]
 
@@ -58,11 +58,12 @@ def levels(inputs: NDArray[np.int8], layer: Dense) -> NDArray[np.int8]:
     tiles, starts = pack(layer.weight, True)
     starts += layer.bias
     out = np.full((len(inputs), starts.size), 99, np.int8)
-    arrays = (inputs, tiles, starts, layer.multiplier, layer.shift, out)
-    source, packed, first, multipliers, shifts, place = (array.ctypes.data for array in arrays)
-    n, size, scales = *inputs.shape, (first, multipliers, shifts)
+    half = rounding(layer.shift)
+    arrays = (inputs, tiles, starts, layer.multiplier, layer.shift, half, out)
+    source, packed, *scales, place = (array.ctypes.data for array in arrays)
+    n, size = inputs.shape
     mine = room(n, size)
-    multiply(source, size, n, packed, size, starts.size, *scales, place, starts.size, lowest(True), mine)
+    multiply(source, size, n, packed, size, starts.size, tuple(scales), place, starts.size, lowest(True), mine)
     return out
 
 

@@ -6,8 +6,10 @@ counter in most tests, so that they do the same number of updates on any machine
 
 import gzip
 import json
+import math
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count, pairwise
@@ -111,7 +113,7 @@ def test_a_stopped_run_goes_on_where_it_was_saved(pixels: PixelSet, tmp_path: Pa
     assert [p.updates for p in seen] == [121]
     resumed = small_net(seed=1)
     progress = fit(resumed, pixels, pixels, schedule, tmp_path)
-    assert (progress.updates, progress.seconds) == (150, 150)
+    assert (progress.updates, progress.seconds) == (149, 150)  # a look takes a second of this clock, too
     assert not same_weights(resumed, stopped)
     assert resumed.quantized
     again = small_net(seed=2)
@@ -547,6 +549,25 @@ def test_training_stops_when_it_is_told_to(pixels: PixelSet, tmp_path: Path) -> 
     assert fit(net, pixels, pixels, schedule, tmp_path).updates == 30
 
 
+def test_training_and_rounding_keep_a_deadline(pixels: PixelSet, tmp_path: Path) -> None:
+    """Whatever the minutes say: nothing is learnt when it is over, and rounding takes few pixels and no adapting."""
+    torch = pytest.importorskip("torch")
+    from shearloc.training import fitting, train
+
+    net = small_net()
+    over = time.perf_counter() - 1
+    progress = fitting.fit(net, pixels, pixels, fitting.Schedule(minutes=60, finish=0), tmp_path, deadline=over)
+    assert progress.updates == 0
+    before = net.out.bias.clone()
+    rng = np.random.default_rng(0)
+    fitting.adapt(net, pixels, 64, 5, rng, seconds=0.0)
+    assert torch.equal(net.out.bias, before)
+    fitting.adapt(net, pixels, 64, 5, rng, seconds=60.0)
+    assert not torch.equal(net.out.bias, before)
+    assert train._pixels_for(net, pixels, 3, -1.0) == train.FEWEST_PIXELS
+    assert train._pixels_for(net, pixels, 3, math.inf) == train.ROUNDING_PIXELS
+
+
 @pytest.mark.usefixtures("ticking")
 def test_training_ends_when_the_held_out_images_gain_no_more(
     pixels: PixelSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -565,6 +586,7 @@ def test_training_ends_when_the_held_out_images_gain_no_more(
         return looks[-1][0]
 
     monkeypatch.setattr(fitting, "mean_bits", mean_bits)
+    monkeypatch.setattr(fitting, "LOOK_APART", 0)
     schedule = fitting.Schedule(minutes=5, batch=64, finish=0.0)
     progress = fitting.fit(net, pixels, pixels, schedule, tmp_path, every=2, patience=3)
     assert (progress.updates, progress.best_bits) == (7 * 3, 3.0)

@@ -48,14 +48,18 @@ class Cache(Generic[Key, Value]):
                 del self._values[key]
             mine.set_exception(error)
             raise
-        mine.set_result(value)
-        self._keep(value)
+        self._keep(key, mine, value)
         return value
 
-    def _keep(self, value: Value) -> None:
-        """Count a new value, and drop the oldest ones until all fit."""
+    def _keep(self, key: Key, mine: Future[Value], value: Value) -> None:
+        """Give a new value to those who wait, and drop the oldest until all fit; or itself, if it never can."""
+        size = self._size(value)
         with self._lock:
-            self._bytes += self._size(value)
+            mine.set_result(value)
+            if size > self._most:
+                del self._values[key]
+                return
+            self._bytes += size
             for key in [key for key, one in self._values.items() if one.done()]:
                 if self._bytes <= self._most:
                     break

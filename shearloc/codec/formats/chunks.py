@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ...coding.fields import string, take, take_string, take_varint, varint
 from ...coding.inflate import inflate
 from ...errors import CorruptError, FormatError
-from ..pictures.picture import MAX_CHUNK_BYTES, Chunk
+from ..pictures.picture import MAX_CHUNK_BYTES, MAX_CHUNKS, Chunk
 
 PALETTE, TRANSPARENCY, WEIGHTS = b"PLTE", b"tRNS", b"MODL"
 ORIENTATIONS = b"TURN"
@@ -18,7 +18,6 @@ ORIENTATIONS = b"TURN"
 
 MAX_WEIGHTS = 1 << 24
 """Bytes of one model's weights at most: several times what any shipped model has."""
-_MAX_CHUNKS = 1 << 16
 _OVERHEAD = 4 + 9
 """Bytes of a chunk's type and length at most."""
 _PLAIN, _DEFLATED = range(2)
@@ -45,8 +44,8 @@ def take_chunks(stream: io.BytesIO) -> tuple[Chunk, ...]:
     plain = io.BytesIO(_inflate(content) if form == _DEFLATED else content)
     chunks: list[Chunk] = []
     while plain.tell() < len(plain.getbuffer()):
-        if len(chunks) == _MAX_CHUNKS:
-            raise CorruptError(f"the file's header has more than {_MAX_CHUNKS} chunks")
+        if len(chunks) == MAX_CHUNKS:
+            raise CorruptError(f"the file's header has more than {MAX_CHUNKS} chunks")
         chunks.append((take(plain, 4), take_string(plain)))
     return tuple(chunks)
 
@@ -62,8 +61,8 @@ def contradictions(chunks: Sequence[Chunk], models: int) -> Iterator[str]:
         yield "a chunk type that is not four letters"
     if sum(_OVERHEAD + len(content) for _, content in chunks) > MAX_CHUNK_BYTES:
         yield f"more than {MAX_CHUNK_BYTES} bytes of metadata"
-    if len(chunks) > _MAX_CHUNKS:
-        yield f"more than {_MAX_CHUNKS} chunks"
+    if len(chunks) > MAX_CHUNKS:
+        yield f"more than {MAX_CHUNKS} chunks"
     weights = weights_in(chunks)
     if len(weights) > models:
         yield "the weights of more models than it uses"

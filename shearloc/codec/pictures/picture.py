@@ -39,6 +39,8 @@ NAMES: dict[int, str] = {GRAY: "gray", RGB: "RGB", PALETTE: "palette", GRAY_ALPH
 RESERVED = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 """Ancillary chunks that are no metadata: transparency, which has its own field, and animation."""
 
+MAX_CHUNKS = 1 << 16
+"""Of a file's header, at most."""
 MAX_CHUNK_BYTES = 1 << 26
 """Limit on a picture's metadata and palette together, against files that claim memory they will not fill."""
 
@@ -220,6 +222,8 @@ def _problems(picture: Picture) -> list[str]:
             return [f"{kind!r} is not a chunk of metadata"]
     if sum(16 + len(content) for _, content in picture.chunks) > MAX_CHUNK_BYTES - (1 << 12):  # there is a palette, too
         return [f"more than {MAX_CHUNK_BYTES} bytes of metadata; strip it"]
+    if len(picture.chunks) + (palette is not None) + bool(picture.transparency) > MAX_CHUNKS:
+        return [f"{len(picture.chunks):,} chunks of metadata, more than {MAX_CHUNKS:,}; take some out of the file"]
     return [*_palette_problems(picture, palette), *_transparency_problems(picture)]
 
 

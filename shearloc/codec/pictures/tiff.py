@@ -37,7 +37,7 @@ _CENTIMETRES = {2: Fraction(254, 100), 3: Fraction(1)}
 _MODES = {1: "1", 2: "L", 4: "L", 8: "L", 16: "I;16"}
 """Bits of gray -> what Pillow calls it."""
 _SILENT = logging.NullHandler()
-_NO_TIFFFILE = 'TIFFs of 16-bit colour need tifffile: pip install "shearloc[tiff]", or use PNG'
+_NO_TIFFFILE = "TIFFs of 16-bit colour need tifffile: pip install tifffile, or use PNG"
 
 
 def read(data: bytes, max_samples: int = MAX_SAMPLES) -> Picture:

@@ -6,9 +6,7 @@ engine `cuda` `device.py` does all of it; their payloads are the same. What lies
 """
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +16,14 @@ from ...coding.lengths import code_lengths
 from ...coding.message import Message, unchanged_on_error
 from ...errors import CorruptError
 from ...nets import engines
+from ...types import Pixels, Progress, Size
 from . import gathered, wavefront
 from .model import LocalModel
 from .orders import shear, step_sizes, wavefront_positions
 from .past import MOST_BYTES, room
-from .wavefront import Frequencies, Pixels, Progress
+from .wavefront import Frequencies
 
 CUDA = "cuda"
-Size = tuple[int, int, int]
 
 
 def at_once(model: LocalModel, size: Size, engine: str, count: int) -> int:
@@ -78,10 +76,15 @@ def encode_shortest(
 
 def _encode(model: LocalModel, shape: tuple[int, ...], intervals: Frequencies) -> tuple[bytes, int]:
     """Payload and number of lanes for images [N, H, W, ...] from what `frequencies` gave."""
-    images, height, width = shape[:3]
-    message = Message.empty(stream.lane_count(images * height, intervals[0].size), shared=False)
-    stream.push(message, *intervals, step_sizes(images, height, width, shear(model.offsets)))
+    message = Message.empty(stream.lane_count(shape[0] * shape[1], intervals[0].size), shared=False)
+    _push(message, model, shape, intervals)
     return message.to_bytes(), message.lanes
+
+
+def _push(message: Message, model: LocalModel, shape: tuple[int, ...], intervals: Frequencies) -> None:
+    """Pushes images [N, H, W, ...] by what `frequencies` gave."""
+    images, height, width = shape[:3]
+    stream.push(message, *intervals, step_sizes(images, height, width, shear(model.offsets)))
 
 
 def encode_sequential(
@@ -101,74 +104,77 @@ def encode_sequential(
     return message.to_bytes(), 1
 
 
-def push_images(
-    message: Message, model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
-) -> None:
-    """Pushes uint8 [N, H, W, C] in the sheared order. ValueError where the message's lanes share a tail."""
-    stream.check_tails(message)
-    images, height, width = pixels.shape[:3]
-    sizes = step_sizes(images, height, width, shear(model.offsets))
-    stream.push(message, *frequencies(model, pixels, engine, progress), sizes)
-
-
-def pop_images(
-    message: Message, model: LocalModel, size: Size, engine: str, progress: Progress | None = None
-) -> Pixels:
-    """The uint8 [N, H, W, C] of size (N, H, W) that `push_images` pushed. CorruptError where there are too few bits."""
-    if engine == CUDA:
-        return _popped(message, _device().pop_images, model, size, progress)
-    return _popped(message, wavefront.pop_images, model, size, engine, progress)
-
-
 def decode_images(
     model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
 ) -> Pixels:
     """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError if it cannot have been."""
-    message = _opened(payload, lanes, size)
-    pixels = pop_images(message, model, size, engine, progress)
-    message.check_empty()
-    return pixels
+    return _decoded(_pop_sheared, model, payload, lanes, size, engine, progress)
 
 
 def decode_parallel(
     model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
 ) -> Pixels:
     """As `decode_images`, without the shear (thesis, algorithm 3); on CUDA they are one."""
-    if engine == CUDA:
-        return decode_images(model, payload, lanes, size, engine, progress)
-    message = _opened(payload, lanes, size)
-    pixels = _popped(message, gathered.pop_parallel, model, size, engine, progress)
-    message.check_empty()
-    return pixels
+    pop = _pop_sheared if engine == CUDA else gathered.pop_parallel
+    return _decoded(pop, model, payload, lanes, size, engine, progress)
 
 
 def decode_sequential(
     model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
 ) -> Pixels:
     """The images that `encode_sequential` coded; otherwise as `decode_images`."""
-    message = _opened(payload, lanes, size)
-    if engine == CUDA:
-        pixels = _popped(message, partial(_device().pop_images, sequential=True), model, size, progress)
-    else:
-        pixels = _popped(message, gathered.pop_sequential, model, size, engine, progress)
+    return _decoded(_pop_in_raster_order, model, payload, lanes, size, engine, progress)
+
+
+def push_images(
+    message: Message, model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
+) -> None:
+    """Pushes uint8 [N, H, W, C] in the sheared order. ValueError where the message's lanes share a tail."""
+    stream.check_tails(message)
+    _push(message, model, pixels.shape, frequencies(model, pixels, engine, progress))
+
+
+def pop_images(
+    message: Message, model: LocalModel, size: Size, engine: str, progress: Progress | None = None
+) -> Pixels:
+    """The uint8 [N, H, W, C] of size (N, H, W) that `push_images` pushed.
+
+    CorruptError, and the message as it was, where it has too few bits.
+    """
+    stream.check_tails(message)
+    with unchanged_on_error(message):
+        pixels = _pop_sheared(model, message, size, engine, progress)
+        if message.dry:
+            raise CorruptError("the message has too few bits for these images: cut short or damaged")
+        return pixels
+
+
+Pop = Callable[[LocalModel, Message, Size, str, Progress | None], Pixels]
+
+
+def _decoded(
+    pop: Pop, model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None
+) -> Pixels:
+    """What is popped from a payload that nothing else is in. CorruptError."""
+    stream.check_count(lanes, size[0] * size[1])
+    message = Message.from_bytes(payload, lanes, shared=False)
+    pixels = pop(model, message, size, engine, progress)
     message.check_empty()
     return pixels
 
 
-def _opened(payload: bytes, lanes: int, size: Size) -> Message:
-    """A payload's message. CorruptError for what images of that size cannot have."""
-    stream.check_count(lanes, size[0] * size[1])
-    return Message.from_bytes(payload, lanes, shared=False)
+def _pop_sheared(model: LocalModel, message: Message, size: Size, engine: str, progress: Progress | None) -> Pixels:
+    if engine == CUDA:
+        return _device().pop_images(model, message, size, progress)
+    return wavefront.pop_images(model, message, size, engine, progress)
 
 
-def _popped(message: Message, pop: Callable[..., Pixels], model: LocalModel, *arguments: Any) -> Pixels:
-    """What a decoder pops; CorruptError, and the message as it was, where it ran dry."""
-    stream.check_tails(message)
-    with unchanged_on_error(message):
-        pixels = pop(model, message, *arguments)
-        if message.dry:
-            raise CorruptError("the message has too few bits for these images: cut short or damaged")
-        return pixels
+def _pop_in_raster_order(
+    model: LocalModel, message: Message, size: Size, engine: str, progress: Progress | None
+) -> Pixels:
+    if engine == CUDA:
+        return _device().pop_images(model, message, size, progress, sequential=True)
+    return gathered.pop_sequential(model, message, size, engine, progress)
 
 
 def _device() -> ModuleType:

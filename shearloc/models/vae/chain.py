@@ -19,7 +19,7 @@ from ...coding.message import Message
 from ...errors import CorruptError
 from ...nets.fixed_point import product_of
 from ...types import Pixels
-from .codecs import bits_back
+from .codecs import bits_back, posterior
 from .model import VaeModel
 from .startup import ROUND, plain, push_images
 
@@ -51,6 +51,7 @@ def encode_chain(model: VaeModel, images: Pixels, steps: int, engine: str) -> Ch
 def decode_chain(model: VaeModel, data: bytes, count: int, steps: int, engine: str) -> Pixels:
     """The uint8 [count, side, side, channels] that `encode_chain` coded. CorruptError if `data` cannot be its work."""
     product = product_of(engine)
+    q = posterior(model, steps, product)
     stream = io.BytesIO(data)
     coarse, lanes = take(stream, 2)
     length = take_varint(stream)
@@ -64,7 +65,7 @@ def decode_chain(model: VaeModel, data: bytes, count: int, steps: int, engine: s
     end = count
     for size in reversed(rounds):
         if size:
-            part = bits_back(model, size, steps, product).pop(message)
+            part = bits_back(model, size, product, q).pop(message)
         else:
             part, _ = plain(model, coarse, product).pop(message)
         images[end - len(part) : end] = part

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from ...coding import bins, logistic
 from ...coding.codec import BitsBack, Codec, Transformed
-from ...coding.distributions import Symbols, bernoulli, gaussian, uniform
+from ...coding.distributions import Symbols, uniform
 from ...nets.fixed_point import Numbers, Product
 from ...types import Pixels
-from .distributions import BERNOULLI_PRECISION, LOGISTIC, probabilities_of_one, rounded_log_sigmas
+from .distributions import BERNOULLI_PRECISION, BINARY, LATENTS, LOGISTIC
 from .inference import refine
 from .model import VaeModel
 from .model import likelihood as likelihood_parameters
@@ -23,11 +23,11 @@ from .shape import BERNOULLI
 Bins = NDArray[np.int32]
 
 
-def bits_back(model: VaeModel, count: int, steps: int, product: Product) -> BitsBack[Pixels, Bins]:
-    """Codes `count` images at once, with K = `steps` steps of optimal inference."""
-    return BitsBack(
-        prior(model, count, bins.BIN_BITS), likelihood(model, bins.BIN_BITS, product), posterior(model, steps, product)
-    )
+def bits_back(
+    model: VaeModel, count: int, product: Product, posterior: Callable[[Pixels], Codec[Bins]]
+) -> BitsBack[Pixels, Bins]:
+    """Codes `count` images at once."""
+    return BitsBack(prior(model, count, bins.BIN_BITS), likelihood(model, bins.BIN_BITS, product), posterior)
 
 
 def prior(model: VaeModel, count: int, bits: int) -> Symbols:
@@ -48,12 +48,11 @@ def pixels(model: VaeModel, outputs: Numbers) -> Codec[Pixels]:
 
 def pixel_symbols(model: VaeModel, outputs: Numbers) -> Symbols:
     """The same of images whose channels come last first."""
-    if model.shape.likelihood == BERNOULLI:
-        return bernoulli(probabilities_of_one(outputs), BERNOULLI_PRECISION)
-    sigmoid, _, inverses = logistic.tables()
-    rows = outputs.reshape(-1, outputs.shape[-1])
-    parameters = (rows, sigmoid, inverses, model.channels)
     shape = (len(outputs), *model.image_shape)
+    sigmoid, _, inverses = logistic.tables()
+    if model.shape.likelihood == BERNOULLI:
+        return Symbols(BINARY, (outputs.reshape(-1), sigmoid), BERNOULLI_PRECISION, shape, 1, np.uint8)
+    parameters = (outputs.reshape(-1, outputs.shape[-1]), sigmoid, inverses, model.channels)
     return Symbols(LOGISTIC, parameters, logistic.PRECISION, shape, logistic.LEVELS - 1, np.uint8, scratch=3)
 
 
@@ -63,16 +62,18 @@ def last_channel_first(images: Pixels) -> Pixels:
 
 
 def posterior(model: VaeModel, steps: int, product: Product) -> Callable[[Pixels], Symbols]:
-    """q(z|x) after K = `steps` steps."""
-
-    def of(images: Pixels) -> Symbols:
-        means, log_sigmas = posteriors(model, images, steps, product)
-        return gaussian(means.astype(np.int64), rounded_log_sigmas(log_sigmas))
-
-    return of
+    """q(z|x) after K = `steps` steps of optimal inference."""
+    return lambda images: latent_symbols(*posteriors(model, images, steps, product))
 
 
 def posteriors(model: VaeModel, images: Pixels, steps: int, product: Product) -> tuple[Numbers, Numbers]:
     """Mean and log standard deviation of q(z|x) after K = `steps` steps; float64 [n, latents] in 2^-16."""
     means, log_sigmas = posterior_parameters(model, images, product)
     return refine(model, images, means, log_sigmas, steps, product) if steps else (means, log_sigmas)
+
+
+def latent_symbols(means: Numbers, log_sigmas: Numbers) -> Symbols:
+    """The codec of latents under N(mean, sigma^2); float64 [n, latents] in 2^-16."""
+    known = bins.tables()
+    parameters = (means.reshape(-1), log_sigmas.reshape(-1), known.inverse, known.edges, known.phi)
+    return Symbols(LATENTS, parameters, bins.PRECISION, means.shape, bins.BINS - 1)

@@ -8,9 +8,8 @@ the channels before it; the last channel is pushed first, so that the first is p
 import numpy as np
 from numba import njit
 from numba.extending import register_jitable
-from numpy.typing import NDArray
 
-from ...coding.bins import SIGMA_HIGH, SIGMA_LOW, UNIT_BITS
+from ...coding.bins import SIGMA_HIGH, SIGMA_LOW, UNIT_BITS, bin_cdf, bin_search
 from ...coding.logistic import (
     MIXTURE_TOTAL,
     SCALE_HIGH,
@@ -20,10 +19,8 @@ from ...coding.logistic import (
     SIGMOID_STEPS,
     mixture_cdf,
     mixture_search,
-    tables,
 )
 from ...coding.loops import kernels
-from ...nets.fixed_point import Numbers
 
 BERNOULLI_PRECISION = SIGMOID_BITS
 
@@ -43,10 +40,22 @@ def sigma_index(log_sigma):  # type: ignore[no-untyped-def]
     return min(max(index - SIGMA_LOW, np.int64(0)), np.int64(SIGMA_HIGH - SIGMA_LOW))
 
 
-def rounded_log_sigmas(log_sigmas: Numbers) -> NDArray[np.int64]:
-    """Log standard deviations in 2^-16 as `coding.gaussian` takes them: int64, in 1/64 nat."""
-    index = (log_sigmas.astype(np.int64) + (1 << _SIGMA_SHIFT - 1)) >> _SIGMA_SHIFT
-    return np.clip(index, SIGMA_LOW, SIGMA_HIGH)
+@register_jitable(inline="always")
+def _latent_interval(k, values, parameters, scratch):  # type: ignore[no-untyped-def]
+    means, log_sigmas, inverses, edges, phi = parameters
+    mean, inverse = np.int64(means[k]), inverses[sigma_index(log_sigmas[k])]
+    start = bin_cdf(np.int64(values[k]), mean, inverse, edges, phi)
+    return start, bin_cdf(np.int64(values[k]) + 1, mean, inverse, edges, phi) - start
+
+
+@register_jitable(inline="always")
+def _latent_search(k, target, values, parameters, scratch):  # type: ignore[no-untyped-def]
+    means, log_sigmas, inverses, edges, phi = parameters
+    return bin_search(target, np.int64(means[k]), inverses[sigma_index(log_sigmas[k])], edges, phi)
+
+
+LATENTS = kernels(_latent_interval, _latent_search)
+"""Parameters: means and log standard deviations float64 [n], and the tables of inverse sigmas, edges and Phi."""
 
 
 @njit(inline="always")
@@ -57,17 +66,27 @@ def probability_of_one(logit, sigmoid):  # type: ignore[no-untyped-def]
     return min(max(sigmoid[np.uint64(index), 0], 1), (1 << BERNOULLI_PRECISION) - 1)
 
 
-def probabilities_of_one(logits: Numbers) -> NDArray[np.uint32]:
-    """The same of an array, as `coding.bernoulli` takes them."""
-    ones = np.empty(logits.shape, np.uint32)
-    _fill_ones(logits.reshape(-1), tables()[0], ones.reshape(-1))
-    return ones
+@register_jitable(inline="always")
+def _binary_interval(k, values, parameters, scratch):  # type: ignore[no-untyped-def]
+    logits, sigmoid = parameters
+    ones = probability_of_one(logits[k], sigmoid)
+    zeros = (1 << BERNOULLI_PRECISION) - ones
+    return zeros if values[k] else np.int64(0), ones if values[k] else zeros
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _fill_ones(logits, sigmoid, ones) -> None:  # type: ignore[no-untyped-def]
-    for k in range(ones.size):
-        ones[k] = probability_of_one(logits[k], sigmoid)
+@register_jitable(inline="always")
+def _binary_search(k, target, values, parameters, scratch):  # type: ignore[no-untyped-def]
+    logits, sigmoid = parameters
+    ones = probability_of_one(logits[k], sigmoid)
+    zeros = (1 << BERNOULLI_PRECISION) - ones
+    # A branch: most pixels are as expected, and the next one need not wait.
+    one = target >= zeros
+    start, freq = (zeros, ones) if one else (np.int64(0), zeros)
+    return one, start, freq
+
+
+BINARY = kernels(_binary_interval, _binary_search)
+"""Parameters: logits float64 [pixels], the table of the sigmoid."""
 
 
 @njit(inline="always")

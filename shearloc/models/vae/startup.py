@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...coding import bins
-from ...coding.codec import Joint
+from ...coding.codec import Codec, Joint
 from ...coding.lengths import code_lengths
 from ...coding.message import Message
 from ...errors import CorruptError
@@ -18,7 +18,6 @@ from ...nets.fixed_point import Numbers, Product
 from ...types import Pixels
 from . import codecs
 from .codecs import Bins
-from .distributions import rounded_log_sigmas
 from .model import VaeModel
 
 ROUND = 256
@@ -40,13 +39,19 @@ class Started:
 
 def push_images(message: Message, model: VaeModel, images: Pixels, steps: int, product: Product) -> Started:
     """Pushes uint8 [n, side, side, channels], in rounds as large as the message can pay for."""
+    # All posteriors at once: the first rounds are too small to keep a network busy.
+    means, log_sigmas = codecs.posteriors(model, images, steps, product)
     done, start = Started([]), 0
     while start < len(images):
         count = min(ROUND, len(images) - start, _affordable(message, model.shape.latents))
-        while count and not _pushed(message, model, images[start : start + count], steps, product):
+        while count:
+            part = slice(start, start + count)
+            if _pushed(message, model, images[part], codecs.latent_symbols(means[part], log_sigmas[part]), product):
+                break
             count //= 2
-        if not count:
-            _push_plainly(message, model, images[start : start + 1], steps, product, done)
+        else:
+            part = slice(start, start + 1)
+            _push_plainly(message, model, images[part], means[part], log_sigmas[part], product, done)
         done.rounds.append(count)
         start += max(count, 1)
     return done
@@ -62,20 +67,25 @@ def _affordable(message: Message, latents: int) -> int:
     return 32 * message.size // (15 * latents)
 
 
-def _pushed(message: Message, model: VaeModel, images: Pixels, steps: int, product: Product) -> bool:
-    """Whether the message could pay for these images; else it is as it was."""
+def _pushed(message: Message, model: VaeModel, images: Pixels, posterior: Codec[Bins], product: Product) -> bool:
+    """Whether the message could pay for these images, given their posterior; else it is as it was."""
     try:
-        codecs.bits_back(model, len(images), steps, product).push(message, images)
+        codecs.bits_back(model, len(images), product, lambda _: posterior).push(message, images)
     except CorruptError:
         return False
     return True
 
 
 def _push_plainly(
-    message: Message, model: VaeModel, image: Pixels, steps: int, product: Product, done: Started
+    message: Message,
+    model: VaeModel,
+    image: Pixels,
+    means: Numbers,
+    log_sigmas: Numbers,
+    product: Product,
+    done: Started,
 ) -> None:
     """Pushes one image [1, ...], the first of all on the grid on which it takes the fewest bits."""
-    means, log_sigmas = codecs.posteriors(model, image, steps, product)
     done.coarse = done.coarse or _best_coarse(model, image, means, product)
     latents = bins.bins_of(means.astype(np.int64), done.coarse)
     plain(model, done.coarse, product).push(message, (image, latents))
@@ -96,6 +106,7 @@ def _best_coarse(model: VaeModel, image: Pixels, means: Numbers, product: Produc
 def _posterior_bits(means: Numbers, log_sigmas: Numbers, latents: Bins, bits: int) -> int:
     """-log2 of the posterior's mass in these coarse bins, in 2^-16 bits."""
     shift = bins.BIN_BITS - bits
-    sigmas = rounded_log_sigmas(log_sigmas)
-    below, above = (bins.cdf(means.astype(np.int64), sigmas, latents + k << shift) for k in (0, 1))
-    return int(code_lengths(above - below, bins.PRECISION).sum())
+    symbols = codecs.latent_symbols(means, log_sigmas)
+    first, last = (symbols.intervals(fine) for fine in (latents << shift, (latents + 1 << shift) - 1))
+    freqs = last[0] + last[1] - first[0]
+    return int(code_lengths(freqs, bins.PRECISION).sum())

@@ -96,7 +96,7 @@ def test_net_bits_are_the_models(kind: str, tiny_vae: Vaes, small_images: Images
     _, freqs = pixels.intervals(codecs.last_channel_first(images))
     expected = (pixels.precision - np.log2(freqs)).sum() + 16 * z.size - q
     message = random_message(999)
-    codecs.bits_back(model, 6, 0, product).push(message, images)
+    codecs.bits_back(model, 6, product, codecs.posterior(model, 0, product)).push(message, images)
     assert message.bits - before == pytest.approx(expected, rel=1e-3)
 
 
@@ -105,7 +105,7 @@ def test_bits_back_is_prior_likelihood_and_posterior(kind: str, tiny_vae: Vaes, 
     """As algorithm 1 has it; and its inverse, also on random bits."""
     model, product = tiny_vae(kind), product_of("numpy")
     images = small_images(model, 3)
-    codec = codecs.bits_back(model, 3, 2, product)
+    codec = codecs.bits_back(model, 3, product, codecs.posterior(model, 2, product))
     assert isinstance(codec, BitsBack)
     message, by_hand = random_message(400), random_message(400)
     codec.push(message, images)
@@ -120,9 +120,10 @@ def test_bits_back_is_prior_likelihood_and_posterior(kind: str, tiny_vae: Vaes, 
 
 def test_a_round_that_cannot_be_paid_leaves_the_message(tiny_vae: Vaes, small_images: Images) -> None:
     model = tiny_vae("bernoulli")
-    message = Message.empty()
+    message, product = Message.empty(), product_of("numpy")
+    codec = codecs.bits_back(model, 4, product, codecs.posterior(model, 0, product))
     with pytest.raises(CorruptError, match="too few bits"):
-        codecs.bits_back(model, 4, 0, product_of("numpy")).push(message, small_images(model, 4))
+        codec.push(message, small_images(model, 4))
     assert message.is_empty
 
 
