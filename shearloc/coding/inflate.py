@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 from ..errors import CorruptError
 
-
 _PIECE = 1 << 18
 
 
