@@ -26,7 +26,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory, picture: Callable[..., NDAr
         rgb=np.stack([np.roll(picture(8, 9, 3), k, 0) for k in range(20)]),
         deep=np.full((2, 4, 5), 40_000, np.uint16),
     )
-    tasks = shards.plan(find([folder / "all.npz"]).items, folder / "out", Encoding(verify=False), share=False)
+    tasks = shards.plan(find([folder / "all.npz"]).items, folder / "out", Encoding(verify=None), share=False)
     shards.prepare(tasks, folder / "out", force=False)
     assert not shards.pack_shard(tasks[0]).failures
     collections.write_index(folder / "out", [tasks[0].target])

@@ -83,3 +83,23 @@ def imported_floors(node: ast.ImportFrom, inside: tuple[str, ...]) -> list[str]:
     # Of the package itself only the version is below everyone: its functions are the codec's.
     assert base or {*names} <= {"__version__", *FLOORS}
     return [name for name in names if name in FLOORS]
+
+
+TORCH = ("training/", "data.py", "nets/engines.py", "nets/fixed_point.py", "nets/processors.py", "models/local/device")
+"""Where torch is imported: to learn, as an engine, and for who feeds a DataLoader."""
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_torch_stays_in_its_rooms(path: Path) -> None:
+    names = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+    }
+    assert "torch" not in names or str(path.relative_to(PACKAGE)).startswith(TORCH)

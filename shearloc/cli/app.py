@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -46,6 +46,11 @@ Engine = Annotated[
     Literal["auto", "numpy", "torch", "cuda", "numba"],
     typer.Option(help="What computes. It changes the speed, never a byte."),
 ]
+Verify = Annotated[
+    Literal["auto", "numpy", "torch", "cuda", "numba"],
+    typer.Option(help="Decode what is new with this engine, and compare. Numpy is slow, and a second opinion."),
+]
+NoVerify = Annotated[bool, typer.Option("--no-verify", help="Do not decode what is new.")]
 MaxSamples = Annotated[
     int | None, typer.Option(min=1, help="Largest height x width x channels to accept. Default: 2^28.")
 ]
@@ -68,6 +73,11 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Also print what the reader left out, and how the file is coded.")
 ]
+
+
+def checker(verify: str, no_verify: bool) -> str | None:
+    """What `Encoding.verify` takes, of the two options."""
+    return None if no_verify else verify
 
 
 def main() -> None:
@@ -108,20 +118,28 @@ def _root(
 
 
 @contextmanager
-def computing(threads: int | None) -> Iterator[None]:
+def computing(threads: int | None, told: bool = True) -> Iterator[None]:
     """Let what is done here use so many processors; all there are without a number.
 
-    ShearlocError where Numba's compiler is turned off.
+    Whoever sits before a terminal is `told`, once, why it takes long where something is compiled. ShearlocError where
+    Numba's compiler is turned off.
     """
     if os.environ.get("NUMBA_DISABLE_JIT", "0").strip("0"):
         raise ShearlocError("Shearloc needs Numba's compiler, and NUMBA_DISABLE_JIT turns it off: unset it")
-    if threads is None:
-        yield
-        return
-    from ..nets import engines
+    with ExitStack() as stack:
+        if told and sys.stderr.isatty():
+            from ..kernels import watched
 
-    with engines.at_most(threads):
+            stack.enter_context(watched(_say_why, lambda seconds: None))
+        if threads is not None:
+            from ..nets import engines
+
+            stack.enter_context(engines.at_most(threads))
         yield
+
+
+def _say_why() -> None:
+    typer.echo("compiling for this processor, once; later runs skip this", err=True)
 
 
 def printable(text: str) -> str:

@@ -15,7 +15,22 @@ from ..jobs import collections, models
 from ..jobs.message import counted, message
 from ..jobs.options import Encoding, Progress
 from ..jobs.plan import Job
-from .app import Engine, Force, MaxSamples, Quiet, Threads, command, complain, complain_all, computing, printable, some
+from .app import (
+    Engine,
+    Force,
+    MaxSamples,
+    NoVerify,
+    Quiet,
+    Threads,
+    Verify,
+    checker,
+    command,
+    complain,
+    complain_all,
+    computing,
+    printable,
+    some,
+)
 from .progress import progress_bars
 
 if TYPE_CHECKING:
@@ -54,9 +69,8 @@ def pack(
     strip: Annotated[
         bool, typer.Option("--strip", help="Drop metadata. Small images without any share a chunk and take less.")
     ] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify/--no-verify", help="Decode what was encoded, with another engine, and compare.")
-    ] = True,
+    verify: Verify = "auto",
+    no_verify: NoVerify = False,
     workers: Annotated[
         int, typer.Option(min=1, metavar="N", help="Processes that share the work, a shard at a time, on this machine.")
     ] = 1,
@@ -88,7 +102,7 @@ def pack(
         complain(f"{some(found.left_out)} left out: no image by its suffix")
     if not found.items:
         raise ShearlocError("no images to pack")
-    how = Encoding(model, effort, engine, strip=strip, verify=verify)
+    how = Encoding(model, effort, engine, strip=strip, verify=checker(verify, no_verify))
     with computing(threads):
         tasks = shards.plan(found.items, out, how, workers > 1 or scheduler is not None)
         shards.prepare(tasks, out, force)

@@ -60,7 +60,7 @@ def demo(threads: Threads = None) -> None:
 def _steps(original: Path, encoded: Path, back: Path) -> dict[str, Callable[[], str]]:
     """Commands, and what does the same here: work that returns the report."""
     outputs = Outputs(force=True)
-    how = Encoding(verify=False)
+    how = Encoding(verify=None)
     return {
         "encode demo.png --no-verify": lambda: images.encode_file(Job(original, encoded), how, outputs, _silent),
         "decode demo.shl back.png": lambda: images.decode_file(

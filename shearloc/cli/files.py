@@ -21,12 +21,15 @@ from .app import (
     Force,
     KeepTime,
     MaxSamples,
+    NoVerify,
     Out,
     OutDir,
     Quiet,
     Recursive,
     Threads,
     Verbose,
+    Verify,
+    checker,
     command,
     computing,
     printable,
@@ -47,9 +50,6 @@ Steps = Annotated[
 Embed = Annotated[
     bool,
     typer.Option("--embed", help="Put the model's weights into the file: it decodes where they are not installed."),
-]
-Verify = Annotated[
-    bool, typer.Option("--verify/--no-verify", help="Decode each new file, with another engine, and compare.")
 ]
 
 
@@ -89,7 +89,8 @@ def encode(
     strip: Annotated[
         bool, typer.Option("--strip", help="Drop metadata: colour profile, Exif, XMP, text, resolution.")
     ] = False,
-    verify: Verify = True,
+    verify: Verify = "auto",
+    no_verify: NoVerify = False,
     skip_existing: Annotated[
         bool,
         typer.Option(
@@ -120,7 +121,7 @@ def encode(
     if skip_existing and archived:
         raise ShearlocError(f"--skip-existing is for pictures; '{model}' makes archives")
     jobs = jobs_of(files, out, out_dir, recursive, IMAGES)
-    how = Encoding(model, effort or 5, engine, order, strip, verify, embed, steps, max_samples)
+    how = Encoding(model, effort or 5, engine, order, strip, checker(verify, no_verify), embed, steps, max_samples)
     outputs = Outputs(skip_existing, force, keep_time, details=verbose)
     work = archives.encode_archive if archived else images.encode_file
     with computing(threads):
@@ -153,7 +154,8 @@ def archive(
     steps: Steps = 0,
     embed: Embed = False,
     strip: Annotated[bool, typer.Option("--strip", help="Drop metadata, which an archive does not keep.")] = False,
-    verify: Verify = True,
+    verify: Verify = "auto",
+    no_verify: NoVerify = False,
     max_samples: MaxSamples = None,
     force: Force = False,
     keep_time: KeepTime = False,
@@ -175,7 +177,14 @@ def archive(
             f"{source}: is one file; `shearloc encode` encodes images, `archive` takes a folder of them"
         )
     how = Encoding(
-        model, effort or 5, engine, strip=strip, verify=verify, embed=embed, steps=steps, max_samples=max_samples
+        model,
+        effort or 5,
+        engine,
+        strip=strip,
+        verify=checker(verify, no_verify),
+        embed=embed,
+        steps=steps,
+        max_samples=max_samples,
     )
     outputs = Outputs(force=force, keep_time=keep_time)
     with computing(threads):

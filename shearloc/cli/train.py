@@ -108,15 +108,13 @@ def train(
 def _prepare_torch() -> None:
     """All cores, memory that is kept, random weights that are the same each time. ShearlocError without torch."""
     try:
-        import torch
-
-        from ..training.fitting import Schedule, keep_freed_memory
+        from ..training.fitting import Schedule, keep_freed_memory, same_weights_each_time, use_processors
     except ImportError as error:
         raise ShearlocError(f"training needs torch ({error}): pip install torch") from error
     from ..nets.engines import processors
 
-    torch.set_num_threads(processors())
-    torch.manual_seed(Schedule.seed)
+    use_processors(processors())
+    same_weights_each_time(Schedule.seed)
     keep_freed_memory()
 
 

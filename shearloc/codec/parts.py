@@ -7,6 +7,7 @@ import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 
@@ -169,13 +170,10 @@ def _by_model(planes: Planes, name: str, options: Options, hopeless: float = mat
     """By a model; adapted, if the effort says so and that can win: `hopeless` bytes are too many to begin with."""
     model = _model_for(planes, name)
     updates = ADAPTING_UPDATES.get(options.effort, 0)
-    if updates:
-        _check_torch()
+    adapt = _adapter() if updates else None
     weights = (embedded.weights(name, model),) if options.embed else ()
     coded = _model_part(model, planes, model.encode(planes[None], options.how))
-    if updates and model.adaptable and coded.size < hopeless:
-        from ..training import adapt
-
+    if adapt and model.adaptable and coded.size < hopeless:
         adjustments = adapt.side_information(model, planes, updates, options.how.progress)
         adapted = _model_part(model, planes, model.encode(planes[None], options.how, adjustments))
         coded = min(coded, adapted, key=lambda coded: coded.size)
@@ -193,12 +191,13 @@ def _model_for(planes: Planes, name: str) -> Model:
     return model
 
 
-def _check_torch() -> None:
-    """ShearlocError where torch, which adapts models to an image, is not installed."""
+def _adapter() -> ModuleType:
+    """What adapts models to an image; ShearlocError where torch, which it needs, is not installed."""
     try:
-        import torch  # noqa: F401
+        from ..training import adapt
     except ImportError as error:
         raise ShearlocError(f'effort 7 and more need torch ({error}): pip install "torch>=2.9"') from error
+    return adapt
 
 
 def _model_part(model: Model, planes: Planes, coded: Coded) -> CodedPart:

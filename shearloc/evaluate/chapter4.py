@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..models import zoo
 from ..models.vae.model import VaeModel
 from ..models.vae.shape import SHAPES, VaeShape
 from ..training import objectives
+from ..training.checkpoints import load_weights
 from ..training.export_vae import export, restore
 from ..training.small_images import load_dataset
 from ..training.train_vae import Objective, Schedule, fit, negative_elbo_of
@@ -214,7 +214,7 @@ class Study:
         net = copy.deepcopy(net)
         kept = self.folder / f"{name}.pt"
         if kept.exists():
-            net.load_state_dict(torch.load(kept, weights_only=True))
+            load_weights(net, kept)
             curve: list[dict[str, float]] = self._described(name)["curve"]
             return net, curve
         self.notice(f"{self.dataset}: training {name}")

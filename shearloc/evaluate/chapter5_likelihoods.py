@@ -13,13 +13,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ..models import zoo
 from ..models.local.model import LocalModel
 from ..training.export import restore
-from ..training.fitting import Net, Schedule, fit, mean_bits_of
+from ..training.fitting import Net, Schedule, fit, mean_bits_of, same_weights_each_time
 from ..training.images import TILE, PixelSet, load_data
 from ..training.local_float import LocalNet, grown, nelloc, with_horizon
 from ..training.pixelcnn import PixelCNN, from_local
@@ -113,7 +112,7 @@ class Study:
 
     def local(self, kind: Kind, horizon: int) -> tuple[LocalNet, Path, int]:
         """The local model of this horizon, its folder, and its updates; trained where it is not there."""
-        torch.manual_seed(1)
+        same_weights_each_time(1)
         if self.budget.warm:
             shipped = zoo.load_as(LocalModel, kind.shipped)
             self.networks[kind.shipped] = {"fingerprint": shipped.fingerprint.hex()}

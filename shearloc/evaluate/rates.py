@@ -112,15 +112,14 @@ def load_parent(path: Path, model: LocalModel) -> "LocalNet":
     import pickle
 
     try:
-        import torch
-
+        from ..training.checkpoints import load_weights
         from ..training.export import shape_of
         from ..training.local_float import LocalNet
     except ImportError as error:
         raise ShearlocError(f"the float parent needs torch ({error}): pip install torch") from error
     net = LocalNet(shape_of(model))
     try:
-        net.load_state_dict(torch.load(path, weights_only=True))
+        load_weights(net, path)
     except (RuntimeError, TypeError, AttributeError, EOFError, pickle.UnpicklingError) as error:
         reason = (str(error).splitlines() or ["empty"])[0]
         raise ShearlocError(f"{path}: not the float weights of model '{model.name}' ({reason})") from error

@@ -33,8 +33,7 @@ def encode_archive(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> s
     images, names, sources = load_images(job.source, how, outputs.force)
     data = encode_images(images, names, how, begin(f"encode {job.source.name}"))
     if how.verify:
-        checker = models.checking_engine(how.engine, images.size)
-        progress = begin(f"verify {job.source.name}")
+        checker, progress = how.verify, begin(f"verify {job.source.name}")
         models.check(lambda: same_images(data, images, names, checker, progress), "archive", "images", checker)
     inout.write(job.target, data, sources, outputs.keep_time)
     bits = 8 * len(data) / images.size

@@ -41,7 +41,7 @@ def encode_file(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
         if how.verify:
             file.flush()
             written = file.getvalue() if isinstance(file, BytesIO) else Path(file.name).read_bytes()
-            _verify(written, picture, how.engine, begin(f"verify {job.source.name}"))
+            _verify(written, picture, how.verify, begin(f"verify {job.source.name}"))
     before, after = len(source), len(data)
     line = (
         f"{_names(job, before, after)} ({after / before:.1%}), {_bits_per_subpixel(data):.3f} bits per subpixel, "
@@ -102,10 +102,9 @@ def _skipped(job: Job, found: existing.Found, outputs: Outputs) -> str:
     return ""
 
 
-def _verify(data: bytes, picture: "Picture", engine: str, progress: Progress | None) -> None:
+def _verify(data: bytes, picture: "Picture", checker: str, progress: Progress | None) -> None:
     """ShearlocError if the file does not give this picture back, with metadata and transparency."""
     samples = picture.samples.nbytes
-    checker = models.checking_engine(engine, samples)
     models.check(lambda: decode(data, Decoding(checker, samples), progress) == picture, "file", "image", checker)
 
 

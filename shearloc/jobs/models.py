@@ -44,13 +44,6 @@ def options_of(model: str) -> frozenset[str]:
     return zoo.family_of(model).options
 
 
-def checking_engine(engine: str, samples: int) -> str:
-    """What checks the work of `engine` on so many subpixels: another one, and one that is always there."""
-    from ..nets import engines
-
-    return "numba" if engines.choose(engine, samples) == "numpy" else "numpy"
-
-
 def check(is_equal: Callable[[], bool], what: str, content: str, engine: str) -> None:
     """Verify a new file: ShearlocError where it is damaged or holds something else.
 

@@ -25,14 +25,17 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How to encode; `steps` is K of an autoencoder's optimal inference, `max_samples` the limit on an image's."""
+    """How to encode; `steps` is K of an autoencoder's optimal inference, `max_samples` the limit on an image's.
+
+    `verify`: the engine that decodes what is new, to compare it; None for no comparison.
+    """
 
     model: str = "auto"
     effort: int = 5
     engine: str = "auto"
     order: str = "sheared"
     strip: bool = False
-    verify: bool = True
+    verify: str | None = "auto"
     embed: bool = False
     steps: int = 0
     max_samples: int | None = None

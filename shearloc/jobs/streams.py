@@ -123,9 +123,8 @@ def encode_single(picture: "Picture", how: Encoding) -> bytes:
     model = "auto" if how.model == "raw" or models.makes_archives(how.model) else how.model
     data = api.encode_picture(picture, model=model, effort=how.effort, engine=how.engine)
     if how.verify:
-        checker, most = models.checking_engine(how.engine, picture.samples.size), picture.samples.nbytes
-        decode = partial(api.decode_picture, data, engine=checker, max_samples=most)
-        models.check(lambda: decode() == picture, "stream", "image", checker)
+        decode = partial(api.decode_picture, data, engine=how.verify, max_samples=picture.samples.nbytes)
+        models.check(lambda: decode() == picture, "stream", "image", how.verify)
     return data
 
 
@@ -137,9 +136,8 @@ def _encode_archive(images: "NDArray[np.uint8]", model: str, how: Encoding) -> b
 
     data = archive.encode_images(images, model=model, effort=how.effort, engine=how.engine)
     if how.verify:
-        checker = models.checking_engine(how.engine, images.size)
-        decode = partial(archive.decode_images, data, engine=checker)
-        models.check(lambda: np.array_equal(decode()[0], images), "archive", "images", checker)
+        decode = partial(archive.decode_images, data, engine=how.verify)
+        models.check(lambda: np.array_equal(decode()[0], images), "archive", "images", how.verify)
     return data
 
 
@@ -153,7 +151,7 @@ def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
     if len(images) == 1:
         return _ALONE
     together = archive.encode_images(images, engine=how.engine)
-    quick = replace(how, effort=min(how.effort, QUICK_EFFORT), verify=False)
+    quick = replace(how, effort=min(how.effort, QUICK_EFFORT), verify=None)
     if sum(len(encode_single(_picture(image), quick)) for image in images) < len(together):
         return _ALONE
     return archive_info(together).model or "raw"

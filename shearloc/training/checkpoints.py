@@ -22,6 +22,11 @@ def save(path: Path, nets: Mapping[str, nn.Module], steppers: Optimizers, progre
     os.replace(path.with_suffix(".tmp"), path)
 
 
+def load_weights(net: nn.Module, path: Path) -> None:
+    """Gives a network the weights of a `.pt` file. Whatever torch raises for a file that is none, or another's."""
+    net.load_state_dict(torch.load(path, weights_only=True))
+
+
 def load(path: Path, nets: Mapping[str, nn.Module], steppers: Optimizers) -> dict[str, Any]:
     """Brings networks and optimizers to where a run was, and returns its `progress`: {}, and no change, without one."""
     if not path.exists():

@@ -325,6 +325,16 @@ def adapt(
         _update(net, [stepper], net.draw(training, rng, batch), exact=True)
 
 
+def same_weights_each_time(seed: int) -> None:
+    """Makes a new network begin with the same random weights, by this number."""
+    torch.manual_seed(seed)
+
+
+def use_processors(count: int) -> None:
+    """Lets torch use so many."""
+    torch.set_num_threads(count)
+
+
 def keep_freed_memory() -> None:
     """Makes glibc keep freed blocks: page faults of an update's large arrays otherwise take a fifth of its time."""
     try:

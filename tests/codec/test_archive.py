@@ -20,7 +20,7 @@ from shearloc.errors import CorruptError, FormatError, ShearlocError, UnknownMod
 from shearloc.models import orientation, zoo
 from shearloc.models.local import FAMILY as LOCAL_FAMILY
 from shearloc.models.local import coder as local
-from shearloc.models.local import wavefront
+from shearloc.models.local import past, wavefront
 from shearloc.models.local.model import LocalModel
 from shearloc.models.orientation import TRANSPOSED, each_way, oriented
 from shearloc.models.vae.model import VaeModel
@@ -120,7 +120,7 @@ def test_as_many_chunks_at_a_time_as_memory_allows(
     monkeypatch.setattr(engines, "processors", lambda: 4)
     assert [local.at_once(model, size, engine, 9) for engine in ("numba", "torch", "numpy", "cuda")] == [4, 4, 1, 1]
     assert local.at_once(model, size, "numba", 3) == 3
-    room = wavefront.room(model, *size)
+    room = past.room(model, *size, wavefront.CHUNK)
     for most, threads in ((3 * room, 3), (3 * room - 1, 2), (room - 1, 1)):
         monkeypatch.setattr(local, "MOST_BYTES", most)
         assert local.at_once(model, size, "numba", 9) == threads

@@ -15,7 +15,6 @@ import shearloc
 from shearloc.codec import api
 from shearloc.codec.pictures import picture as pictures
 from shearloc.jobs import images as batch
-from shearloc.jobs import models
 from shearloc.jobs.message import message
 from shearloc.jobs.options import Encoding
 from shearloc.jobs.plan import Job
@@ -298,22 +297,29 @@ def test_what_is_decoded_is_compared_with_the_input(
 
 
 @pytest.mark.parametrize(
-    ("engine", "auto", "checker"),
-    [
-        ("auto", "numba", "numpy"),
-        ("auto", "numpy", "numba"),
-        ("auto", "torch", "numpy"),
-        ("numba", "numba", "numpy"),
-        ("numpy", "numba", "numba"),
-        ("torch", "numba", "numpy"),
-        ("cuda", "numba", "numpy"),
-    ],
+    ("options", "engine"), [((), "auto"), (("--verify", "numpy"), "numpy"), (("--no-verify",), None)]
 )
-def test_the_checking_engine_is_another_one(
-    monkeypatch: pytest.MonkeyPatch, engine: str, auto: str, checker: str
+def test_what_is_new_is_decoded_by_the_engine_asked_for(
+    options: tuple[str, ...],
+    engine: str | None,
+    command: Callable[..., Any],
+    picture: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(engines, "choose", lambda engine, samples: auto if engine == "auto" else engine)
-    assert models.checking_engine(engine, 100) == checker
+    """The fast decoder, which readers use, unless another is named."""
+    asked: list[str] = []
+    decode = batch.decode
+
+    def spy(data: bytes, how: Any, progress: Any) -> Any:
+        asked.append(how.engine)
+        return decode(data, how, progress)
+
+    monkeypatch.setattr(batch, "decode", spy)
+    Image.fromarray(picture(8, 8, 3)).save(tmp_path / "a.png")
+    done = command("encode", "a.png", *options)
+    assert done.code == 0 and asked == [engine] * (engine is not None)
+    assert done.out[0].endswith(", verified") == (engine is not None)
 
 
 @pytest.mark.parametrize(

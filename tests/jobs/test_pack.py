@@ -25,7 +25,7 @@ from shearloc.jobs.sources import find
 from ..processes import contents, start
 
 Picture = Callable[..., NDArray[np.uint8]]
-QUICK = Encoding("raw", verify=False)
+QUICK = Encoding("raw", verify=None)
 RAW = ("--model", "raw", "--no-verify")
 SMALL_SHARDS = "import shearloc.jobs.shards\nshearloc.jobs.shards.SHARD_BYTES = (96_000, 96_000)"
 """Python lines before the command: shards of four images of 150 x 160, which are two chunks."""
@@ -270,7 +270,7 @@ def coded(
     np.save(folder / "some.npy", np.load(digits[0] / "all.npy")[:24])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "SHARD_BYTES", (96_000, 96_000))
-        tasks = shards.plan(find([folder / "some.npy"]).items, folder / "out", Encoding(verify=False), share=True)
+        tasks = shards.plan(find([folder / "some.npy"]).items, folder / "out", Encoding(verify=None), share=True)
     shards.prepare(tasks, folder / "out", force=False)
     assert not any(shards.pack_shard(task).failures for task in tasks) and len(tasks) == 6
     collections.write_index(folder / "out", [task.target for task in tasks])

@@ -180,9 +180,7 @@ def _pop_in_raster_order(
 def _device() -> ModuleType:
     """The module `device.py`, after a look at whether there is a CUDA device; ShearlocError if not."""
     with wavefront.at_hand(CUDA):
-        import torch
+        from . import device
 
-        torch.empty(1, device="cuda")
-    from . import device
-
+        device.check_device()
     return device

@@ -115,6 +115,11 @@ class Canvas:
         return predictions.masked_fill_(low == OUTSIDE, OUTSIDE_PREDICTION)
 
 
+def check_device() -> None:
+    """RuntimeError or AssertionError, as torch has it, where there is no CUDA device."""
+    torch.empty(1, device="cuda")
+
+
 @torch.no_grad()
 def frequencies(
     model: LocalModel, pixels: Pixels, progress: Progress | None = None, device: str = "cuda"

@@ -175,12 +175,15 @@ def _add_units(head, sums, pixel, channel, seen, i, levels, params):  # type: ig
             levels[u] += np.int32(learn[later, k, u] * earlier)
     for u in range(units):
         levels[u] = _clamp(_rescaled(levels[u], scales, later, u), np.int32(0), np.int32(TOP_LEVEL))
-    # Four at a time, so that sums are not written and read again for each.
-    for u in range(np.uint64(0), units, np.uint64(4)):
-        u1, u2, u3 = u + np.uint64(1), u + np.uint64(2), u + np.uint64(3)
+    # Eight at a time, so that sums are not written and read again for each.
+    for u in range(np.uint64(0), units, np.uint64(8)):
+        u1, u2, u3, u4 = u + np.uint64(1), u + np.uint64(2), u + np.uint64(3), u + np.uint64(4)
+        u5, u6, u7 = u + np.uint64(5), u + np.uint64(6), u + np.uint64(7)
         a, b, c, d = levels[u], levels[u1], levels[u2], levels[u3]
-        if a | b | c | d:
-            for j in range(width):
-                some = np.int32(adjust[later, u, j] * a) + np.int32(adjust[later, u1, j] * b)
-                more = np.int32(adjust[later, u2, j] * c) + np.int32(adjust[later, u3, j] * d)
-                params[i, j] += np.int32(some + more)
+        e, f, g, h = levels[u4], levels[u5], levels[u6], levels[u7]
+        for j in range(width):
+            s0 = np.int32(adjust[later, u, j] * a) + np.int32(adjust[later, u1, j] * b)
+            s1 = np.int32(adjust[later, u2, j] * c) + np.int32(adjust[later, u3, j] * d)
+            s2 = np.int32(adjust[later, u4, j] * e) + np.int32(adjust[later, u5, j] * f)
+            s3 = np.int32(adjust[later, u6, j] * g) + np.int32(adjust[later, u7, j] * h)
+            params[i, j] += np.int32(np.int32(s0 + s1) + np.int32(s2 + s3))
