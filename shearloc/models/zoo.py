@@ -12,8 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from platformdirs import user_data_path
-
 from ..errors import ShearlocError, UnknownModelError
 from . import registry
 from .family import Family, Model
@@ -39,6 +37,8 @@ def folders() -> list[Path]:
 
 def user_folder() -> Path:
     """The user's own folder of models, which need not exist."""
+    from platformdirs import user_data_path
+
     return user_data_path("shearloc", appauthor=False) / "models"
 
 
