@@ -1,7 +1,4 @@
-"""A collection as a `torch.utils.data.Dataset`. Importing this module imports torch, an extra: `shearloc[torch]`.
-
-What a collection is and how its images are found is `codec/collections/`'s work.
-"""
+"""A collection as a `torch.utils.data.Dataset`. Importing this module imports torch, which comes with an extra."""
 
 import os
 from collections.abc import Callable
@@ -21,9 +18,9 @@ except ImportError as error:
 class CollectionDataset(Dataset[Any]):
     """The images of a collection in the order of their names, each a tensor [C, H, W], uint8 or uint16.
 
-    `transform(image, name)` makes what is given out of an image and its name, for example a pair with a label. Every
-    worker of a DataLoader opens the files for itself, decodes on one processor, and keeps up to `cache_bytes` of
-    decoded chunks; where all fits, later epochs decode nothing. Raises as `Collection` and its `[]`.
+    `transform(image, name)` returns an item made of an image and its name, for example a pair with a label. Every
+    worker of a DataLoader opens the files itself, decodes on one processor, and keeps up to `cache_bytes` of decoded
+    chunks; if all fit, later epochs decode nothing. Raises as `Collection` and its `[]`.
     """
 
     def __init__(
@@ -35,7 +32,7 @@ class CollectionDataset(Dataset[Any]):
         engine: str = "auto",
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        """Read the head of the index."""
+        """Read the index's header."""
         self.collection = Collection(path, model=model, engine=engine, cache_bytes=cache_bytes)
         self.transform = transform
 

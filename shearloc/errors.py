@@ -1,11 +1,11 @@
 """Errors a caller may want to tell apart. All are `ShearlocError`, which is a ValueError.
 
-Not here: OSError, which the operating system's refusals keep.
+The operating system's own errors stay OSError.
 """
 
 
 class ShearlocError(ValueError):
-    """Whatever Shearloc refuses about its input."""
+    """An input that Shearloc cannot use. The base of all other errors here."""
 
 
 class FormatError(ShearlocError):
@@ -13,11 +13,11 @@ class FormatError(ShearlocError):
 
 
 class CorruptError(ShearlocError):
-    """A Shearloc file that is cut short or damaged: a checksum or the structure does not hold."""
+    """A Shearloc file that is cut short or damaged: a checksum or the structure is wrong."""
 
 
 class UnknownModelError(ShearlocError):
-    """A model that is not installed: `name`, and `fingerprint` (8 bytes) where a file asked for those weights."""
+    """A model that is not installed: `name`, and `fingerprint` (8 bytes) if a file asked for those weights."""
 
     def __init__(self, name: str, fingerprint: bytes | None = None) -> None:
         """Keep both as arguments too, so that the error survives pickling between processes."""
@@ -39,4 +39,4 @@ class UnknownModelError(ShearlocError):
 
 
 class UnsupportedImageError(ShearlocError):
-    """An image that Shearloc does not store, or not in the asked form; the message says what to do."""
+    """An image that Shearloc does not store, or not in the form asked for; the message says what to do."""

@@ -257,7 +257,7 @@ def test_help_and_info_stay_light(tmp_path: Path, small: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("words", "found"),
-    [("shearloc de", ["decode"]), ("shearloc bench --pe", ["--peer"]), ("shearloc encode --no-v", ["--no-verify"])],
+    [("shearloc dec", ["decode"]), ("shearloc bench --pe", ["--peer"]), ("shearloc encode --no-v", ["--no-verify"])],
 )
 def test_shell_completion(words: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As bash asks for it, after `shearloc --install-completion`."""

@@ -53,6 +53,31 @@ Embed = Annotated[
 ]
 
 
+EFFORT = """\b
+Default: 5.
+1-4  the model, fast WebP, deflate, raw: the
+     smallest is stored
+5-6  and slow WebP where it may win
+7    and adapt the model to the picture: 100
+     steps, seconds to minutes, needs torch
+8    200 steps
+9    400 steps
+"""
+"""What each level of effort adds, for pictures (docs/effort.md)."""
+
+ARCHIVE_EFFORT = """\b
+Default: 5.
+1-6  images as they lie
+7    the better of 2 orientations, 2 times
+     slower to encode
+8    the best of 4, 4 times slower
+9    the best of 8, 8 times slower
+
+Local models only; autoencoders have --steps.
+"""
+"""The same for archives."""
+
+
 @command(
     epilog="\b\nExamples:\n  shearloc encode photo.png\n  shearloc encode scan.tif scans/scan.shl --force\n"
     "  shearloc encode *.png --out-dir out --skip-existing\n  shearloc encode -r photos/ --out-dir out\n"
@@ -75,9 +100,7 @@ def encode(
     model: Model = "auto",
     effort: Annotated[
         int | None,
-        typer.Option(
-            min=1, max=9, help="Default: 5. From 7 on, adapt the model to the image: slow, needs torch, smaller files."
-        ),
+        typer.Option(min=1, max=9, help=EFFORT),
     ] = None,
     engine: Engine = "auto",
     order: Annotated[
@@ -143,12 +166,7 @@ def archive(
     model: Model = "auto",
     effort: Annotated[
         int | None,
-        typer.Option(
-            min=1,
-            max=9,
-            help="Default: 5. From 7 on, choose each image's orientation, of 2, 4 (effort 8) or 8 (effort 9): as many "
-            "times slower.",
-        ),
+        typer.Option(min=1, max=9, help=ARCHIVE_EFFORT),
     ] = None,
     engine: Engine = "auto",
     steps: Steps = 0,

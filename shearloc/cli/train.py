@@ -80,6 +80,8 @@ def train(
 
         net, data = _begin(folders, channels, base, folder)
         rival = _Rival.of(base, data)
+        now = time.perf_counter()
+        left = max(start + 60 * minutes - now, 30 * minutes)  # where it took half of the time to begin, it takes longer
         schedule = Schedule(minutes=TRAINING_SHARE * minutes, finish=0.0)
         every = 60 * schedule.minutes / REPORTS
         with _reports(out.name, 60 * schedule.minutes) as report:
@@ -94,14 +96,13 @@ def train(
                 to_round=True,
                 patience=PATIENCE,
                 stop=stop,
-                deadline=start + 60 * schedule.minutes,
+                deadline=now + TRAINING_SHARE * left,
             )
         if stop():
             sys.exit(INTERRUPTED)
         signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on it need not be asked
         typer.echo("rounding to integers")
-        deadline = start + 60 * minutes - rival.seconds
-        card = _round(net, data, schedule, progress, folders, base, out, deadline)
+        card = _round(net, data, schedule, progress, folders, base, out, now + left - rival.seconds)
         _finish(out, card, rival, force)
 
 

@@ -1,4 +1,4 @@
-"""How good and how fast: our models and other codecs over images, with tables and JSON.
+"""Measures rate, speed and memory of our models and other codecs, with tables and JSON.
 
-It measures what `codec` and `models` do and changes nothing in them; they never import it.
+`codec` and `models` never import this room.
 """

@@ -1,12 +1,12 @@
-"""`python -m shearloc.evaluate`: measurements for those who work on Shearloc; for all others there is `shearloc bench`.
+"""`python -m shearloc.evaluate`: measurements for people who work on Shearloc. For everyone else, `shearloc bench`.
 
     python -m shearloc.evaluate rates ../shared/data/kodak --float-parent RUN/float.pt
     python -m shearloc.evaluate command ../shared/data/kodak/kodim01.png
     python -m shearloc.evaluate batches cifar10 --model nelloc-r0 --json bench/results/batches-cifar10.json
     python -m shearloc.evaluate chapter5 --out runs/chapter5 --json bench/results/chapter5.json
 
-Arguments and printing only; the measuring is in the files beside it. Exit code 1: refused, or a file did not come
-back exactly.
+Arguments and printing only; the files beside it measure. Exit code 1: an error, or a file did not decode to the same
+pixels.
 """
 
 import sys
@@ -153,7 +153,7 @@ def chapter4(
     quick: Annotated[bool, typer.Option("--quick", help="Seconds, to see that it works.")] = False,
     json_file: JsonFile = None,
 ) -> None:
-    """The thesis's chapter 4: gaps, inference objectives, K steps; its own figures beside ours. Needs torch."""
+    """The thesis's chapter 4: gaps, inference objectives, K steps, with its figures beside ours. Needs torch."""
     from . import chapter4 as chapter4_
     from . import plots
 
@@ -188,7 +188,7 @@ def chapter5(
     json_file: JsonFile = None,
     markdown: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the tables there too.")] = None,
 ) -> None:
-    """The thesis's chapter 5: local models, their rates and decoders; its own figures beside ours. Needs torch."""
+    """The thesis's chapter 5: local models, their rates and decoders, with its figures beside ours. Needs torch."""
     from dataclasses import asdict
 
     from . import chapter5 as chapter5_
@@ -269,7 +269,7 @@ def _number(value: float | None) -> str:
 
 
 def _begin(json_file: Path | None) -> dict[str, Any]:
-    """The circumstances; OSError for an output that cannot be written, before minutes of measuring, not after."""
+    """The circumstances of the run. OSError for an output that cannot be written, before minutes of measuring."""
     if json_file:
         files.check_writable(json_file)
     return circumstances()

@@ -65,7 +65,7 @@ def negative_elbo_bits(model: VaeModel, images: Pixels, steps: int, seed: int = 
 
 
 def measure(model: VaeModel, images: Pixels, steps: int, rounds: int = 3) -> ArchiveRow:
-    """Archive `images` and decode them, so many times. A model that is not the zoo's codes them as one chain."""
+    """Archive `images` and decode them, `rounds` times. A model that is not the zoo's codes them as one chain."""
     installed = model.name in zoo.names() and zoo.load(model.name).fingerprint == model.fingerprint
     encode_times, decode_times = [], []
     exact = True

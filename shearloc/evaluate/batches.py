@@ -2,7 +2,7 @@
 
     python -m shearloc.evaluate batches cifar10 --model nelloc-r0
 
-The rates are of real files, everything included. Archives of autoencoders by K are `archives.py`'s business.
+Rates are of real files, everything included. `archives.py` measures archives of autoencoders by K.
 """
 
 import time
@@ -37,7 +37,7 @@ class BatchRow:
     exact: bool
 
     def to_dict(self, raw_bytes: int) -> dict[str, Any]:
-        """The fields, and throughput of raw pixels in MB/s (10^6 bytes), of types that JSON knows."""
+        """The fields, and throughput of raw pixels in MB/s (10^6 bytes), ready for JSON."""
         speeds = {
             "encode_mb_s": throughputs(self.encode_seconds, raw_bytes),
             "decode_mb_s": throughputs(self.decode_seconds, raw_bytes),
@@ -48,7 +48,7 @@ class BatchRow:
 def measure(images: Pixels, model: str, rounds: int, effort: int = 5) -> BatchRow:
     """Codes uint8 [N, H, W, C] as one archive and decodes it, `rounds` times after one that warms up.
 
-    `model` and `effort` as in `archive.encode_images`; the row has the one that was taken. Errors as there.
+    `model` and `effort` as in `archive.encode_images`; the row names the model that was used. Errors as there.
     """
     encode_seconds, decode_seconds = [], []
     exact = True

@@ -1,9 +1,9 @@
 """`shearloc bench`: our models and other codecs over the same images in one run, with real bytes, times and memory.
 
-Every contender has a process of its own, so that one's memory and threads are not another's, and image after image
-they take turns: a busy moment of the machine falls on all alike. Every file is decoded and compared. A rate is in
-bits per dimension (subpixel), 8 * bytes / (H * W * C), and the mean over images is the mean of these. It is not where
-a model's own code length is measured; that is `rates.py`.
+Every contender has a process, and so memory and threads, of its own. They take turns image by image, so a busy moment
+of the machine hits all alike. Every file is decoded and compared. A rate is in bits per dimension (subpixel),
+8 * bytes / (H * W * C), and the mean over images is the mean of these. A model's own code length is measured by
+`rates.py`.
 """
 
 import multiprocessing
@@ -30,15 +30,15 @@ from .peers import Codec, peers, same_pixels
 from .results import Contest, Result, Row, Trial
 
 Advance = Callable[[], None]
-"""Called whenever one of the steps counted beforehand is done."""
+"""Called after each of the steps that `steps` counts."""
 
 SUFFIXES = {".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
 
 WARM_SIDE = 48
-"""Contenders warm up on the middle of the first gray and the first colour image, at most so high and wide."""
+"""Contenders warm up on the middle of the first gray and the first colour image, at most this high and wide."""
 
 TORCH_EFFORT = 7
-"""From this effort on encoding takes torch."""
+"""From this effort on, encoding needs torch."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Ours:
 
     @property
     def name(self) -> str:
-        """As tables have it: "shearloc photo, effort 7"; the engine where one was asked for."""
+        """The name in tables, as "shearloc photo, effort 7"; with the engine if one was asked for."""
         model = "shearloc" if self.model == "auto" else f"shearloc {Path(self.model).stem}"
         how = "archive" if self.archive else f"effort {self.effort}"
         return f"{model}, {how}" + ("" if self.engine == "auto" else f", {self.engine}")
@@ -72,7 +72,7 @@ Contender = Ours | Other
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Files as they are named and the images of folders, by name, each once. ShearlocError if there are none."""
+    """The files named, and the images in the folders named, sorted, each once. ShearlocError if there are none."""
     found: dict[Path, None] = {}
     for path in paths:
         inside = (one for one in sorted(path.iterdir()) if one.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
@@ -83,9 +83,9 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def our_contenders(models: list[str], efforts: list[int], engines: list[str]) -> list[Ours]:
-    """Every model at every effort by every engine; one that codes alike at every effort once for each engine.
+    """Every model at every effort by every engine; one that codes alike at every effort, once for each engine.
 
-    UnknownModelError for a model that is not at hand, ShearlocError for an engine that nobody knows.
+    UnknownModelError for a model that is not installed, ShearlocError for an unknown engine.
     """
     for engine in engines:
         if engine not in api.ENGINES:
@@ -102,9 +102,9 @@ def our_contenders(models: list[str], efforts: list[int], engines: list[str]) ->
 
 
 def other_contenders(wanted: Iterable[str] = ()) -> list[Other]:
-    """The peers that are here and begin with one of `wanted` in any case; all of them where nothing is wanted.
+    """The installed peers whose names begin with one of `wanted`, in any case; all of them if it is empty.
 
-    ShearlocError for a wanted one of which nothing is here.
+    ShearlocError for a wanted one that is not installed.
     """
     here = list(peers())
     starts = [name.lower() for name in wanted]
@@ -117,7 +117,7 @@ def other_contenders(wanted: Iterable[str] = ()) -> list[Other]:
 def seen_in_training(images: Iterable[Path], models: Iterable[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Images that a model was trained on, by model; and the models that keep no record of their training images.
 
-    "auto" stands for the default models. A colour image counts as gray, too, as a model for gray may have seen it so.
+    "auto" stands for the default models. A colour image also counts as gray, because a gray model may have seen it so.
     Files that cannot be read are left out.
     """
     from ..training.images import fingerprint
@@ -150,8 +150,8 @@ def steps(images: int, contenders: int, rounds: int) -> int:
 def measure(paths: list[Path], contenders: list[Contender], rounds: int, advance: Advance) -> Contest:
     """Every contender encodes and decodes every image once a round, in turns, after warming up.
 
-    A file that is no 8-bit gray or RGB image is left out. What a contender cannot code is one of its failures, and
-    so is everything after its process died. ShearlocError if no file can be read.
+    A file that is not an 8-bit gray or RGB image is left out. An image that a contender cannot code is one of its
+    failures, and so is every image after its process died. ShearlocError if no file can be read.
     """
     contest = Contest([Row(one.name, isinstance(one, Ours)) for one in contenders])
     together: list[Pixels] = []
@@ -245,7 +245,7 @@ def _record(row: Row, image: str, raw_bytes: int, outcome: Trial | str) -> None:
 
 @contextmanager
 def _worker(contender: Contender) -> Iterator[ProcessPoolExecutor]:
-    """A fresh process; one where torch is not installed, unless the contender needs it."""
+    """A fresh process, in which torch cannot be imported unless the contender needs it."""
     fresh = multiprocessing.get_context("spawn")
     needs_torch = isinstance(contender, Ours) and (
         contender.effort >= TORCH_EFFORT or contender.engine in ("auto", "torch", "cuda")
@@ -255,7 +255,7 @@ def _worker(contender: Contender) -> Iterator[ProcessPoolExecutor]:
 
 
 def block_torch() -> None:
-    """Makes this process one where torch is not installed. RuntimeError if it is too late for that."""
+    """Makes importing torch fail in this process. RuntimeError if it is imported already."""
     if "torch" in sys.modules:
         raise RuntimeError("torch is imported already")
     sys.modules["torch"] = None  # type: ignore[assignment]
@@ -269,7 +269,7 @@ def _ask(worker: ProcessPoolExecutor, contender: Contender, pixels: Pixels) -> T
 
 
 def _try(contender: Contender, pixels: Pixels) -> Trial | str:
-    """A trial, or what is wrong in one line: other libraries' errors are of any type, and not all can be sent."""
+    """A trial, or its error in one line: other libraries' errors are of any type, and not all can be pickled."""
     _forget_peak()
     try:
         codec = _codec_of(contender)
@@ -301,7 +301,7 @@ def _codec_of(contender: Contender) -> Codec:
 
 
 def _forget_peak() -> None:
-    """Starts the count of the most memory held anew, where the system lets us."""
+    """Resets the peak of memory, where the system allows it."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -309,7 +309,7 @@ def _forget_peak() -> None:
 
 
 def _peak_memory() -> int | None:
-    """The most memory this process held, in bytes, all of Python in it; None where the system does not tell."""
+    """Peak memory of this process in bytes, Python included; None where the system does not say."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))

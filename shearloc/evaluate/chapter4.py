@@ -3,9 +3,9 @@
     python -m shearloc.evaluate chapter4 --budget small --dataset cifar10 --out runs/chapter4 --json runs/chapter4.json
     python -m shearloc.evaluate gaps mnist-binary --out runs/gaps
 
-Trains what it needs (torch) into `--out`, and goes on from what is there: called again after an interruption it loses
-a minute. The baselines of a run of `train_vae` (`baseline*.pt`) may be put there. All rates are bits per dimension of
-test images. The plots are `plots.py`'s. Nothing here is timed but figure 4.6, whose rates are of real chains.
+Trains what it needs (torch) into `--out`, and resumes from what is there: an interruption costs a minute. You may put
+the baselines of a run of `train_vae` (`baseline*.pt`) there. All rates are bits per dimension of test images. Only
+figure 4.6 is timed; its rates are of real chains. `plots.py` draws.
 """
 
 import copy
@@ -48,14 +48,14 @@ THESIS: dict[str, Any] = {
         | {"encode_cost_percent": 46.2, "decode_cost_percent": 46.2},
     },
 }
-"""The thesis's own numbers, on all of the data and with its budgets. Its times are of a GPU and one image at a time."""
+"""The thesis's figures, on all of the data and with its budgets; its times are a GPU's, one image at a time."""
 
 
 @dataclass(frozen=True)
 class Budget:
     """How much of the data, how many epochs of each phase, and which settings. `train`, `test`: `None`: all images.
 
-    `points`: networks of the baseline's training that are looked into; `coded`: images of figure 4.6's chains.
+    `points`: networks along the baseline's training that are measured; `coded`: images in figure 4.6's chains.
     """
 
     epochs: float
@@ -119,7 +119,7 @@ BUDGETS: dict[str, dict[str, Budget]] = {
 
 
 def run(dataset: str, budget: Budget, data: Path, folder: Path, notice: Notice) -> dict[str, Any]:
-    """Everything of one data set, of types that JSON knows."""
+    """All results of one data set, ready for JSON."""
     study = Study.of(dataset, budget, data, folder, notice)
     shape = SHAPES[dataset]
     if budget.width:
@@ -194,7 +194,7 @@ class Study:
         return self.dataset == "cifar10"
 
     def snapshots(self, shape: VaeShape, name: str) -> Iterator[tuple[int, Vae]]:
-        """Networks at parts of training on the ELBO, by epoch, the last one last; trained where they are not there."""
+        """Networks along training on the ELBO, by epoch, in order; trained if they are missing."""
         if not (self.folder / f"{name}.pt").exists():
             self.notice(f"{self.dataset}: training {name}")
             net = Vae(shape)
@@ -210,7 +210,7 @@ class Study:
     def improved(
         self, net: Vae, objective: Objective, name: str, pixels: Pixels, epochs: float, seed: int = 1
     ) -> tuple[Vae, list[dict[str, float]]]:
-        """A copy whose encoder was trained on by an objective, the decoder fixed, and its test rates on the way."""
+        """A copy whose encoder an objective trained further, the decoder fixed; and its test rates on the way."""
         net = copy.deepcopy(net)
         kept = self.folder / f"{name}.pt"
         if kept.exists():
@@ -240,17 +240,17 @@ class Study:
         (self.folder / f"{name}.json").write_text(json.dumps(about))
 
     def seconds(self) -> dict[str, float]:
-        """How long the networks took that were trained here, by name."""
+        """Seconds that each network's training took, by name."""
         names = sorted(path.stem for path in self.folder.glob("*.json"))
         return {name: round(self._described(name).get("seconds", 0.0), 1) for name in names}
 
     def optimal(self, net: Vae, name: str) -> Vae:
-        """The encoder trained on on the test images (eq. 4.19)."""
+        """The encoder, trained further on the test images (eq. 4.19)."""
         epochs = self.budget.optimal_epochs
         return self.improved(net, objectives.negative_elbo, f"optimal-{name}", self.test, epochs)[0]
 
     def half_asleep(self, net: Vae, name: str, alpha: float = 0.5, seed: int = 1) -> tuple[Vae, list[dict[str, float]]]:
-        """The encoder trained on by reverse half-asleep inference (eq. 4.27)."""
+        """The encoder, trained further by reverse half-asleep inference (eq. 4.27)."""
         objective = partial(objectives.reverse_half_asleep, alpha=alpha, aggregate=self.aggregate)
         epochs = self.budget.inference_epochs
         return self.improved(net, objective, f"asleep-{alpha}-{seed}-{name}", self.train, epochs, seed)
@@ -280,7 +280,7 @@ class Study:
         return found | {"half_asleep": rates["half_asleep"]}
 
     def alphas(self, net: Vae, last: str) -> dict[str, list[dict[str, float]]]:
-        """Figure 4.3: test rates while inference is trained on, by alpha and for the sleep phase; over the seeds."""
+        """Figure 4.3: test rates while inference is trained, by alpha and for the sleep phase; over the seeds."""
         curves: dict[str, list[list[dict[str, float]]]] = {}
         for seed in range(1, self.budget.seeds + 1):
             for alpha in self.budget.alphas:

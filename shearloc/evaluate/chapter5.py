@@ -2,8 +2,8 @@
 
     python -m shearloc.evaluate chapter5 --out runs/chapter5 --json bench/results/chapter5.json
 
-Trains what it needs into `--out` (tables 5.1 to 5.4, torch), and goes on from what is there; tables 5.6 and 5.7 are of
-the models at hand. It chooses and shows; the measuring is in `chapter5_likelihoods.py` and `chapter5_coding.py`.
+Trains what it needs into `--out` (tables 5.1 to 5.4, torch), and resumes from what is there. Tables 5.6 and 5.7 use
+installed models. `chapter5_likelihoods.py` and `chapter5_coding.py` measure; this file chooses and shows.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,7 @@ THESIS: dict[str, Table] = {
         "sheared": {"32": 0.218, "64": 0.612, "128": 1.683, "1024": 73.00},
     },
 }
-"""The thesis's own figures, as far as their data is here: all of CIFAR-10, 100 or 1,000 epochs; an M1 laptop.
+"""The thesis's figures, as far as their data is here: all of CIFAR-10, 100 or 1,000 epochs; an M1 laptop.
 
 Its local model of table 5.2 has ten residual blocks, ours one. The files' names of the other codecs are `peers.py`'s.
 """
@@ -79,7 +79,7 @@ Its local model of table 5.2 has ten residual blocks, ours one. The files' names
 
 @dataclass(frozen=True)
 class Extent:
-    """How much of the images tables 5.6 and 5.7 are of. `squares`: so many up to a side of 512, `large` beyond."""
+    """How many images tables 5.6 and 5.7 use. `squares`: of each side up to 512; `large`: beyond."""
 
     small: int = 1000
     photographs: int | None = None
@@ -90,11 +90,11 @@ class Extent:
 
 
 QUICK = Extent(10, 1, (32, 64), 1, 1, 1)
-"""Seconds, for the tests."""
+"""Takes seconds, for tests."""
 
 
 def chosen(asked: str) -> list[str]:
-    """The tables that a list like "5.6,5.7" names; "5.7" is both parts. ShearlocError for one that is not there."""
+    """The tables that a list like "5.6,5.7" names; "5.7" is both parts. ShearlocError for an unknown one."""
     wanted = [name.strip() for name in asked.split(",")]
     for name in wanted:
         if not any(table in (name, f"{name}a", f"{name}b") for table in TITLES):
@@ -103,7 +103,7 @@ def chosen(asked: str) -> list[str]:
 
 
 def at_hand(names: list[str], notice: Notice) -> list[str]:
-    """Those of the models that are here; the others are told. ShearlocError if none is."""
+    """The models that are installed; reports the others. ShearlocError if none is."""
     here = [name for name in names if name in zoo.names()]
     for name in names:
         if name not in here:
@@ -114,7 +114,7 @@ def at_hand(names: list[str], notice: Notice) -> list[str]:
 
 
 def study(data: Path, folder: Path, quick: bool, asked: dict[str, Any], notice: Notice) -> "Study":
-    """What measures the tables TRAINED, with the usual budget but for the fields asked for. Imports torch."""
+    """The run that measures the tables TRAINED, with the default budget except for the fields given. Imports torch."""
     from ..training.fitting import keep_freed_memory
     from .chapter5_likelihoods import QUICK, Budget, Study
 
@@ -124,7 +124,7 @@ def study(data: Path, folder: Path, quick: bool, asked: dict[str, Any], notice: 
 
 
 def rivals() -> dict[str, Codec]:
-    """The other codecs of table 5.6 that are here. (Pillow's AVIF, for one, is not lossless.)"""
+    """The other codecs of table 5.6 that are installed. (Pillow's AVIF, for one, is not lossless.)"""
     return {name: codec for name, codec in peers().items() if name.startswith(("PNG", "WebP", "JPEG XL"))}
 
 
@@ -142,7 +142,7 @@ def coding_table(table: str, data: Path, models: list[str], extent: Extent, peer
 
 
 def markdown(tables: dict[str, Table]) -> str:
-    """The tables with the thesis's figures beside ours, rows and columns that it alone has included."""
+    """The tables with the thesis's figures beside ours, including rows and columns that only the thesis has."""
     return "\n".join(_markdown(name, table, THESIS[name]) for name, table in tables.items())
 
 
@@ -163,7 +163,7 @@ def _markdown(name: str, table: Table, thesis: Table) -> str:
 
 
 def _cell(table: Table, row: str, column: str) -> str:
-    """The number, with how many times faster it is than sequential decoding where that is asked."""
+    """The number and, if asked, how many times faster it is than sequential decoding."""
     value = table.get(row, {}).get(column)
     if value is None:
         return ""

@@ -1,7 +1,6 @@
 """Tables 5.6 and 5.7 of the thesis: bytes of real files by model and codec, and seconds of the three decoders.
 
-Every file is decoded and compared. Models are those at hand (`zoo.py`); nothing is trained here. `chapter5.py` has
-the thesis's figures.
+Every file is decoded and compared. Models are the installed ones (`zoo.py`). `chapter5.py` has the thesis's figures.
 """
 
 import time
@@ -30,7 +29,7 @@ def rates(small: Pixels, photographs: list[Pixels], models: list[str], peers: di
     """Table 5.6: bits per subpixel by codec, and megabytes of the models' weights.
 
     `small` uint8 [N, H, W, 3] is CIFAR-10: one batch for a model, a file for each image for the other codecs.
-    `photographs` uint8 [H, W, 3] are files of their own, their mean rate counts.
+    `photographs` uint8 [H, W, 3] are files of their own; the table has their mean rate.
     """
     table = {}
     for name, peer in peers.items():
@@ -56,7 +55,7 @@ def as_peer(model: str, order: str = "sheared") -> Codec:
 
 
 def _mean_rate(codec: Codec, images: list[Pixels]) -> float:
-    """Mean over the images of a whole file's bits per subpixel. ShearlocError where one does not come back."""
+    """Mean over the images of whole files' bits per subpixel. ShearlocError where one does not decode exactly."""
     found = []
     for pixels in images:
         data = codec.encode(pixels)
@@ -102,12 +101,12 @@ def _decode_seconds(codec: Codec, data: bytes | bytearray, expected: Pixels, rou
 
 
 def photographs(folder: Path, count: int | None = None) -> list[Pixels]:
-    """The first so many images of a folder, by name. ShearlocError if there are none; OSError."""
+    """The first `count` images of a folder, by name. ShearlocError if there are none; OSError."""
     return [files.load_image(path) for path in find_images([folder])[:count]]
 
 
 def squares(folder: Path, side: int, count: int) -> list[Pixels]:
-    """The middles of photographs; where these are smaller than `side`, of mosaics of as many as it takes.
+    """The middles of photographs or, where these are smaller than `side`, of mosaics of as many as it takes.
 
     All photographs of the folder have the size of the first, and there are at least as many as are needed.
     """

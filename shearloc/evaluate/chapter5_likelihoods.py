@@ -1,8 +1,8 @@
 """Tables 5.1 to 5.4 of the thesis: how local models and full PixelCNNs generalise, by horizon.
 
 All rates are the float networks' own code lengths, bits per dimension: the thesis gives likelihoods here too. Every
-local model of a run sees equally many pixels, from nothing or, `warm`, from the shipped model on. A full PixelCNN goes
-on from the local model of its horizon: from nothing it would take days of a processor to get that far. Needs torch;
+local model of a run sees equally many pixels, from nothing or, `warm`, from the shipped model on. A full PixelCNN
+starts from the local model of its horizon: from nothing, it would take days to get that far. Needs torch;
 `chapter5.py` has the thesis's figures.
 """
 
@@ -33,8 +33,8 @@ Table = dict[str, dict[str, float]]
 class Budget:
     """Updates of each local model and, beyond those, of each full one; images of `train` (None: all) and `test`.
 
-    `warm`: local models go on from the shipped one of their kind, with a block more if it has none, and at
-    `later_learning_rate`. A full one goes on from a local one at `full_learning_rate`: faster it loses what it has.
+    `warm`: local models start from the shipped one of their kind, with one more block if it has none, at
+    `later_learning_rate`. A full one starts from a local one at `full_learning_rate`: at a higher rate it forgets.
     """
 
     updates: int = 10_000
@@ -49,7 +49,7 @@ class Budget:
 
 
 QUICK = Budget(2, 1, 256, train=100, test=4)
-"""Seconds: for the tests, the numbers mean nothing."""
+"""Takes seconds, for tests: the numbers mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ COMPARED_HORIZON = 3
 
 @dataclass(frozen=True)
 class Study:
-    """One run: where the data lies and where the networks are kept; these, with how long they were trained here."""
+    """One run: the data's folder, the networks' folder, and the networks with their training times."""
 
     budget: Budget
     data: Path
@@ -111,7 +111,7 @@ class Study:
         return rates
 
     def local(self, kind: Kind, horizon: int) -> tuple[LocalNet, Path, int]:
-        """The local model of this horizon, its folder, and its updates; trained where it is not there."""
+        """The local model of this horizon, its folder, and its updates; trained if it is missing."""
         same_weights_each_time(1)
         if self.budget.warm:
             shipped = zoo.load_as(LocalModel, kind.shipped)
@@ -145,15 +145,15 @@ class Study:
 
 @cache
 def training_pixels(folder: Path, channels: int, count: int | None) -> PixelSet:
-    """The first so many training images of a data set."""
+    """The first `count` training images of a data set."""
     return PixelSet.of(load_data(folder, channels, count=count))
 
 
 @cache
 def test_images(folder: Path, channels: int, count: int | None) -> list[Pixels]:
-    """The first so many test images of a data set; of a folder of photographs, their middle squares reduced to 32 x 32.
+    """The first `count` test images of a data set; of photographs, their middle squares reduced to 32 x 32.
 
-    The thesis has CelebA, which it reduces likewise (appendix D.1.2).
+    The thesis reduces CelebA in the same way (appendix D.1.2).
     """
     test = load_data(folder, channels, "test", count=count)
     return test or [reduced(image) for image in load_data(folder, channels, count=count)]

@@ -1,8 +1,8 @@
 """`shearloc bench --coder`: our entropy coders and others' on the same symbols and tables, in turns in one run.
 
-Times are of whole calls, checks of the arguments included; constriction makes its integer tables inside the calls, as
-its interface has it. constriction is the yardstick (`pip install "shearloc[bench]"`); craystack, which is on no package
-index, is measured where it can be imported.
+Times are of whole calls, including checks of arguments; constriction makes its integer tables inside the calls, as its
+interface requires. constriction comes with the extra "bench"; craystack, which is on no package index, is measured
+where it can be imported.
 """
 
 import time
@@ -24,7 +24,7 @@ Words = NDArray[np.uint32]
 
 PRECISION = 24
 ROUNDS = 9
-"""Rounds that count; one more before them warms up."""
+"""Measured rounds, after one that warms up."""
 
 LANES = (1, 4, 32)
 CRAYSTACK_LANES = 1000
@@ -106,7 +106,7 @@ def entropy(case: Case) -> float:
 
 
 def coders() -> dict[str, Coder]:
-    """Ours, and those of the libraries that are here, by name."""
+    """Our coders and those of the installed libraries, by name."""
     found = {f"rANS, {lanes} lanes" if lanes > 1 else "rANS, 1 lane": _rans(lanes) for lanes in LANES}
     found["range coder"] = Coder(_range_encode, _range_decode, rows=False)
     if find_spec("constriction"):
@@ -118,7 +118,7 @@ def coders() -> dict[str, Coder]:
 
 
 def missing_coders() -> list[str]:
-    """The libraries that are not here."""
+    """The libraries that are not installed."""
     return [name for name in ("constriction", "craystack") if not find_spec(name)]
 
 

@@ -1,4 +1,4 @@
-"""The picture of `shearloc demo`, made by code, and what other codecs make of it."""
+"""Draws the picture of `shearloc demo`, and measures other codecs on it."""
 
 import time
 
@@ -32,7 +32,7 @@ def picture() -> NDArray[np.uint8]:
 
 
 def compare(pixels: NDArray[np.uint8]) -> list[tuple[str, int, float, float]]:
-    """Of each other codec that is here and gives the picture back: name, bytes, and seconds to encode and decode."""
+    """Name, bytes, and seconds to encode and decode, of each installed codec that gives the picture back."""
     found = []
     for name, codec in peers().items():
         if name.removesuffix(" (Pillow)") in SHOWN:
@@ -45,7 +45,7 @@ def compare(pixels: NDArray[np.uint8]) -> list[tuple[str, int, float, float]]:
 
 
 def _blurred(values: NDArray[np.float64], times: int) -> NDArray[np.float64]:
-    """As a sensor's colours are: each place mixed with its neighbours."""
+    """Mixes each place with its neighbours, as in a sensor's colours."""
     for _ in range(times):
         for axis in (0, 1):
             values = (np.roll(values, 1, axis) + 2 * values + np.roll(values, -1, axis)) / 4

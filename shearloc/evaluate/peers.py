@@ -1,8 +1,8 @@
 """Other lossless codecs as pairs of one kind, encode and decode, for `bench` to measure beside ours.
 
 Each has the settings that people use when they want few bytes, and codes with one thread. They come from imagecodecs
-(`pip install imagecodecs`); where it is not there, those that Pillow knows come from Pillow. Nothing here
-promises that a codec is lossless: whoever measures compares the pixels.
+(`pip install imagecodecs`) or, without it, from Pillow as far as Pillow has them. Nothing here promises that a codec
+is lossless: `bench` compares the pixels.
 """
 
 import io
@@ -36,18 +36,18 @@ NAMES = (
     "AVIF lossless",
     *(f"JPEG XL effort {effort}" for effort in JPEG_XL_EFFORTS),
 )
-"""What a full installation has."""
+"""The codecs of a full installation."""
 
 
 def peers() -> dict[str, Codec]:
-    """The codecs that are here, by the names of `NAMES`; " (Pillow)" is added to those that are Pillow's."""
+    """The installed codecs by the names of `NAMES`, with " (Pillow)" added to Pillow's."""
     found = _of_imagecodecs()
     others = {name: codec for name, codec in _of_pillow().items() if name not in found}
     return found | {f"{name} (Pillow)": codec for name, codec in others.items()}
 
 
 def missing_peers() -> list[str]:
-    """Those of `NAMES` that are not here at all."""
+    """Those of `NAMES` that are not installed at all."""
     here = {name.removesuffix(" (Pillow)") for name in peers()}
     return [name for name in NAMES if name not in here]
 

@@ -1,7 +1,4 @@
-"""Figures as PNG or SVG files: rate against speed of `bench`, and those of chapter 4. Needs matplotlib (extra "bench").
-
-It draws what others measured and measures nothing.
-"""
+"""Draws figures as PNG or SVG: rate against speed of `bench`, and chapter 4's. Needs matplotlib (extra "bench")."""
 
 import re
 from collections.abc import Iterable
@@ -27,7 +24,7 @@ CURVES = {
 def draw(dataset: str, result: dict[str, Any], folder: Path) -> list[Path]:
     """Writes figures 4.1, 4.3, 4.4, 4.6, C.1 and C.3 of a data set and returns their paths.
 
-    ShearlocError where matplotlib is not there.
+    ShearlocError without matplotlib.
     """
     points = result["figure_4_1_4_4"]
     steps, tight = result["figure_4_6"], result["figure_c_1"]
@@ -97,11 +94,11 @@ PLACES = [
     for up in (1, -1)
     for sign in (1, -1)
 ] + [(0, 0, "center", "center")]
-"""Where a label may stand: points to the right and up of its mark, and what of it is there."""
+"""Places for a label: points to the right and up of its mark, and how it is aligned there."""
 
 
 def check_suffix(path: Path) -> None:
-    """ShearlocError for a picture that is neither .png nor .svg, and where matplotlib is not there."""
+    """ShearlocError for a picture that is neither .png nor .svg, and without matplotlib."""
     if path.suffix.lower() not in (".png", ".svg"):
         raise ShearlocError(f"{path}: a plot is a .png or an .svg")
     _figure(1, 1)
@@ -132,7 +129,7 @@ def rate_against_speed(rows: "Iterable[Row]", path: Path) -> None:
 
 
 def _draw_families(axes: "Axes", rows: "list[Row]", speed: str) -> None:
-    """Marks and labels, and a line through what differs in the effort alone."""
+    """Draws marks and labels, and a line through contenders that differ in effort only."""
     families: dict[str, list[Row]] = {}
     for row in rows:
         families.setdefault(re.sub(r"effort \d+", "effort", row.name), []).append(row)
@@ -172,7 +169,7 @@ def _place_labels(axes: "Axes") -> None:
 
 
 def _figure(width: float, height: float) -> "Figure":
-    """An empty figure, in inches. ShearlocError where matplotlib is not there."""
+    """An empty figure, its size in inches. ShearlocError without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -1,7 +1,7 @@
-"""What a model's files lose: real file bytes over images, beside the model's code length and its float parent.
+"""Measures what a model's files lose: real bytes beside the model's code length and its float parent's.
 
 A rate is in bits per subpixel, 8 * bytes / (H * W * C), and the mean over images is the mean of these: every
-image counts the same, whatever its size. Other codecs, and speeds, are `bench.py`'s business.
+image counts the same, whatever its size. `bench.py` measures speeds and other codecs.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 class ImageRates:
     """What one image costs. `header_bytes` (all of the file but the payload) are among `file_bytes`.
 
-    `exact`: the file was decoded, and every pixel came back. `code_bits`: the quantised model's own code length;
-    `float_bits`: the float parent's ideal one, None where not asked for.
+    `exact`: the file decoded to the same pixels. `code_bits`: the quantised model's own code length; `float_bits`: the
+    float parent's ideal one, None if not asked for.
     """
 
     image: str
@@ -54,7 +54,7 @@ class ImageRates:
         return {name: bits / (self.height * self.width * self.channels) for name, bits in self.bits().items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields and the rates, of types that JSON knows."""
+        """The fields and the rates, ready for JSON."""
         return asdict(self) | {"bits_per_subpixel": self.rates()}
 
 

@@ -1,7 +1,4 @@
-"""What every measurement says of itself, and where it goes: date, machine, versions, command line; JSON and tables.
-
-It measures nothing.
-"""
+"""Records the circumstances of a measurement (date, machine, versions, command line) and writes JSON and tables."""
 
 import csv
 import json
@@ -25,12 +22,12 @@ from ..nets.engines import processors
 from .peers import library_versions
 
 WIDTH = 80
-"""Columns of a terminal that everybody has."""
+"""Columns that every terminal has."""
 PACKAGES = ("numpy", "numba", "torch", "pillow", "imagecodecs")
 
 
 def circumstances() -> dict[str, Any]:
-    """Date (UTC), command line, machine and versions, of types that JSON knows."""
+    """Date (UTC), command line, machine and versions, ready for JSON."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(sys.orig_argv),
@@ -56,7 +53,7 @@ def write_json(path: Path, result: dict[str, Any]) -> None:
 
 
 def headline(about: dict[str, Any]) -> str:
-    """Processor, load and versions out of `circumstances`, in lines of at most 80 columns."""
+    """Processor, load and versions from `circumstances`, in lines of at most 80 columns."""
     machine, versions = about["machine"], about["versions"]
     load = "" if machine["load_average"] is None else f", load {machine['load_average'][0]:.1f}"
     known = [f"{name} {versions[name]}" for name in ("shearloc", "python", *PACKAGES) if versions[name]]
@@ -85,7 +82,7 @@ def write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object,
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
-    """A progress bar on stderr, which goes away; yields what moves it by one. Nothing where stderr is no terminal."""
+    """A transient progress bar on stderr, if that is a terminal; yields a function that advances it."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -95,7 +92,7 @@ def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 def _cpu_model() -> str:
-    """The processor's name, with family and model, since virtual machines often give only the maker's."""
+    """The processor's name with family and model, because virtual machines often give only the maker's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

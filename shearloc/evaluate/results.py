@@ -1,4 +1,4 @@
-"""What `shearloc bench` has measured: trials, results of an image, rows of contenders, and the whole contest."""
+"""The results of `shearloc bench`: trials, results of an image, rows of contenders, and the whole contest."""
 
 from dataclasses import dataclass, field
 from statistics import fmean, median
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Trial:
-    """One encoding and decoding. `peak_bytes`: the most memory the process ever held, None where nobody tells."""
+    """One encoding and decoding. `peak_bytes`: the process's peak memory, None where the system does not say."""
 
     file_bytes: int
     exact: bool
@@ -18,7 +18,7 @@ class Trial:
 
 @dataclass
 class Result:
-    """What a contender made of one image, or of all of them in one archive; a time for each round."""
+    """A contender's result on one image, or on all of them in one archive, with a time for each round."""
 
     image: str
     raw_bytes: int
@@ -35,7 +35,7 @@ class Result:
 
 @dataclass
 class Row:
-    """A contender and all it did; `failures`: why it has no result, by image."""
+    """A contender and its results; `failures`: why it has none, by image."""
 
     name: str
     ours: bool
@@ -50,7 +50,7 @@ class Row:
 
     @property
     def encode_mb_s(self) -> float:
-        """10^6 bytes of raw pixels a second: all images in the sum of their median times."""
+        """10^6 bytes of raw pixels a second: all images over the sum of their median times."""
         return self._raw_bytes / 1e6 / sum(median(result.encode_seconds) for result in self.results.values())
 
     @property
@@ -60,7 +60,7 @@ class Row:
 
     @property
     def inexact(self) -> list[str]:
-        """The images that did not come back as they were."""
+        """The images that did not decode to the same pixels."""
         return [name for name, result in self.results.items() if not result.exact]
 
     @property
@@ -68,7 +68,7 @@ class Row:
         return sum(result.raw_bytes for result in self.results.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, of types that JSON knows."""
+        """All fields, ready for JSON."""
         summary: dict[str, Any] = {"name": self.name, "ours": self.ours, "peak_bytes": self.peak_bytes}
         if self.results:
             summary |= {
@@ -83,7 +83,7 @@ class Row:
 
 @dataclass
 class Contest:
-    """One run: a row for each contender, and the files that are no images for it, with the reason."""
+    """One run: a row for each contender, and the files left out, with the reason."""
 
     rows: list[Row]
     images: list[str] = field(default_factory=list)

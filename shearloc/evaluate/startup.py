@@ -1,6 +1,6 @@
-"""How long `shearloc decode` takes as a command: started as a process, right after installation and later.
+"""Times `shearloc decode` as a command: started as a process, right after installation and later.
 
-What encoding and decoding take once a process is warm is `bench.py`'s business.
+`bench.py` measures warm processes.
 """
 
 import os
@@ -24,7 +24,7 @@ LATER_RUNS = 5
 """Runs of the command after the first."""
 
 COMMAND_SIZE = 512
-"""The command decodes the image's middle, at most so many pixels high and wide."""
+"""The command decodes the image's middle, at most this many pixels high and wide."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class CommandTiming:
     later_seconds: list[float]
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields and the later runs' median, of types that JSON knows."""
+        """The fields and the later runs' median, ready for JSON."""
         return asdict(self) | {"later_median_seconds": median(self.later_seconds)}
 
 

@@ -8,7 +8,7 @@ SMALL_IMAGES = {3: ("small", "nelloc-r1")}
 100 ms instead of 35."""
 
 SMALL_SIDE = 64
-"""Images of at most so many pixels a side are small."""
+"""Images of at most this many pixels a side are small."""
 
 
 def candidates(shape: tuple[int, ...]) -> tuple[str, ...]:

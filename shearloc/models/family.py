@@ -63,11 +63,11 @@ class Model(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called; a file may know it by another name, and finds it by its fingerprint."""
+        """Its name here. A file may have another name for it, and finds it by its fingerprint."""
 
     @property
     def family(self) -> "Family":
-        """Where it belongs."""
+        """The model's family."""
 
     @property
     def fingerprint(self) -> bytes:
@@ -85,7 +85,7 @@ class Model(Protocol):
         """Why it cannot code images [H, W, C] of values 0 .. levels - 1, in words; None if it can."""
 
     def engine_for(self, engine: str, samples: int) -> str:
-        """The engine that `engine` ("auto", or its name) means for so many subpixels."""
+        """The engine that `engine` ("auto", or its name) means for this many subpixels."""
 
     def at_once(self, size: Size, engine: str, count: int) -> int:
         """How many of `count` batches of images of that size to code side by side on a share of the processors."""
@@ -111,7 +111,7 @@ class Family:
     format: str
     precision: int
     module: str
-    """Where `parse` is, an absolute name."""
+    """Absolute name of the module that has `parse`."""
     pictures: bool = True
     """Whether single pictures are coded by it; if not, one image makes an archive of one."""
     lanes: bool = True

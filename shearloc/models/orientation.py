@@ -1,7 +1,7 @@
 """The eight ways to lay an image down: mirrored, upside down, transposed. Arrays and header bytes only.
 
-A local model predicts pixels from those above and to the left, so an image's code length depends on what lies there: by
-about 1% from one orientation to the next at 32 x 32 pixels. Which is best `local.encode_shortest` finds.
+A local model predicts pixels from those above and to the left, so an image's code length depends on its orientation: by
+about 1% from one orientation to the next at 32 x 32 pixels. `local.encode_shortest` finds the best.
 
 An orientation is a number of three bits, applied in this order: MIRRORED (left and right change places), UPSIDE_DOWN,
 TRANSPOSED (rows become columns; squares only).
@@ -20,10 +20,10 @@ MIRRORED, UPSIDE_DOWN, TRANSPOSED = 1, 2, 4
 BITS = 3
 
 TRIED = {7: 2, 8: 4, 9: 8}
-"""By the effort, how many orientations are tried, the first ones; those below 7 keep images as they are."""
+"""Orientations tried, by effort; efforts below 7 keep images as they are."""
 
 MOST_IMAGES = 1 << 24
-"""Images of an archive that has orientations at most: what a header may make a decoder hold."""
+"""Most images of an archive with orientations: it bounds what a header makes a decoder hold."""
 
 _BLOCK = 1 << 16
 """Images whose orientations are counted at a time; a multiple of 8, so that they begin with a byte."""
@@ -74,13 +74,13 @@ def pack(orientations: Orientations) -> bytes:
 
 
 def check_length(packed: bytes, count: int) -> None:
-    """CorruptError where packed orientations are not as long as those of so many images."""
+    """CorruptError where packed orientations have another length than those of `count` images."""
     if count > MOST_IMAGES or len(packed) != -(-BITS * count // 8):
         raise CorruptError(f"{len(packed)} bytes for the orientations of {count} images")
 
 
 def count_turned(packed: bytes, count: int) -> int:
-    """How many of so many images do not lie as they are, in little memory."""
+    """How many of `count` images are coded in another orientation than their own, in little memory."""
     turned = 0
     for begin in range(0, count, _BLOCK):
         images = min(_BLOCK, count - begin)

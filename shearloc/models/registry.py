@@ -1,4 +1,4 @@
-"""The families of models there are, by name, by the number of their method in files, and by their model files."""
+"""The registry of model families: by name, by the number of their method in files, and by their model files."""
 
 from importlib import import_module
 

@@ -1,7 +1,7 @@
-"""The zoo: the models at hand, by name: weights (.safetensors) with a card (.json) beside them.
+"""The zoo finds models by name: weights (.safetensors) with a card (.json) beside them.
 
-They come with the package, or lie in the folders that SHEARLOC_MODELS names or in the user's own. A model of any family
-is loaded by its name, or by the path of its file.
+Models come with the package, or are in the folders that SHEARLOC_MODELS names or in the user's own. A model of any
+family is loaded by its name, or by the path of its file.
 """
 
 import json
@@ -19,7 +19,7 @@ from .family import Family, Model
 WEIGHTS = Path(__file__).parent / "weights"
 SUFFIX = ".safetensors"
 MAX_NAME = 255
-"""Bytes of a name in a file's header."""
+"""Most bytes of a name in a file's header."""
 
 Kind = TypeVar("Kind")
 
@@ -43,7 +43,7 @@ def user_folder() -> Path:
 
 
 def names() -> list[str]:
-    """Names of the models at hand, sorted."""
+    """Names of the installed models, sorted."""
     return sorted({path.stem for path in _files() if _family(path)})
 
 
@@ -83,7 +83,7 @@ def load(name: str) -> Model:
 
 
 def load_as(kind: type[Kind], name: str) -> Kind:
-    """`load` for code that is about one family's models. ShearlocError where it is another's."""
+    """`load`, for code that needs one family's models. ShearlocError for a model of another family."""
     model = load(name)
     if not isinstance(model, kind):
         raise ShearlocError(f"model '{name}' is of the family '{model.family.name}'; another family's is needed here")
@@ -91,9 +91,9 @@ def load_as(kind: type[Kind], name: str) -> Kind:
 
 
 def find(name: str, fingerprint: bytes) -> Model:
-    """The model with these very weights, whatever it is called here; `name` is what the file calls it.
+    """The model with exactly these weights, whatever its name here; `name` is the file's name for it.
 
-    Files of that name are looked at first, broken ones are passed over. UnknownModelError if they are not at hand.
+    Files of that name are tried first, broken ones skipped. UnknownModelError if no model has these weights.
     """
     paths = [path for path in (*_LENT, *_files()) if path.is_file() and _family(path)]
     for path in sorted(paths, key=lambda path: path.stem != name):
@@ -127,7 +127,7 @@ def parse(data: bytes, name: str, source: str | None = None) -> Model:
 
 
 def _files() -> Iterator[Path]:
-    """All model files; of one name's, the one that the name means comes first."""
+    """All model files, in the order of the folders: of several with one name, the first is meant."""
     for folder in folders():
         yield from sorted(folder.glob(f"*{SUFFIX}"))
 
@@ -148,7 +148,7 @@ def _path(name: str) -> Path:
 
 
 def _stamped(path: Path) -> tuple[Path, int]:
-    """A file as it is now: trained again, it is another one to the caches."""
+    """A file and its time of change, so that caches notice a model that was trained again."""
     return path, path.stat().st_mtime_ns
 
 

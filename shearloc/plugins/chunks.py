@@ -1,6 +1,6 @@
-"""Chunks of arrays as `.shl` files and archives: what `numcodecs.py` and `zarr.py` beside it have in common.
+"""Encodes chunks of arrays as `.shl` files and archives, for `numcodecs.py` and `zarr.py`.
 
-Which axes of a chunk are a picture's is decided here; neither library is imported.
+It decides which axes of a chunk are a picture's, and imports neither library.
 """
 
 import math
@@ -18,7 +18,7 @@ from ..models import defaults
 
 CHANNELS = ("auto", "last", "none")
 _LAST_OF = {"auto": (1, 3, 4), "last": (1, 2, 3, 4), "none": ()}
-"""Lengths of a last axis that is one of channels."""
+"""Lengths of a last axis that is taken for channels."""
 
 
 def check_options(model: Any, effort: Any, channels: Any) -> None:
@@ -41,8 +41,8 @@ def check(dtype: np.dtype[Any], shape: tuple[int, ...], channels: str) -> None:
 def stack_shape(shape: tuple[int, ...], channels: str) -> tuple[int, int, int, int]:
     """A chunk's shape as images, height, width, channels: the last axes are a picture's, all others count images.
 
-    Whether the last axis is one of channels: "none" says no, "last" yes, "auto" that it is if it has 1, 3 or 4 and
-    two other axes come before it. UnsupportedImageError where that does not fit.
+    `channels` says whether the last axis is one of channels: "none", never; "last", always; "auto", if its length is
+    1, 3 or 4 and two other axes come before it. UnsupportedImageError where that does not fit.
     """
     coloured = len(shape) > 2 and shape[-1] in _LAST_OF[channels]
     if len(shape) < 2 or (channels == "last" and not coloured):
@@ -88,7 +88,7 @@ def decode_as(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDAr
 
 
 def _alone() -> AbstractContextManager[None]:
-    """One processor for each chunk: whoever reads many has a thread for each."""
+    """Limits a chunk to one processor: those who read many chunks have a thread for each."""
     from ..nets.engines import at_most
 
     return at_most(1)

@@ -1,4 +1,4 @@
-"""The codec "shearloc" for numcodecs, which finds it by entry point; Zarr's arrays of format 2 use it."""
+"""The codec "shearloc" for numcodecs, found by entry point; arrays of Zarr format 2 use it."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class Shearloc(Codec):
         self.channels = channels
 
     def encode(self, buf: Any) -> bytes:
-        """A chunk to bytes. UnsupportedImageError for one that is not stored."""
+        """A chunk to bytes. UnsupportedImageError for one that Shearloc does not store."""
         if isinstance(buf, np.ma.MaskedArray):
             raise UnsupportedImageError("the chunk is a masked array; store array.filled(value)")
         chunk = np.asarray(buf)
@@ -40,6 +40,6 @@ class Shearloc(Codec):
         return chunks.encode(chunk, self.model, self.effort, self.channels)
 
     def decode(self, buf: Any, out: Any = None) -> Any:
-        """The array of a chunk, also put into `out` where that is given. Errors as `shearloc.decode`."""
+        """The array of a chunk, also copied to `out` if given. Errors as `shearloc.decode`."""
         samples = chunks.decode(ensure_bytes(buf))
         return ndarray_copy(samples.astype(samples.dtype.newbyteorder("<"), copy=False), out)

@@ -1,4 +1,4 @@
-"""Makes `.shl` a format of Pillow's, at the cost of a dictionary entry: the format's code is `pillow_format.py`.
+"""Makes `.shl` one of Pillow's formats, at the cost of a dictionary entry; the code is in `pillow_format.py`.
 
 Pillow has no entry points: a plugin is known once its code has run. So that `import shearloc` is enough, before or
 after `from PIL import Image`, and stays cheap where Pillow is not used, an import hook waits for Pillow.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 SIGNATURES = (b"\x89SHL\r\n\x1a\n", b"\x89SHA\r\n\x1a\n")
-"""Of single images and of archives; here once more because what has them imports NumPy."""
+"""Signatures of pictures and archives; repeated here because their home imports NumPy."""
 
 _PILLOW = "PIL.Image"
 
@@ -56,7 +56,7 @@ def _save(image: "Image", file: IO[bytes], name: str | bytes) -> None:
 
 
 class _Waiting:
-    """A finder that finds nothing by itself; what the others find for Pillow gets a loader that registers after it."""
+    """Finds no module itself: it wraps the loader that others find for Pillow, to register afterwards."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != _PILLOW:

@@ -1,8 +1,7 @@
 """The format `.shl` for Pillow: opened lazily, decoded when its pixels are asked for, saved from any mode that fits.
 
-What a file's header means to Pillow (mode, palette, transparency, `info`) is what the same header means in a PNG, and
-what a saved image keeps is what a PNG of it keeps: both are left to Pillow's own PNG code. Imported by `pillow.py` when
-it is needed.
+A header means to Pillow (mode, palette, transparency, `info`) what it means in a PNG, and a saved image keeps what a
+PNG keeps: Pillow's own PNG code decides both. `pillow.py` imports this file when it is needed.
 """
 
 from collections.abc import Iterator
@@ -163,7 +162,7 @@ def _picture(image: Image.Image, options: dict[str, Any]) -> Picture:
 
 @contextmanager
 def _as_pillow_has_it() -> Iterator[None]:
-    """Pillow's users look for OSError where a file is damaged, or cannot be decoded here."""
+    """Turns our errors into OSError, which Pillow's users expect of a damaged file."""
     try:
         yield
     except CorruptError as error:

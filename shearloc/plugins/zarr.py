@@ -42,15 +42,15 @@ class ShearlocCodec(ArrayBytesCodec):
         return cls(**options)
 
     def to_dict(self) -> dict[str, Any]:
-        """As an array's metadata has it."""
+        """The codec as it stands in an array's metadata."""
         return {"name": "shearloc", "configuration": asdict(self)}
 
     def validate(self, *, shape: tuple[int, ...], dtype: Any, chunk_grid: Any) -> None:
-        """Refuse an array whose chunks could not be stored when it is made. UnsupportedImageError."""
+        """UnsupportedImageError, when an array is created, if its chunks could not be stored."""
         chunks.check(dtype.to_native_dtype(), getattr(chunk_grid, "chunk_shape", shape), self.channels)
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        """Unknown before it is done, as Zarr has it for compressors."""
+        """NotImplementedError: the size is unknown before encoding, as with Zarr's compressors."""
         raise NotImplementedError
 
     async def _encode_single(self, chunk_data: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:

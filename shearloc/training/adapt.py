@@ -1,7 +1,7 @@
 """Adapts a local model to one image: small integer adjustments of its biases, found by gradient descent.
 
-Only an encoder does this, in float with torch; the adjustments travel with the file, and the decoder adds them to
-the integer biases once (`local.LocalModel.adjusted`). So nothing here needs to be exact.
+Only an encoder does this, in float with torch. The adjustments travel with the file, and the decoder adds them to the
+integer biases once (`local.LocalModel.adjusted`), so nothing here needs to be exact.
 """
 
 import math
@@ -28,14 +28,14 @@ LEARNING_RATE = 1e-2
 
 
 def side_information(model: Model, pixels: NDArray[np.uint8], updates: int, progress: Progress | None = None) -> bytes:
-    """What an adaptable model's `encode` takes to adapt it to uint8 [H, W, C]. Local models are the adaptable ones."""
+    """Side information for `encode` that adapts a model to uint8 [H, W, C]. Local models are the adaptable ones."""
     return adaptation.pack(bias_adjustments(cast(LocalModel, model), pixels, updates, progress))
 
 
 def bias_adjustments(
     model: LocalModel, pixels: NDArray[np.uint8], updates: int, progress: Progress | None = None
 ) -> NDArray[np.int8]:
-    """Adjustments int8 [biases of all layers] that make uint8 [H, W, C] cheaper, in units of each output's grid."""
+    """Adjustments int8 [biases of all layers] that save bits on uint8 [H, W, C], in units of each output's grid."""
     net = restore(model)
     biases = [layer.bias for layer in (net.first, *linears(net.hidden), net.out)]
     net.requires_grad_(False)

@@ -1,6 +1,6 @@
-"""A training run on disk: its networks, its optimizers and where it is. A file is written whole or not at all.
+"""Saves and restores a training run: its networks, optimizers and progress. A file is written whole or not at all.
 
-What a run is, and when it is saved, is the business of `fitting.py` and `train_vae.py`. Needs torch.
+`fitting.py` and `train_vae.py` decide what a run is and when to save it. Needs torch.
 """
 
 import os
@@ -28,7 +28,7 @@ def load_weights(net: nn.Module, path: Path) -> None:
 
 
 def load(path: Path, nets: Mapping[str, nn.Module], steppers: Optimizers) -> dict[str, Any]:
-    """Brings networks and optimizers to where a run was, and returns its `progress`: {}, and no change, without one."""
+    """Restores networks and optimizers from a checkpoint and returns its `progress`; {} if there is none."""
     if not path.exists():
         return {}
     state = torch.load(path, weights_only=True)

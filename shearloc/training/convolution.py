@@ -2,7 +2,7 @@
 
 A convolution is one product of the neighbours' features side by side, and so is its gradient: neighbours are gathered
 from the other side. torch, from padded copies, views and their concatenation, takes a fifth more time for an update of
-`small`. The integer models have their own way (`layers.py`).
+`small`. The integer models do it in `layers.py`.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ Offsets = list[tuple[int, int]]
 def neighbourhood(x: Tensor, offsets: Offsets) -> Tensor:
     """The features of the pixels at these offsets (dy <= 0, dx), 0 outside: [n, H, W, C] to [n, H, W, offsets x C].
 
-    With a gradient, of any type: in torch alone.
+    Any dtype, with a gradient: plain torch.
     """
     height, width = x.shape[1:3]
     above, side = max(-dy for dy, _ in offsets), max(abs(dx) for _, dx in offsets)
@@ -65,7 +65,7 @@ class _MaskedConvolution(torch.autograd.Function):
 
 
 def _words(x: Tensor) -> NDArray[np.generic]:
-    """The same memory as integers: copying needs no more, and NumPy has no bfloat16."""
+    """The same memory as integers, which is enough for copying: NumPy has no bfloat16."""
     words: NDArray[np.generic] = x.detach().view({2: torch.int16, 4: torch.int32}[x.element_size()]).numpy()
     return words
 

@@ -1,6 +1,6 @@
-"""From the trained float network to the integer model, and back: rounding to the grid of `quantize.py`, and the proof.
+"""Exports a trained float network to the integer model, and back: rounding to the grid of `quantize.py`, and the proof.
 
-Needs torch, which trained the network; what it returns does not.
+Needs torch; the models it returns do not.
 """
 
 from dataclasses import replace
@@ -32,7 +32,7 @@ def _numbers(tensor: Tensor) -> NDArray[np.float64]:
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.int32]:
-    """To the nearest integers. ValueError where an int32 cannot hold them, as beside weights that are almost zero."""
+    """Rounds to the nearest integers. ValueError where an int32 cannot hold them, as beside weights near zero."""
     if not (np.abs(values) <= INT32_MAX).all():
         raise ValueError("a bias or a weight of the heads is too large beside the weights that share its scale")
     return np.round(values).astype(np.int32)
@@ -83,7 +83,7 @@ def _log_scale_offsets(shape: Shape) -> NDArray[np.float64]:
 def export(net: LocalNet, name: str, scales: dict[nn.Linear, Tensor] | None = None) -> LocalModel:
     """The integer model of a float network. ValueError if the accumulator bound cannot be proved.
 
-    `scales`: of the layers, where `rounding.round_weights` has rounded their weights; otherwise as in training.
+    `scales`: of the layers whose weights `rounding.round_weights` has rounded; without them, those of training.
     """
     shape = net.shape
 

@@ -1,8 +1,8 @@
-"""From the trained float autoencoder to the exact one: rounding to the grid of `vae.py`, the proof, and the card.
+"""Exports a trained float autoencoder to the exact one: rounding to its grid, the proof, and the card.
 
     python -m shearloc.training.export_vae mnist-binary runs/mnist-binary/half-asleep.pt --out shearloc/models/weights
 
-Needs torch, which trained the network; what it returns does not.
+Needs torch; the models it returns do not.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def _linears(network: nn.Module) -> list[nn.Linear]:
 
 
 def card(net: Vae, dataset: str, training: dict[str, Any]) -> dict[str, Any]:
-    """What the zoo says of a model; `training` is what `train_vae.py` wrote to results.json."""
+    """The model's card; `training` is what `train_vae.py` wrote to results.json."""
     count = sum(p.numel() for p in net.parameters())
     size = f"{net.shape.side} x {net.shape.side} x {net.shape.channels}"
     likelihood = "0 and 1" if net.shape.likelihood == "bernoulli" else "0 to 255"

@@ -1,6 +1,6 @@
-"""Fits a float network to pixels: steps, the learning rate over time, and what is kept of them.
+"""Fits a float network to pixels: updates, the learning rate over time, averages and checkpoints.
 
-What it fits, to which images and what becomes of it is `train.py`'s business. Needs torch.
+`train.py` chooses the network and the images, and exports the result. Needs torch.
 """
 
 import ctypes
@@ -28,26 +28,26 @@ ADAPTING_RATE = 1e-4
 """Peak rate of `adapt`."""
 
 LAST_RATE = 0.1
-"""What the learning rate falls to, over its peak: the average takes away the noise that is left."""
+"""The last learning rate over its peak: the average removes the noise that remains."""
 
 AVERAGED = 0.1
-"""The weights that training ends with are an average over about so large a part of its updates, the latest."""
+"""Training ends with the average of its weights over about this latest part of its updates."""
 
 FIRST_ROUNDED = 0.7
-"""Where weights are rounded after training: of the schedule, when the first layer's are, which cost most."""
+"""The part of the schedule after which the first layer is rounded, where weights are rounded by data: it costs most."""
 
 LOOK_APART = 8
 """How many times as long as it took to look at the held-out images, at least, until the next look."""
 
 HELD_OUT_PIXELS = 1 << 16
-"""Pixels of the held-out images that a report's rate is of."""
+"""Held-out pixels that a report's rate is measured on."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast. The last `finish` of the time is quantisation-aware; 0: rounded afterwards instead.
 
-    `updates`: so many instead of `minutes`, so that a busy machine trains the same network.
+    `updates`: this many updates instead of `minutes`, so that a busy machine trains the same network.
     """
 
     minutes: float = 60.0
@@ -60,14 +60,14 @@ class Schedule:
 
 @dataclass
 class Progress:
-    """Where a run is: what a checkpoint keeps besides the weights."""
+    """How far a run has come: what a checkpoint keeps besides the weights."""
 
     seconds: float = 0.0
     updates: int = 0
     running_bits: float = 8.0
     best_bits: float = math.inf
     stale: int = 0
-    """The lowest held-out bits so far, and the looks at them since; only where there is a patience."""
+    """The lowest held-out bits so far, and the reports since; used only with a patience."""
     quantized: bool = False
     """Whether the quantisation-aware finish has begun."""
 
@@ -85,7 +85,7 @@ def optimizers(net: Net, rate: float) -> list[torch.optim.Optimizer]:
 
 
 def part_done(schedule: Schedule, progress: Progress) -> float:
-    """Which part of its updates or minutes is over; 1 and more: all of them."""
+    """The part of its updates or minutes that is over; 1 or more at the end."""
     if schedule.updates is not None:
         return progress.updates / schedule.updates
     return progress.seconds / (60 * schedule.minutes)
@@ -141,13 +141,13 @@ def fit(
     stop: Callable[[], bool] = lambda: False,
     deadline: float = math.inf,
 ) -> Progress:
-    """Trains `net` in place until the schedule ends, going on from `folder/checkpoint.pt` if there is one.
+    """Trains `net` in place until the schedule ends, resuming from `folder/checkpoint.pt` if there is one.
 
-    What `net` has in the end, and what reports are of, is an average of the latest weights (`AVERAGED`). A checkpoint
-    is written, and `report` called, `every` so many seconds; also when `stop()` says between two updates that it is
-    enough for now. With `patience`, training ends when the held-out bits have not fallen for so many reports, and `net`
-    has the weights, of `folder/best.pt`, that had the lowest. `to_round`: the weights are to be rounded by data
-    afterwards, so those of a local net's first layer are at FIRST_ROUNDED, and the others go on around them.
+    `net` ends with an average of the latest weights (`AVERAGED`), and reports measure that average. `every` seconds,
+    and when `stop()` returns True between two updates, a checkpoint is written and `report` called. With `patience`,
+    training ends when that many reports in a row bring no lower held-out bits, and `net` gets the best weights, those
+    of `folder/best.pt`. `to_round`: weights will be rounded by data, so a local net's first layer is rounded at
+    FIRST_ROUNDED and the others train on around it.
     `deadline`, a time of `time.perf_counter`, ends training, too, however slow a busy machine is.
     """
     torch.manual_seed(schedule.seed)
@@ -237,7 +237,7 @@ def _look(
 
 
 def _begin_finish(net: Net, average: Net, folder: Path) -> None:
-    """Keeps the average in `folder/float.pt`, and goes on from it with everything rounded."""
+    """Saves the average to `folder/float.pt` and continues from it with everything rounded."""
     torch.save(average.state_dict(), folder / "float.pt")
     net.load_state_dict(average.state_dict())
     net.quantized = average.quantized = True
@@ -251,7 +251,7 @@ def set_rates(steppers: list[torch.optim.Optimizer], peaks: list[float], factor:
 
 
 def _settle_first(net: LocalNet, average: Net, due: bool, training: PixelSet, rng: np.random.Generator) -> None:
-    """Once it is `due`, rounds the average's first layer and goes on from there; freezes the net's, once rounded."""
+    """When `due`, rounds the average's first layer and continues from there; freezes the net's once it is rounded."""
     if due and not net.first_scale.any():
         round_first(cast(LocalNet, average), torch.from_numpy(net.draw(training, rng, ROUNDING_PIXELS)[0]))
         net.load_state_dict(average.state_dict())
@@ -259,13 +259,13 @@ def _settle_first(net: LocalNet, average: Net, due: bool, training: PixelSet, rn
 
 
 def _average(average: Net, net: Net, updates: int) -> None:
-    """Moves the average's weights towards the net's after so many updates."""
+    """Moves the average's weights towards the net's after this many updates."""
     with torch.no_grad():
         torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 / max(1.0, AVERAGED * updates))
 
 
 def _keep_best(net: Net, bits: float, progress: Progress, folder: Path) -> None:
-    """Counts reports without a new lowest held-out rate; the weights that have it go to `folder/best.pt`."""
+    """Counts reports without a new lowest held-out rate; a new best goes to `folder/best.pt`."""
     progress.stale += 1
     if bits < progress.best_bits:
         progress.best_bits, progress.stale = bits, 0
@@ -289,7 +289,7 @@ def _update(
 
 @contextmanager
 def centred(means: dict[nn.Linear, Tensor]) -> Iterator[None]:
-    """Lets steps be taken as if each layer saw its inputs less their mean, and another bias made up for it.
+    """Makes updates act as if each layer saw its inputs minus their mean, with another bias to make up for it.
 
     Activations have means far from zero. A step of one weight then moves a unit's output for all pixels alike, and
     units that are pushed below zero everywhere never return: of a residual block of 256 units none was left. `means`:
@@ -309,10 +309,10 @@ def centred(means: dict[nn.Linear, Tensor]) -> Iterator[None]:
 def adapt(
     net: LocalNet, training: PixelSet, batch: int, updates: int, rng: np.random.Generator, seconds: float = math.inf
 ) -> None:
-    """Trains for a moment what of `net` takes gradients, the rest being rounded: it takes up what rounding costs.
+    """Trains briefly what of `net` still takes gradients, so that it makes up for what rounding the rest costs.
 
     So many updates, or fewer where `seconds` are over before.
-    In float32, because bfloat16 rounds, too, and weights would learn to make up for that.
+    In float32: bfloat16 rounds, too, and weights would learn to make up for that instead.
     """
     free = [parameter for parameter in net.parameters() if parameter.requires_grad]
     stepper = torch.optim.AdamW(free, lr=ADAPTING_RATE, betas=(0.9, 0.98), weight_decay=0.0)

@@ -1,6 +1,6 @@
 """Training images: folders or arrays into one flat byte array that pixels are sampled from.
 
-It reads pictures for training and measuring only; what `shearloc encode` reads is `codec/pictures/files.py`'s business.
+It reads pictures for training and measuring only; `shearloc encode` reads them by `codec/pictures/files.py`.
 """
 
 import gzip
@@ -32,7 +32,7 @@ IDX_FILES = {"train": "train-images-idx3-ubyte.gz", "test": "t10k-images-idx3-ub
 SUFFIXES = {".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".jpg", ".jpeg"}
 
 Complain = Callable[[str], None]
-"""What becomes of a file that cannot be used; without it the error is raised."""
+"""Called with the reason for each file that cannot be used; without it, the error is raised."""
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
@@ -69,7 +69,7 @@ def _load_file(path: Path, channels: int) -> list[NDArray[np.uint8]]:
 def load_data(
     folder: Path, channels: int, part: str = "train", complain: Complain | None = None, count: int | None = None
 ) -> list[NDArray[np.uint8]]:
-    """The "train" or "test" images of a data set, each uint8 [H, W, channels]; with `count` the first so many.
+    """The "train" or "test" images of a data set, each uint8 [H, W, channels]; with `count`, only the first ones.
 
     Known by their content: IDX files as MNIST has them (gray only), and grids of 32 x 32 tiles named `train_*` and
     `test_*`. Any other folder is training images (`load_folder`) without a test part. ShearlocError where a folder has
@@ -114,10 +114,10 @@ def _is_gray(path: Path) -> bool:
 
 
 def fingerprint(image: NDArray[np.uint8]) -> str:
-    """Eight hexadecimal digits by which an image is known again: uint8 [H, W], [H, W, 1] or [H, W, C].
+    """Eight hexadecimal digits that identify an image: uint8 [H, W], [H, W, 1] or [H, W, C].
 
-    They are the first of SHA-256 over the text "H W C " and the bytes. A model's card lists those of the images that it
-    was trained on, as they were trained on: reduced in size, turned to gray.
+    They are the first of SHA-256 over the text "H W C " and the bytes. A model's card lists those of its training
+    images as it saw them: reduced in size, turned to gray.
     """
     height, width = image.shape[:2]
     content = f"{height} {width} {image.size // (height * width)} ".encode() + np.ascontiguousarray(image).tobytes()
@@ -171,7 +171,7 @@ def camera_like(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[n
 
 
 def _blurred(plane: NDArray[np.float64], amount: float) -> NDArray[np.float64]:
-    """Weighs each sample's neighbours with `amount` < 1/3 along rows and columns; the sample itself keeps the rest."""
+    """Blurs along rows and columns: each neighbour has weight `amount` < 1/3, the sample itself the rest."""
     for axis in (0, 1):
         padded = np.pad(plane, [(1, 1) if axis == k else (0, 0) for k in range(2)], mode="edge")
         low, high = (np.take(padded, np.arange(k, k + plane.shape[axis]), axis) for k in (0, 2))
@@ -279,14 +279,14 @@ class PixelSet:
         return min(most, int(self.heights.min())), min(most, int(self.widths.min()))
 
     def spread_windows(self, count: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """`picks` of `count` windows that are evenly spread over all pixels, or of fewer: none is there twice."""
+        """`picks` of at most `count` windows, evenly spread over all pixels, none twice."""
         index = np.linspace(0, int(self.ends[-1]) - 1, count).astype(np.int64)
         image, row, column = self._positions(index)
         top, left = np.minimum(row, self.heights[image] - size[0]), np.minimum(column, self.widths[image] - size[1])
         return np.unique(np.stack([image, top, left, np.zeros_like(top)], 1), axis=0)
 
     def random_windows(self, rng: np.random.Generator, count: int, size: tuple[int, int]) -> NDArray[np.int64]:
-        """`picks` of `count` windows: images by their size, places evenly, half of them mirrored."""
+        """`picks` of `count` windows: images drawn by size, places evenly, half of them mirrored."""
         image, _, _ = self._positions(rng.integers(0, int(self.ends[-1]), count))
         top = rng.integers(0, self.heights[image] - size[0] + 1)
         left = rng.integers(0, self.widths[image] - size[1] + 1)

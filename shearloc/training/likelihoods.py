@@ -1,8 +1,8 @@
 """Float likelihoods in torch, for training and for measuring ideal code lengths.
 
-These are the real-valued twins of the integer CDFs of `coding/logistic.py`; no value from here reaches a coder.
-`linear_mixture_bits` is one Numba pass for value and gradient, many times as fast as torch's element-wise operations
-on so few components; `linear_mixture_bits_plain` says the same in torch.
+These are the real-valued twins of the integer CDFs in `coding/logistic.py`; no value from here reaches a coder.
+`linear_mixture_bits` computes value and gradient in one Numba pass, many times as fast as torch's element-wise
+operations on so few components; `linear_mixture_bits_plain` is the same in torch.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..nets.quantize import LOG_SCALE_MAX, LOG_SCALE_MIN, LOG_SCALE_OFFSET, UNIFORM_WEIGHT
 
 BLOCK = 64
-"""Pixels that the kernel works on at a time: their parameters and gradients stay in the first-level cache."""
+"""Pixels that the kernel takes at a time, so that their parameters and gradients stay in the first-level cache."""
 
 
 def channel_counts(channels: int, components: int) -> list[int]:
@@ -43,7 +43,7 @@ def logistic_mixture_bits_plain(logits: Tensor, means: Tensor, log_scales: Tenso
 
 
 def linear_mixture_bits_plain(params: Tensor, predictions: Tensor, values: Tensor, gain: float) -> Tensor:
-    """`linear_mixture_bits` in torch alone: the twin it is tested against, of any float dtype."""
+    """`linear_mixture_bits` in plain torch, of any float dtype; tests compare the two."""
     channels = values.shape[1]
     components = params.shape[1] // sum(channel_counts(channels, 1))
     differences, bits = values - predictions, []

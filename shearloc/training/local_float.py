@@ -1,6 +1,6 @@
 """The local model as a float network in torch, for training only.
 
-It has the shape of the integer network it will become (`local.py`): every activation is clamped to the
+It has the shape of the integer network that it becomes (`models/local`): every activation is clamped to the
 range of the grid from the start, and `quantized=True` rounds weights and activations to the grid with
 straight-through gradients (quantisation-aware training); `rounded_activations` does the activations alone. Files are
 never coded with it.
@@ -39,11 +39,11 @@ WINDOW = 64
 """Side of the windows that a net with neighbours is trained on; beyond their edges it sees pixels, but no features."""
 
 GROWN_SHARE = 0.1
-"""Of a grown network's new blocks, so that it begins about as good as the one it grew from (`grown`)."""
+"""What a grown network's new blocks add, so that it starts about as good as the one it grew from (`grown`)."""
 
 
 class Hidden(NamedTuple):
-    """A layer after the first: how many numbers it takes, and gives; `skip` and `convolution`: see `layers.Dense`."""
+    """A layer after the first: numbers in and out; `skip` and `convolution`: see `layers.Dense`."""
 
     inputs: int
     outputs: int
@@ -58,8 +58,8 @@ class Shape:
 
     `predictor`: see `context.PREDICTORS`. `blocks`: residual blocks of three layers each (thesis, algorithm 5).
     `shared_logits`: all channels' mixtures have the first one's weights. `level`: the context has the predictions, too.
-    `neighbours`: where it is not 0, the blocks are width -> `narrow` -> `narrow` -> width, and the layer in the middle
-    is a masked convolution over the pixel and so many others (`context.nearest`).
+    `neighbours`: if not 0, the blocks are width -> `narrow` -> `narrow` -> width, and the layer in the middle is a
+    masked convolution over the pixel and this many others (`context.nearest`).
 
     The thesis's NeLLoC with r residual blocks and horizon h is reach=h, width=256, layers=1, head_width=0,
     components=10, predictor="none", blocks=r, shared_logits=True.
@@ -117,7 +117,7 @@ class Shape:
 
 
 def nelloc(blocks: int, channels: int = 3, horizon: int = 3) -> Shape:
-    """The thesis's NeLLoC, with so many residual blocks: raw pixels, K = 10, linear coefficients, shared weights."""
+    """The thesis's NeLLoC, with this many residual blocks: raw pixels, K = 10, linear coefficients, shared weights."""
     return Shape(channels, horizon, horizon, 256, 1, 0, 10, "none", blocks, shared_logits=channels > 1)
 
 
@@ -129,7 +129,7 @@ def weight_scale(weight: Tensor) -> Tensor:
 
 
 def _round_through(value: Tensor, step: Tensor | float) -> Tensor:
-    """Rounds to multiples of `step`; the gradient passes as if nothing had been rounded."""
+    """Rounds to multiples of `step`; the gradient passes straight through."""
     return value + (torch.round(value / step) * step - value).detach()
 
 
@@ -141,15 +141,15 @@ def linears(layers: nn.ModuleList) -> list[nn.Linear]:
 class LocalNet(nn.Module):
     """Contexts in, bits out. The channels of a pixel are coded in turn, each seeing the ones before it.
 
-    One matrix product gives, for every pixel, the parameters of all channels as far as the context tells,
-    and hidden units of a small head per later channel, which then learn the pixel's earlier channels.
+    One matrix product gives, for every pixel, the parameters of all channels as far as the context knows,
+    and hidden units of a small head for each later channel, which then see the pixel's earlier channels.
     Channel c has (3 + c) K parameters: logits, means, log-scales, and a coefficient per earlier channel
     by which its difference to its prediction shifts the means. With shared logits, `out` holds them once, for the
     first channel, and `last` repeats them.
 
-    `means` has every layer's mean input in the last batch that gradients were wanted of (`fitting.centred`). `watch`
-    is called with each layer and its inputs (`rounding.py`). `first_scale` has the scales of the first layer's weights,
-    float [width], once they are rounded for good, and zeros before.
+    `means` has every layer's mean input in the last batch with gradients (`fitting.centred`). `watch` is called with
+    each layer and its inputs (`rounding.py`). `first_scale`, float [width], has zeros and, once the first layer's
+    weights are rounded for good, their scales.
     """
 
     watch: Callable[[nn.Linear, Tensor], None] | None = None
@@ -194,7 +194,7 @@ class LocalNet(nn.Module):
         return pixels.windows(picks, size, self.offsets, self.predictor)
 
     def batches(self, pixels: PixelSet, count: int) -> Iterator[Batch]:
-        """Evenly spaced pixels, or windows of so many pixels in all, in batches for `forward`."""
+        """`count` evenly spaced pixels, or windows of as many pixels in all, in batches for `forward`."""
         if self.shape.neighbours:
             size = pixels.window(WINDOW)
             picks = pixels.spread_windows(-(-count // math.prod(size)), size)
@@ -212,7 +212,7 @@ class LocalNet(nn.Module):
         return self.out.weight[self.rows], self.out.bias[self.rows]
 
     def _linear(self, inputs: Tensor, layer: nn.Linear, kernel: Offsets | None = None) -> Tensor:
-        """What the layer makes of its inputs; with a kernel, of those of the pixels at its offsets."""
+        """The layer's outputs for its inputs; of a convolution, for those of the pixels at its offsets."""
         seen = gathered(inputs, kernel) if kernel else inputs
         if torch.is_grad_enabled():
             self.means[layer] = mean_of(seen.detach().flatten(0, -2))
@@ -237,7 +237,7 @@ class LocalNet(nn.Module):
         return _round_through(value, ACTIVATION_STEP) if rounded else value
 
     def outputs(self, inputs: Tensor, differences: Tensor) -> Tensor:
-        """All channels' parameters one after the other, float [n, sum of (3 + c) K].
+        """All channels' parameters one after another, float [n, sum of (3 + c) K].
 
         `inputs` float [n, features], or [N, H, W, features] of a net with neighbours, and `differences` float
         [n, channels] of the pixel itself to its prediction (of which channel c sees those before it): both as
@@ -279,10 +279,10 @@ def image_bits(net: LocalNet, image: NDArray[np.uint8]) -> float:
 
 
 def grown(net: LocalNet, blocks: int, shared_logits: bool) -> LocalNet:
-    """`net` with at least as many residual blocks as it has, and with shared logits if its own are all equal.
+    """`net` with `blocks` residual blocks, at least its own, and with shared logits if its own are all equal.
 
-    The new blocks, after the old ones, start at random, and add GROWN_SHARE of what a block does that begins with its
-    network. Blocks that start by adding nothing at all can end up with units that never will.
+    New blocks come after the old ones and start at random, adding GROWN_SHARE of what a block of a new network adds.
+    Blocks that start by adding nothing can end up with units that never do.
     """
     new = LocalNet(replace(net.shape, blocks=blocks, shared_logits=shared_logits))
     kept = 3 * net.shape.blocks
@@ -302,8 +302,8 @@ def grown(net: LocalNet, blocks: int, shared_logits: bool) -> LocalNet:
 def revive(net: LocalNet, inputs: Tensor) -> int:
     """Gives hidden units that are 0 on all `inputs`, float [n, features], random weights; returns how many.
 
-    For these inputs the outputs stay as they were: the next layer does not listen to the units yet. Units whose
-    activations are added to others' by a residual block, or seen by a convolution, are left alone.
+    For these inputs the outputs stay the same: the next layer ignores the units at first. Units whose activations a
+    residual block adds to others', or a convolution sees, are left alone.
     """
     net.outputs(inputs, torch.zeros(inputs[..., 0].numel(), net.shape.channels))
     layers = [net.first, *linears(net.hidden), net.out]
@@ -322,7 +322,7 @@ def revive(net: LocalNet, inputs: Tensor) -> int:
 
 
 def with_horizon(net: LocalNet, horizon: int) -> LocalNet:
-    """`net` with this horizon, and reach: it no longer sees the pixels further off, and new ones count nothing yet."""
+    """`net` with this horizon and reach: pixels further off are dropped, new ones start with weight 0."""
     new = LocalNet(replace(net.shape, horizon=horizon, reach=horizon))
     channels = net.shape.channels
     columns = {tuple(offset): k * channels for k, offset in enumerate(net.offsets.tolist())}
@@ -337,7 +337,7 @@ def with_horizon(net: LocalNet, horizon: int) -> LocalNet:
 
 
 def mean_of(rows: Tensor) -> Tensor:
-    """Their mean, float [n, k] to float32 [k]. As a product with ones: in bfloat16 eight times as fast as `mean`."""
+    """Mean over rows, float [n, k] to float32 [k], as a product with ones: in bfloat16 8 times as fast as `mean`."""
     return (rows.new_ones(1, len(rows)) @ rows)[0].float() / len(rows)
 
 

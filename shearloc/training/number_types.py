@@ -1,6 +1,6 @@
-"""Which number type a float network's products are trained in: the quicker one on this processor.
+"""Chooses the number type of a float network's products in training: the faster one on this processor.
 
-bfloat16 is twice as quick as float32 where a processor multiplies it, and fourteen times as slow where torch has to
+bfloat16 is twice as fast as float32 where a processor multiplies it, and fourteen times as slow where torch has to
 convert. Weights and sums are float32 either way. Needs torch.
 """
 
@@ -11,7 +11,7 @@ import torch
 from ..nets.products import features
 
 INSTRUCTIONS = ("avx512bf16", "amx-bf16", "bf16")
-"""Of x86 and ARM, by LLVM's names, that multiply bfloat16."""
+"""Features of x86 and ARM processors that multiply bfloat16, by LLVM's names."""
 
 
 def products(has: Mapping[str, bool] | None = None) -> torch.dtype:
@@ -21,10 +21,10 @@ def products(has: Mapping[str, bool] | None = None) -> torch.dtype:
 
 
 def quick() -> torch.autocast:
-    """A context in which products have the quicker type."""
+    """A context in which products have the faster type."""
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=products() == torch.bfloat16)
 
 
 def name() -> str:
-    """The type, as a model's card says it."""
+    """The type's name, for a model's card."""
     return str(products()).removeprefix("torch.")

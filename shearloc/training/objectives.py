@@ -1,7 +1,7 @@
-"""What a variational autoencoder is trained and judged by: bounds and inference objectives, in bits per image.
+"""Objectives for training and judging variational autoencoders: bounds and inference objectives, in bits per image.
 
-Every function returns one number an image, [n], to be minimised; none updates a network. Equation numbers are of the
-thesis (chapter 4).
+Every function returns one number for each image, [n], to be minimised; none updates a network. Equation numbers are
+the thesis's (chapter 4).
 """
 
 import math
@@ -12,7 +12,7 @@ from torch import Tensor
 from .vae_float import BITS, Vae, divergence_bits
 
 LATENT_LIMIT = 4.17
-"""Latents further out fall into the last bins of mass 2^-16 (`vae/distributions.py`), and come back as these."""
+"""Latents further out fall into the last bins of mass 2^-16 (`vae/distributions.py`) and decode to these values."""
 
 
 def negative_elbo(net: Vae, pixels: Tensor, weight: float = 1.0) -> Tensor:

@@ -1,11 +1,11 @@
-"""The full PixelCNN of the thesis (algorithms 5 and 6): what the local models are compared with.
+"""The full PixelCNN of the thesis (algorithms 5 and 6), the baseline that local models are compared with.
 
-A float network for likelihoods alone: nothing here codes. `fitting.py` trains it. What can be coded with masked
-convolutions in its blocks is a `local_float.Shape` with neighbours.
+A float network for likelihoods only: nothing here codes. `fitting.py` trains it. A `local_float.Shape` with neighbours
+is the network with masked convolutions that can code.
 
 A masked convolution is a matrix product over the earlier neighbours only (`neighbourhood`): the same numbers without
-the masked half of the work. As in the authors' code masks are of pixels, not of colours: the channels of a pixel are
-tied by the mixture's linear coefficients.
+the masked half of the work. As in the authors' code, masks are of pixels, not of colours: the
+mixture's linear coefficients tie a pixel's channels.
 """
 
 import math
@@ -28,7 +28,7 @@ from .local_float import LocalNet, linears, mean_of, output_rows, spread_compone
 class CnnShape:
     """The shape of a PixelCNN. The thesis has horizon 3 and 5 blocks for gray, horizon 4 and 10 blocks for RGB.
 
-    `ceiling`: of all activations; the thesis has none.
+    `ceiling`: largest activation; the thesis has none.
     """
 
     channels: int = 3
@@ -121,7 +121,7 @@ class PixelCNN(nn.Module):
 
 
 def from_local(net: LocalNet, blocks: int) -> PixelCNN:
-    """A PixelCNN of so many blocks, at least the local one's, that starts as that local model (as `nelloc` makes it).
+    """A PixelCNN of `blocks` blocks, at least the local one's, that starts as that local model (as `nelloc` makes it).
 
     Their first layers and outputs are the same, and a local block is one whose middle kernel sees its own pixel alone.
     The blocks after those start as almost nothing added. Activations keep the local model's ceiling.

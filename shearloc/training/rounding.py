@@ -1,9 +1,9 @@
 """Rounds a trained float network's weights to int8 so that each layer's outputs change least on real inputs.
 
 Rounding each weight to the nearest ignores that inputs are correlated: neighbouring pixels, and the units that see
-them. Here one column of a layer's weights is rounded after the other, and each time the columns still to come take up
+them. Here the columns of a layer's weights are rounded one after another, and each time the columns to come take up
 the error (GPTQ: Frantar, Ashkboos, Hoefler, Alistarh 2023, arXiv:2210.17323; after Hassibi and Stork's Optimal Brain
-Surgeon). Where there is no quantisation-aware finish this takes its place, and `export.py` follows. Needs torch.
+Surgeon). It replaces a quantisation-aware finish; `export.py` comes next. Needs torch.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from ..nets.quantize import WEIGHT_MAX
 from .local_float import LocalNet, linears, weight_scale
 
 ROUNDING_PIXELS = 200_000
-"""A sample for `round_weights`: so many pixels."""
+"""Pixels in the sample that `round_weights` uses."""
 
 BATCH_PIXELS = 16384
 """Pixels that the network sees at a time."""
 
 DAMPING = 1e-3
-"""Of the mean variance, added to each input's: inputs that hardly vary in the sample may in an image."""
+"""The part of the mean variance that is added to each input's: one that hardly varies in the sample may in an image."""
 
 
 def round_weights(
@@ -49,7 +49,7 @@ def round_weights(
 def round_first(net: LocalNet, sample: Tensor) -> None:
     """Rounds the weights of the first layer, as `round_weights`, and freezes them; `net.first_scale` has the scales.
 
-    Those that are rounded already stay.
+    Does nothing if they are rounded already.
     """
     if not net.first_scale.any():
         net.first_scale.copy_(_round_layer(net, net.first, sample))
@@ -69,7 +69,7 @@ def inputs_of(net: LocalNet, layer: nn.Linear, sample: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _round_layer(net: LocalNet, layer: nn.Linear, sample: Tensor) -> Tensor:
-    """Rounds a layer's weight, for such inputs as it has of the sample, and freezes it. Its scales, float [out]."""
+    """Rounds a layer's weight for its inputs from the sample, and freezes it; returns its scales, float [out]."""
     x, scale = inputs_of(net, layer, sample), weight_scale(layer.weight)
     weight, mean = layer.weight.double(), x.double().mean(0)
     covariance = torch.cov(x.double().T)

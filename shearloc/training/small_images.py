@@ -1,6 +1,6 @@
 """Sets of small images of equal size, each as one array: MNIST, binary MNIST made of it, CIFAR-10.
 
-For training and measuring autoencoders. How the files are read is `images.py`'s business.
+For training and measuring autoencoders. `images.py` reads the files.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Trains a local model on images, and exports it: the command, its data, and the card that tells of both.
+"""Trains a local model on images and exports it: the command, its data, and the model's card.
 
     python -m shearloc.training.train ../shared/data/photos ../shared/data/imagenet-jpeg \\
         --name photo --minutes 80 --out runs/photo
@@ -47,18 +47,18 @@ from .pixelcnn import CnnShape, PixelCNN
 from .rounding import ROUNDING_PIXELS, inputs_of, round_weights
 
 FEWEST_PIXELS = 16384
-"""To round by, where there is no time for ROUNDING_PIXELS."""
+"""Pixels to round by if there is no time for ROUNDING_PIXELS."""
 ADAPTING_UPDATES = 1000
 ADAPTING_SHARE = 0.5
-"""Updates for later layers to adapt to a rounded one: how many at most, and how many in all of those in training."""
+"""Updates for later layers to adapt to a rounded one: the most, and the part of training's that all may take."""
 ADAPTING_BATCH = 4096
-"""Pixels in one of them at most; else half of training's: more updates are better than large ones."""
+"""Most pixels in such an update; else half of training's: more updates are better than large ones."""
 
 CARD_PIXELS, CARD_WINDOW_PIXELS = 1 << 18, 1 << 21
-"""Held-out pixels, at most, that a card's rate is of; in windows there are more, because these differ more."""
+"""Most held-out pixels for a card's rate; more in windows, because windows differ more."""
 
 MOST_FINGERPRINTS = 20_000
-"""Training images that a card lists. Of larger sets it has the name only: they are known by it, as CIFAR-10 is."""
+"""Most training images that a card lists. Larger sets, such as CIFAR-10, are identified by their name."""
 
 FIELDS = {
     "channels": "1: gray, 3: RGB",
@@ -72,7 +72,7 @@ FIELDS = {
     "neighbours": "places whose activations a layer sees, too",
     "narrow": "units of those activations",
 }
-"""Of `local_float.Shape`, in words."""
+"""Help for the fields of `local_float.Shape`."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -109,7 +109,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _start(args: argparse.Namespace) -> Net:
-    """A network as the arguments have it: new, or that of the base, with more residual blocks if they say so."""
+    """The network that the arguments ask for: new, or the base's, with more residual blocks if they say so."""
     if args.pixelcnn is not None:
         channels = args.channels or 3
         horizon = args.horizon or (4 if channels == 3 else 3)
@@ -134,7 +134,7 @@ def start_from(base: str, blocks: int | None = None) -> LocalNet:
 
 @dataclass(frozen=True)
 class Data:
-    """What a run learns from, and is judged by. `fingerprints`: of the training images, without copies of them."""
+    """Training and held-out pixels of a run. `fingerprints`: of the training images, without copies of them."""
 
     training: PixelSet
     held_out: PixelSet
@@ -158,10 +158,10 @@ def rounded_by_data(
     report: Callable[[int, int], None] | None = None,
     deadline: float = math.inf,
 ) -> dict[torch.nn.Linear, Tensor]:
-    """Rounds the weights in place after keeping them in `folder/float.pt`; the layers' scales, for `export`.
+    """Saves the weights to `folder/float.pt` and rounds them in place; returns the layers' scales, for `export`.
 
-    `report` is called with (done, total), in layers. Minutes where training took hours; less where `deadline`, a time
-    of `time.perf_counter`, would be over: then later layers adapt less.
+    `report` is called with (done, total), in layers. Takes minutes where training took hours; less if `deadline`, a
+    time of `time.perf_counter`, would pass: then later layers adapt less.
     """
     torch.save(net.state_dict(), folder / "float.pt")
     rng = np.random.default_rng(schedule.seed)
@@ -185,7 +185,7 @@ def rounded_by_data(
 
 
 def _pixels_for(net: LocalNet, training: PixelSet, layers: int, seconds: float) -> int:
-    """How many pixels every layer can be rounded by in so many seconds, by the time that a few of them take."""
+    """Pixels by which every layer can be rounded in `seconds`, judged by the time that a few of them take."""
     if math.isinf(seconds):
         return ROUNDING_PIXELS
     few = torch.from_numpy(net.draw(training, np.random.default_rng(0), FEWEST_PIXELS)[0])
@@ -198,7 +198,7 @@ def _pixels_for(net: LocalNet, training: PixelSet, layers: int, seconds: float) 
 def describe(
     net: Net, name: str, folders: list[Path], base: str | None, data: Data, schedule: Schedule, progress: Progress
 ) -> dict[str, Any]:
-    """The card of a network that has been trained, and rounded if it is to be: what the zoo says of the model."""
+    """The card of a trained network, rounded if it is going to be."""
     few = len(data.fingerprints) <= MOST_FINGERPRINTS
     return {
         "name": name,
@@ -225,7 +225,7 @@ def held_out_bits(net: Net, data: Data) -> float:
 
 
 def bits_of_model(model: str, data: Data) -> float:
-    """`held_out_bits` of a model, a name or a file, as it is."""
+    """`held_out_bits` of a finished model, a name or a file."""
     net = start_from(model)
     net.rounded_activations = True
     return held_out_bits(net, data)
@@ -248,7 +248,7 @@ def _summary(net: Net, folders: list[Path], progress: Progress) -> str:
 def _fitted(
     net: Net, data: Data, schedule: Schedule, args: argparse.Namespace
 ) -> tuple[Progress, dict[torch.nn.Linear, Tensor] | None]:
-    """Trains the network in place, and rounds it if it had no finish (the scales are for `export`), with a bar each."""
+    """Trains the network in place and rounds it if it had no finish, each with a progress bar; returns the scales."""
     from rich.progress import Progress as Bar
     from rich.progress import TextColumn
 

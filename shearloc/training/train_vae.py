@@ -2,9 +2,9 @@
 
     python -m shearloc.training.train_vae mnist-binary --epochs 100 --asleep-epochs 100 --out runs/vae-mnist-binary
 
-The first phase writes `baseline.pt`, the second (eq. 4.27, the decoder fixed) `half-asleep.pt`; both keep a
-`NAME-checkpoint.pt`, go on from it when called again, and write `NAME-EPOCHS.pt` of every tenth part of the epochs on
-the way. The last images of the training set are held out and reported on; the test set is looked at where a phase ends.
+The first phase writes `baseline.pt`, the second (eq. 4.27, the decoder fixed) `half-asleep.pt`. Both keep a
+`NAME-checkpoint.pt`, resume from it, and write `NAME-EPOCHS.pt` after every tenth of the epochs. The last images of the
+training set are held out and reported on; the test set is measured when a phase ends.
 Needs torch; nothing that decodes imports this file. The export is `export_vae.py`.
 """
 
@@ -30,13 +30,13 @@ from .small_images import DATASETS, load_dataset
 from .vae_float import Block, Vae, divergence_bits
 
 HELD_OUT = 1000
-"""Images at the end of the training set that are not trained on."""
+"""Images at the end of the training set that are held out."""
 
 FIRST_WEIGHT = 0.1
 """The divergence's weight at the beginning of a warm-up."""
 
 Objective = Callable[..., Tensor]
-"""Bits of each image, [n], from a network and images; `weight` as in `objectives.negative_elbo` in a warm-up."""
+"""(network, images) -> bits of each image, [n]; `weight`, in a warm-up, as in `objectives.negative_elbo`."""
 
 Report = Callable[[float, float], None]
 """Called with the epochs done and the running mean of the objective in bits per dimension."""
@@ -44,7 +44,7 @@ Report = Callable[[float, float], None]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a phase is. `cosine`: the rate falls to 2% of its peak, else it stays.
+    """How long a phase is, and its learning rate. `cosine`: the rate falls to 2% of its peak; else it is constant.
 
     `warm_up`: epochs in which the divergence's weight rises to 1.
     """
@@ -80,7 +80,7 @@ def optimizers(parameters: list[torch.nn.Parameter], net: Vae, rate: float) -> l
 
 @torch.no_grad()
 def latent_bits(net: Vae, pixels: NDArray[np.uint8]) -> Tensor:
-    """Mean divergence of each latent of a position over images [n, side, side, channels], in bits: what it says."""
+    """Mean divergence of each latent of a position over images [n, side, side, channels], in bits."""
     mean, log_sigma = net.posterior(torch.from_numpy(pixels))
     count = net.shape.latents // latent_side(net.shape) ** 2
     return divergence_bits(mean.reshape(-1, 1), log_sigma.reshape(-1, 1)).view(-1, count).mean(0)
@@ -88,9 +88,9 @@ def latent_bits(net: Vae, pixels: NDArray[np.uint8]) -> Tensor:
 
 @torch.no_grad()
 def revive(net: Vae, pixels: NDArray[np.uint8]) -> int:
-    """Gives new random weights to the latents of a position that say less than 0.02 bits; returns how many.
+    """Gives new random weights to the latents of a position whose divergence is below 0.02 bits; returns how many.
 
-    Where the posterior is the prior and the decoder does not listen, neither network learns to use a latent again.
+    Once a latent's posterior equals its prior and the decoder ignores it, neither network learns to use it again.
     """
     silent = latent_bits(net, pixels) < 0.02
     count = len(silent)
@@ -104,7 +104,7 @@ def revive(net: Vae, pixels: NDArray[np.uint8]) -> int:
 
 @torch.no_grad()
 def with_fewer_latents(net: Vae, latents: int, pixels: NDArray[np.uint8]) -> Vae:
-    """The same network with only so many latents, those that say most about `pixels` [n, side, side, channels]."""
+    """The same network with fewer latents: those with the largest divergence on `pixels` [n, side, side, channels]."""
     positions = latent_side(net.shape) ** 2
     before = net.shape.latents // positions
     kept = latent_bits(net, pixels).argsort(descending=True)[: latents // positions]
@@ -131,8 +131,8 @@ def fit(
 ) -> float:
     """Minimises the objective over `parameters` in place; returns the seconds it took.
 
-    Writes `folder/name.pt` at the end and, with `snapshots`, `name-EPOCHS.pt` at every tenth part, when it also calls
-    `report`. Goes on from `name-checkpoint.pt`.
+    Writes `folder/name.pt` at the end and, with `snapshots`, `name-EPOCHS.pt` after every tenth, when it also calls
+    `report`. Resumes from `name-checkpoint.pt`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(schedule.seed)
@@ -173,7 +173,7 @@ def fit(
 
 
 def _batch(images: Tensor, schedule: Schedule, epoch: int, k: int) -> Tensor:
-    """The k-th images of an epoch, which has all of them once in an order of its own."""
+    """Indices of an epoch's k-th batch; each epoch has all images once, in its own order."""
     order = np.random.default_rng([schedule.seed, epoch]).permutation(len(images))
     return images[torch.from_numpy(order[k * schedule.batch : (k + 1) * schedule.batch])]
 
@@ -197,7 +197,7 @@ def _update(
 
 
 def _start(base: str | None, shape: VaeShape, pixels: NDArray[np.uint8]) -> Vae:
-    """A new network of the shape, or the base, brought to the shape. ValueError for a base that cannot be."""
+    """A new network of the shape, or the base adapted to it. ValueError for a base that cannot be adapted."""
     if base is None:
         return Vae(shape)
     from ..models import zoo

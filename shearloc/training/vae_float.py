@@ -1,4 +1,4 @@
-"""The variational autoencoder in torch, for training and for float ELBOs. It does not code; `vae.py` does.
+"""The variational autoencoder in torch, for training and for float ELBOs. It does not code; `models/vae` does.
 
 Activations are [images, side, side, channels]; likelihoods, divergences and ELBOs are in bits per image.
 """

@@ -1,6 +1,6 @@
-"""Side information of a local model's file: the bias adjustments that adapt the model to the image, as bytes.
+"""Packs a local model's side information: the bias adjustments that adapt it to an image.
 
-Finding them is `training/adapt.py`'s work, applying them `models/local/model.py`'s.
+`training/adapt.py` finds them, `models/local/model.py` applies them.
 """
 
 import zlib
@@ -12,7 +12,7 @@ from ...errors import CorruptError
 
 
 def pack(adjustments: NDArray[np.int8]) -> bytes:
-    """int8 [n] as a zlib stream (RFC 1950). Small numbers in no order: Huffman codes alone serve best."""
+    """int8 [n] as a zlib stream (RFC 1950), by Huffman codes alone: best for small numbers in no order."""
     stream = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
     return stream.compress(adjustments.tobytes()) + stream.flush()
 

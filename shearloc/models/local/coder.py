@@ -1,8 +1,7 @@
 """Codes images of one size with a local model: every order, by every engine.
 
-How is said elsewhere: `wavefront.py` walks the sheared order, `gathered.py` decodes without the shear, and for the
-engine `cuda` `device.py` does all of it; their payloads are the same. What lies around a payload is `parts.py`'s and
-`archive.py`'s business.
+`wavefront.py` walks the sheared order, `gathered.py` decodes without the shear, and `device.py` does both for the
+engine `cuda`; their payloads are the same. `parts.py` and `archive.py` put payloads into files.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,7 +28,7 @@ CUDA = "cuda"
 def at_once(model: LocalModel, size: Size, engine: str, count: int) -> int:
     """How many of `count` batches of images, each of size (N, H, W), to code side by side on a share of the processors.
 
-    One where the engine uses all of them itself; what the batches keep of earlier pixels is at most MOST_BYTES in all.
+    One where the engine uses all processors itself. Together the batches keep at most MOST_BYTES of earlier pixels.
     """
     return max(1, min(engines.workers(engine, count), MOST_BYTES // room(model, *size, wavefront.CHUNK)))
 
@@ -37,8 +36,8 @@ def at_once(model: LocalModel, size: Size, engine: str, count: int) -> int:
 def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:
     """start and freq of every subpixel of uint8 [N, H, W, C], uint32 [C, N * H * W] in the sheared order.
 
-    The model's own code length of the images is sum(PRECISION - log2(freq)) bits. ShearlocError where the engine is
-    not there, as from all functions here.
+    The model's own code length of the images is sum(PRECISION - log2(freq)) bits. ShearlocError, here and below, where
+    the engine is not installed.
     """
     if engine == CUDA:
         return _device().frequencies(model, pixels, progress)
@@ -55,9 +54,9 @@ def encode_images(
 def encode_shortest(
     model: LocalModel, versions: Iterable[Pixels], size: Size, engine: str
 ) -> tuple[bytes, int, NDArray[np.uint8]]:
-    """`encode_images` of each image's shortest version, and which one that is, uint8 [N]; of equal ones the first.
+    """`encode_images` of each image's shortest version, and that version's number, uint8 [N]; of equal ones the first.
 
-    `versions`: at most 256 arrays uint8 [N, H, W, C] of size (N, H, W); image k of each is one way to have image k.
+    `versions`: at most 256 arrays uint8 [N, H, W, C] of size (N, H, W), each with every image in some version.
     """
     images, height, width = size
     owners = wavefront_positions(images, height, width, shear(model.offsets)) // (height * width)
@@ -75,7 +74,7 @@ def encode_shortest(
 
 
 def _encode(model: LocalModel, shape: tuple[int, ...], intervals: Frequencies) -> tuple[bytes, int]:
-    """Payload and number of lanes for images [N, H, W, ...] from what `frequencies` gave."""
+    """Payload and number of lanes for images [N, H, W, ...] from their `frequencies`."""
     message = Message.empty(stream.lane_count(shape[0] * shape[1], intervals[0].size), shared=False)
     _push(message, model, shape, intervals)
     return message.to_bytes(), message.lanes
@@ -92,7 +91,7 @@ def encode_sequential(
 ) -> tuple[bytes, int]:
     """Payload and number of lanes (one) for uint8 [N, H, W, C], in raster order.
 
-    The frequencies come from the wavefront, many pixels at once: they are the same integers in any order.
+    The frequencies come from the wavefront, many pixels at once: the integers are the same in any order.
     """
     in_steps = frequencies(model, pixels, engine, progress)
     images, height, width, _ = pixels.shape
@@ -107,7 +106,7 @@ def encode_sequential(
 def decode_images(
     model: LocalModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
 ) -> Pixels:
-    """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError if it cannot have been."""
+    """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError for any other payload."""
     return _decoded(_pop_sheared, model, payload, lanes, size, engine, progress)
 
 
@@ -178,7 +177,7 @@ def _pop_in_raster_order(
 
 
 def _device() -> ModuleType:
-    """The module `device.py`, after a look at whether there is a CUDA device; ShearlocError if not."""
+    """The module `device.py`. ShearlocError without a CUDA device."""
     with wavefront.at_hand(CUDA):
         from . import device
 

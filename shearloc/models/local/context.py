@@ -1,6 +1,6 @@
 """What a local model sees of a pixel: causal neighbours as differences to a prediction.
 
-This is the model's input, in integers. It is not an order of coding: that is `models/local/orders.py`.
+This is the model's input, in integers.
 
 A context is a list of offsets (dy, dx) to earlier pixels. There are two predictors:
 
@@ -8,8 +8,8 @@ A context is a list of offsets (dy, dx) to earlier pixels. There are two predict
                  the pixel from W, N and NW; the input is `compand(neighbour - prediction)`
     CONSTANT     the thesis's raw pixels: the prediction is always 128, the input neighbour - 128 as it is
 
-A neighbour outside the image is a 0 to the network. Differences alone do not tell how bright a place is: the offset
-(0, 0) stands for the prediction itself, and its input is prediction - 128.
+A neighbour outside the image is a 0 to the network. Differences alone do not say how bright a place is, so the offset
+(0, 0) stands for the prediction itself, with the input prediction - 128.
 """
 
 from functools import cache
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ...kernels import PART
 
 OUTSIDE_PREDICTION = 128
-"""Prediction of a channel at the first pixel of an image, which has no neighbours; and CONSTANT's everywhere."""
+"""The prediction at an image's first pixel, which has no neighbours; and CONSTANT's everywhere."""
 
 LARGEST = 255
 """Largest magnitude of a difference between levels."""
@@ -96,7 +96,7 @@ def predict_pixel(predictor: int, west: int, north: int, northwest: int) -> int:
 
 
 def side_by_side(offsets: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Runs of offsets whose pixels lie side by side in a row: int64 [n, 3], dy, first dx, how many. For `look`."""
+    """Runs of offsets whose pixels are side by side in a row: int64 [n, 3], dy, first dx, count. For `look`."""
     runs: list[list[int]] = []
     for dy, dx in offsets.tolist():
         if runs and [dy, dx] == [runs[-1][0], sum(runs[-1][1:])] != [0, 0]:
@@ -107,7 +107,7 @@ def side_by_side(offsets: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 class Context(NamedTuple):
-    """What `look` needs (for Numba): `side_by_side` of the offsets, the predictor, and `shown` for it."""
+    """Arguments of `look` for Numba: `side_by_side` of the offsets, the predictor, and its `shown`."""
 
     runs: NDArray[np.int64]
     predictor: int

@@ -2,13 +2,13 @@
 
 It gives the integers of `wavefront.py` and `gathered.py`, with everything of a time step on the device: contexts,
 network, distributions, and rANS by lanes. Nothing in a step waits for the host or depends on values there, so on CUDA
-a step is captured as a graph and Python only starts it. The same code runs on the CPU's tensors, which is how it is
-tested; as an engine for the CPU it would be slow.
+a step is captured as a graph and Python only starts it. The same code runs on CPU tensors, for tests; as an engine for
+the CPU it would be slow.
 
 A step's pixels lie in slots of rounds x lanes: slot r L + l holds lane l's r-th pixel of the step. A round is a
 slice of every tensor, and pops one symbol from each lane; lanes that have fewer pixels leave their last slots unused.
 
-What is computed for these pixels is `device_arithmetic.py`.
+`device_arithmetic.py` has the arithmetic.
 """
 
 import importlib.util
@@ -45,15 +45,15 @@ from .wavefront import CHUNK, Frequencies, Pixels, Progress
 BATCH = 1 << 16
 """Pixels that the encoder takes at a time."""
 FUSED = 1 << 24
-"""Subpixels from which it is worth most of a minute to have the step compiled."""
+"""Subpixels from which compiling the step is worth most of a minute."""
 OUTSIDE = 512
-"""A level outside the image: differences to it are out of the range of all others, and shown as 0."""
+"""The level outside the image: its differences are outside the range of all others, and enter as 0."""
 
 
 class Canvas:
     """N images of one size, each with a margin as wide as the context: flat int16 [places + 1, C].
 
-    A place outside the images has OUTSIDE; what is to go nowhere goes to the last place, `nowhere`. `features` int8
+    A place outside the images has OUTSIDE. The last place, `nowhere`, takes what is discarded. `features` int8
     [places + 1, features]: what convolutions see of every pixel.
     """
 
@@ -101,12 +101,12 @@ class Canvas:
         return inputs.view(len(places), -1), predictions
 
     def outputs(self, layers: list[Layer], inputs: Tensor, places: Tensor, used: Tensor | None = None) -> Tensor:
-        """The network's products for the contexts of the pixels at places int64 [n], those that are used being kept."""
+        """The network's products for the contexts of pixels at places int64 [n]; features of used pixels are kept."""
         own = places if used is None else places.masked_fill(~used, self.nowhere)
         return network(layers, inputs, self.features, own, places[:, None] + self._neighbours)
 
     def _predictions(self, west: Tensor, north: Tensor, northwest: Tensor) -> Tensor:
-        """The median edge detector, or 128. Where one of W and N is outside the other takes its place."""
+        """The median edge detector, or 128. Where one of W and N is outside, the other replaces it."""
         if not self._median_edge:
             return torch.full_like(west, OUTSIDE_PREDICTION)
         west, north = torch.where(west == OUTSIDE, north, west), torch.where(north == OUTSIDE, west, north)
@@ -164,8 +164,8 @@ def pop_images(
 ) -> Pixels:
     """As `wavefront.pop_images`, or `gathered.pop_sequential`: uint8 [N, H, W, C].
 
-    What progress is told is what the device has been given to do. `fused`: let
-    torch.compile make few kernels of a step's many operations; by itself only on CUDA, for FUSED subpixels or more.
+    Progress counts the work given to the device. `fused`: torch.compile makes few kernels of a step's many operations;
+    by default only on CUDA, for FUSED subpixels or more.
     """
     if fused is None:
         large = size[0] * size[1] * size[2] * model.channels >= FUSED
@@ -184,7 +184,7 @@ def pop_images(
 
 
 class _Decoder:
-    """What a decoder keeps on the device; `step` decodes the next step's pixels, and changes it in place only."""
+    """A decoder's state on the device; `step` decodes the next step's pixels and changes the state in place only."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class _Decoder:
         self.t += 1
 
     def _look(self, rounds: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Of the step's slots: places to write to, whether they are used, predictions, and the network's outputs."""
+        """For the step's slots: places to write to, whether they are used, predictions, and the network's outputs."""
         places, used = self._places(rounds)
         inputs, predictions = self.canvas.contexts(places)
         totals = self.canvas.outputs(self.layers, inputs, places, used)[:, : len(self.head.bias)] + self.head.bias
@@ -258,13 +258,13 @@ class _Decoder:
         return self.canvas.place(first_image + pixel // rows, row, t - row * o), used
 
     def finish(self, message: Message) -> Pixels:
-        """The pixels, after all steps; brings the message up to date."""
+        """The pixels, after all steps; also updates the message."""
         message.heads[:], message.tops[:] = self.heads.cpu().numpy().view(np.uint64), self.tops.cpu().numpy()
         return self.canvas.pixels.to(torch.uint8).contiguous().cpu().numpy()
 
 
 def _rounds(most: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rounds for steps with at most so many pixels to a lane: the next 2^k or 3 * 2^k, so that there are few graphs."""
+    """Rounds for steps with at most this many pixels to a lane: the next 2^k or 3 * 2^k, so that few graphs exist."""
     powers = 1 << np.arange(63)
     kinds = np.sort(np.concatenate([powers, 3 * powers[:61]]))
     return kinds[np.searchsorted(kinds, most)]
@@ -274,7 +274,7 @@ def _rounds(most: NDArray[np.int64]) -> NDArray[np.int64]:
 def _launcher(step: Callable[[int], None], device: str) -> Iterator[Callable[[int], None]]:
     """`step`; on CUDA as graphs, one for each argument: the first call with it runs as it is, the second is captured.
 
-    What has run once has initialised the libraries that it uses, as a capture demands.
+    A first run initialises the libraries in use, as a capture requires.
     """
     if device != "cuda":
         yield step

@@ -1,7 +1,7 @@
-"""A local model's integers in torch operations: its layers, its distributions, and what its head says of them.
+"""A local model's integers in torch operations: its layers, its head, and its distributions.
 
 Tensors stay where they are, on a GPU or not. Sums that need more than int32 are int64, or products in float64 of
-integers below 2^53. Which pixels they belong to, and when, is not known here: that is `device.py`.
+integers below 2^53. `device.py` decides which pixels they belong to.
 """
 
 from typing import NamedTuple
@@ -85,11 +85,11 @@ class Mixtures(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """What `coding/logistic.py` computes symbol by symbol, as tables: one look-up is one operation.
+    """The functions of `coding/logistic.py` as tables: one look-up is one operation.
 
     sigmoid int32 [2^19 + 1]: in 2^-22, by argument; exponential and inverse int64 as in `logistic.tables`;
-    edges int64 [257]: lower edges of the levels in 1/64, so low at 0 that the sigmoid is 0;
-    floors int64 [257]: the uniform's part of F in 2^-22, at 256 so much that F is cut off at 2^24.
+    edges int64 [257]: lower edges of the levels in 1/64, at 0 low enough that the sigmoid is 0;
+    floors int64 [257]: the uniform's part of F in 2^-22, at 256 large enough that F is cut off at 2^24.
     """
 
     sigmoid: Tensor
@@ -159,7 +159,7 @@ def pop(
 ) -> None:
     """Pops one symbol from every lane that is used: changes heads and tops, and fills `values`, int64 [lanes] each.
 
-    Heads are uint64 to the coder: sums and products are the same bits in int64, and what is shifted in is cut off.
+    The coder's heads are uint64; in int64, sums and products have the same bits, and shifted-in bits are cut off.
     """
     targets = heads & ((1 << logistic.PRECISION) - 1)
     found, starts, ends = search(symbols, targets, tables)

@@ -1,8 +1,8 @@
 """Decoding with gathered contexts: pixel by pixel (the thesis's sNeLLoC), or a time step at a time (pNeLLoC).
 
-Both look every context up in the image as it lies in memory; they differ only in the list of positions that they
-go through. The sequential order has payloads of its own, one pixel to a step; the parallel decoder pops
-what `wavefront.py` pops faster from a sheared copy.
+Both look every context up in the image as it is in memory, and differ only in the list of positions. The sequential
+order has payloads of its own, one pixel to a step. The parallel decoder reads the payloads of `wavefront.py`, which is
+faster because it walks a sheared copy.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The head of a local model: from a pixel's accumulators to mixture parameters, channel by channel, in integers.
 
-It knows nothing of the layers before it (`network.py`), nor of what a mixture's CDF is (`coding/logistic.py`).
+The layers before it are in `nets/network.py`, a mixture's CDF in `coding/logistic.py`.
 
 Outputs of the network for a pixel of C channels, K components and heads of U units:
 
@@ -19,9 +19,9 @@ from ...kernels import PART, VECTOR, Apart
 from ...nets.layers import INT32_MAX
 
 TOP_LEVEL = 255
-"""Of a unit's levels."""
+"""Largest level of a unit."""
 PARAMETER_LIMIT = 1 << 15
-"""Every parameter is clamped to this; it keeps a mean within 512 grey levels of the prediction (units of 1/64)."""
+"""Every parameter is clamped to this, which keeps a mean within 512 grey levels of the prediction (units of 1/64)."""
 COEFFICIENT_LIMIT = 8
 """A coefficient stays within [-8, 8]."""
 LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS = 7, 12
@@ -29,7 +29,7 @@ LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS = 7, 12
 
 
 class Head(NamedTuple):
-    """What the last step needs, as arrays.
+    """The head's arrays.
 
     bias, multiplier, shift: int32 [outputs]. learn int32 [C-1, C-1, U]: weights of the pixel's earlier
     channels; adjust int32 [C-1, U, (2 + C) K]: weights of the head's units. Both in units of the accumulators.
@@ -66,7 +66,7 @@ class PackedHead(NamedTuple):
 
 
 def packed_head(head: Head, channels: int) -> PackedHead:
-    """The head of a model of so many channels, for kernels."""
+    """The head of a model of this many channels, for kernels."""
     components, units = head.components, head.adjust.shape[1]
     counts = [(3 + c) * components for c in range(channels)]
     ends = np.cumsum([0, *counts, *[units] * (channels - 1)])
@@ -90,7 +90,7 @@ def _whole(count: int) -> int:
 
 
 def _scales(head: Head, begins: NDArray[np.int64], counts: list[int], width: int, most: int) -> NDArray[np.int32]:
-    """Scales of the outputs that begin there, so many of each, whose results are clamped to `most`."""
+    """Scales of the outputs that begin at each start, clamped to `most`."""
     scales = np.zeros((4, len(counts), width), np.int32)
     scales[MULTIPLIER], scales[SHIFT] = 1, 1
     for row, (begin, count) in enumerate(zip(begins.tolist(), counts, strict=True)):
@@ -147,8 +147,8 @@ def channel_parameters(head, sums, begin, count, channel, predictions, differenc
 
 @njit(**PART)
 def _shift_means(head, channel, components, prediction, differences, i, params):  # type: ignore[no-untyped-def]
-    """Makes a pixel's means absolute: adds the prediction, and what the earlier channels' differences bring."""
-    # Of a mean's 1/64 = 2^-6, coefficients have so many bits more.
+    """Makes a pixel's means absolute: adds the prediction, and the terms of the earlier channels' differences."""
+    # Coefficients have this many bits more than a mean's 1/64 = 2^-6.
     finer = np.int32(head.coefficient_bits - 6)
     half, limit = np.int32(1) << (finer - np.int32(1)), np.int32(COEFFICIENT_LIMIT << head.coefficient_bits)
     for k in range(components):
@@ -162,7 +162,7 @@ def _shift_means(head, channel, components, prediction, differences, i, params):
 
 @njit(**PART)
 def _add_units(head, sums, pixel, channel, seen, i, levels, params):  # type: ignore[no-untyped-def]
-    """Adds what the head's units for a channel, which have seen the pixel's earlier ones, give to its params."""
+    """Adds to a channel's params what the head's units make of the pixel's earlier channels."""
     learn, adjust, scales = head.learn, head.adjust, head.units
     later, first = channel - np.uint64(1), np.uint64(head.first_unit[channel])
     units = np.uint64(adjust.shape[1]) // np.uint64(VECTOR) * np.uint64(VECTOR)  # all of them; LLVM sees whole vectors

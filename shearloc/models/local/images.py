@@ -1,7 +1,7 @@
-"""Images through a local model: what the registry asks of every family, said to the coder.
+"""Codes images with a local model: the family's interface to its coder.
 
-In archives each image lies as the model needs fewest bits, if the caller gives orientations to choose from. In pictures
-the model's biases can be adapted to the image; the adjustments travel as side information.
+In archives, each image takes the orientation with the fewest bits, if the caller gives several to choose from. In
+pictures, the model's biases can be adapted to the image; the adjustments are side information.
 """
 
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def decode(model: LocalModel, coded: Coded, size: Size, how: How) -> Pixels:
 
 
 def _decoder(order: Order, wanted: str) -> Callable[..., Pixels]:
-    """The decoder that a payload needs, or that of its two which is asked for. ShearlocError for any other."""
+    """The decoder that a payload needs; of a sheared payload's two, the one asked for. ShearlocError for any other."""
     name = order.name.lower()
     if order == Order.SHEARED and wanted == "parallel":
         return coder.decode_parallel

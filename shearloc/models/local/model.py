@@ -1,7 +1,7 @@
 """The integer local model: from contexts to distribution parameters, exact on every machine.
 
-It holds the weights, reads and writes them (.safetensors), and proves them exact. What the network's outputs say is
-`head.py`'s business. It does not walk over an image or code anything.
+It holds the weights, reads and writes them (.safetensors), and proves them exact. `head.py` interprets the network's
+outputs. This file does not walk over images and codes nothing.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from .head import LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS, Head
 FORMAT = FAMILY.format
 
 MAX_CHANNELS, MAX_OFFSET, MAX_LAYERS, MAX_WIDTH, MAX_FEATURES = 4, 32, 64, 4096, 4096
-"""What a model may have at most: a file may bring its own, and they bound what a pixel costs."""
+"""Limits of a model. A file may bring its own model, so these bound what a pixel costs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +89,7 @@ class LocalModel:
         return named
 
     def _settings(self) -> dict[str, str]:
-        """What is not an array, and not as in a model of plain layers with the median edge detector, as text."""
+        """Metadata that differs from a model of plain layers with the median edge detector."""
         settings = {}
         if self.predictor != MEDIAN_EDGE:
             settings["predictor"] = next(name for name, value in PREDICTORS.items() if value == self.predictor)
@@ -231,7 +231,7 @@ def load(path: Path, name: str) -> LocalModel:
 
 
 def parse(data: bytes, name: str, source: str) -> LocalModel:
-    """`load` of a file's bytes, whatever they are; `source` is what a ShearlocError calls them."""
+    """`load` from any bytes; `source` is their name in a ShearlocError."""
     with tensors.sound(source):
         metadata, arrays = tensors.read(data, FORMAT)
         count = sum(key.endswith(".weight") for key in arrays)

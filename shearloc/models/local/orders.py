@@ -9,8 +9,8 @@ o columns further right than row i - 1, one time step is one column, and a conte
     row 1         e  f  g  h                  pixels of one column do not see each other
     row 2               i  j  k  l
 
-Images of one size share their steps: a step holds the pixels of the first image, then those of the second, and
-so on, each from the top down. The order says nothing of models or coders.
+Images of one size share their steps: a step holds the pixels of the first image, then those of the second, and so on,
+each from the top down.
 """
 
 import numpy as np

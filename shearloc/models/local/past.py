@@ -1,9 +1,8 @@
-"""What is kept of earlier pixels while images are coded: the pixels themselves, and what convolutions see of them.
+"""Keeps what coding needs of earlier pixels: the pixels themselves, and the features that convolutions see.
 
-Step by step through the sheared order, only the last few columns of the sheared images are wanted. The pixels' ring
-keeps these for contexts. A convolution (`nets/layers.py`) wants what the layer before it gave for a pixel's neighbours:
-that has a ring of its own, where image row i and time t have the place of row i + rows and time t + columns. What the
-network does with its levels is not known here, nor how pixels are coded.
+A walk through the sheared order needs only the last few columns of the sheared images. The pixels' ring keeps these for
+contexts. A convolution (`nets/layers.py`) needs what the layer before it gave for a pixel's neighbours: those features
+have a ring of their own, in which image row i at time t shares its place with row i + rows and with time t + columns.
 """
 
 import math
@@ -21,7 +20,7 @@ from .model import LocalModel
 from .orders import largest_step, shear, step_count, step_rows, step_sizes
 
 MOST_BYTES = 1 << 30
-"""The largest ring. Shipped models need a third of it at most, but a small file may bring a model that wants more."""
+"""Most bytes of the ring. Shipped models need at most a third, but a file may bring a model that needs more."""
 
 
 class Past(NamedTuple):
@@ -44,7 +43,7 @@ class Past(NamedTuple):
 
 
 def past(model: LocalModel, images: int, height: int, width: int, o: int) -> Past:
-    """What convolutions want of images that are coded with shear o, and no ring of pixels. ShearlocError."""
+    """The features' ring for images coded with shear o, without a ring of pixels. ShearlocError if it is too large."""
     features = columns(model.layers)[-1]
     rows, period = _extent(model, height, width, o)
     places = 1 + images * rows * period if features else 1
@@ -57,7 +56,7 @@ def past(model: LocalModel, images: int, height: int, width: int, o: int) -> Pas
 class Walk:
     """A walk over N images in the sheared order, and the past as it sees it.
 
-    There is room for the rows that `span` steps have pixels in, and those above that they look at.
+    It has room for the rows of `span` steps' pixels, and for the rows above that these look at.
     """
 
     def __init__(self, model: LocalModel, images: int, height: int, width: int, span: int) -> None:
@@ -81,7 +80,7 @@ class Walk:
         return int(self._ends[t + 1] - self._ends[t])
 
     def move_to(self, t: int) -> None:
-        """Makes room for the steps t .. t + span - 1; to be called before them, for no t twice further than a span."""
+        """Makes room for the steps t .. t + span - 1. Call it before them, for increasing t at most a span apart."""
         pixels, origin, height = self.past.pixels, self.past.origin, self.past.height
         first, _ = step_rows(t, height, self.past.width, self.past.o)
         gone = first + origin - self._above
@@ -92,19 +91,19 @@ class Walk:
 
 
 def _level_bytes(model: LocalModel, height: int, width: int, o: int) -> int:
-    """Bytes of what convolutions see, for each image."""
+    """Bytes of the features' ring, for each image."""
     return columns(model.layers)[-1] * math.prod(_extent(model, height, width, o))
 
 
 def _extent(model: LocalModel, height: int, width: int, o: int) -> tuple[int, int]:
-    """Rows and columns of the ring of what convolutions see."""
+    """Rows and columns of the features' ring."""
     above, back = (int((-model.neighbours @ np.array(step)).max(initial=0)) for step in ((1, 0), (o, 1)))
     # A row more than is seen or coded at a time, and a column: other threads may be one step further.
     return min(height, above + -(-width // o) + 1), back + 2
 
 
 def check_room(size: int) -> None:
-    """ShearlocError for a ring of so many bytes that is too large."""
+    """ShearlocError if a ring of this many bytes is too large."""
     if size > MOST_BYTES:
         raise ShearlocError(f"the model would keep {size >> 20} MiB of earlier pixels, more than {MOST_BYTES >> 20}")
 
@@ -118,7 +117,7 @@ def _ring_extent(model: LocalModel, height: int, width: int, o: int, span: int) 
 
 
 def room(model: LocalModel, images: int, height: int, width: int, span: int) -> int:
-    """About how many bytes of memory coding images of one size takes with the `numba` engine, besides the images."""
+    """Bytes of memory, roughly, that coding images of one size takes with the `numba` engine, besides the images."""
     o = shear(model.offsets)
     _, rows, columns = _ring_extent(model, height, width, o, span)
     step = largest_step(height, width, o) * 4 * max(layer.weight.shape[1] for layer in model.layers)
@@ -126,7 +125,7 @@ def room(model: LocalModel, images: int, height: int, width: int, span: int) -> 
 
 
 def memory(past: Past, pixels: int) -> Memory:
-    """The past as a network sees it, with room for the places of so many pixels; of a model with convolutions only."""
+    """The past as a network sees it, with room for the places of `count` pixels; for models with convolutions only."""
     return Memory(past.levels, np.zeros((pixels if past.levels.size else 0, len(past.neighbours) + 1), np.int64))
 
 

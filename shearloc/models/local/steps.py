@@ -1,7 +1,7 @@
-"""The kernels that walk over images step by step: one for the encoder and the decoder, as they differ in little.
+"""The kernels that walk over images step by step, one for encoder and decoder alike.
 
-A step's pixels have their contexts in the past (`past.py`), go through the network together, and are coded; then
-they are in the past for the steps to come. Several threads each take some of a step's lanes, and meet after it.
+A step's pixels have their contexts in the past (`past.py`), go through the network together, and are coded; then they
+are part of the past for later steps. Several threads each take some of a step's lanes, and meet after the step.
 """
 
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Net(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What a thread needs for up to n pixels of its own: inputs int8 [n, features]; predictions and values int32
+    """A thread's buffers for up to n pixels of its own: inputs int8 [n, features]; predictions and values int32
     [C, n]; sums int32 [n, outputs and more]."""
 
     inputs: NDArray[np.int8]
@@ -41,7 +41,7 @@ class Space(NamedTuple):
 
 
 class Kernels(NamedTuple):
-    """Where the kernels are that a walk calls; find is 0 for models without convolutions."""
+    """Addresses of the kernels that a walk calls; find is 0 for models without convolutions."""
 
     gather: int
     find: int

@@ -1,7 +1,7 @@
 """A pixel's symbols under a local model: their intervals for an encoder, and popped from a message for a decoder.
 
-Both go through a step's pixels channel by channel, as a channel's distributions depend on the channels before it.
-Where the pixels lie and when they are coded is not known here: see `wavefront.py` and `gathered.py`.
+Both go through a step's pixels channel by channel, because a channel's distributions depend on those before it.
+`wavefront.py` and `gathered.py` choose the pixels.
 """
 
 from typing import NamedTuple
@@ -19,13 +19,13 @@ from .head import PackedHead, channel_parameters, packed_head
 from .model import LocalModel
 
 BLOCK = 256
-"""Pixels whose parameters are at hand at a time (or one lane's, if it has more): they fit into the nearest caches."""
+"""Pixels whose parameters are computed at a time (or one lane's, if it has more), to fit into the nearest caches."""
 
 Numbers = NDArray[np.int64]
 
 
 class Symbols(NamedTuple):
-    """What a model says of symbols (Numba takes a NamedTuple). sigmoid, exponential, inverse: `logistic.tables`; seen:
+    """The tables behind a model's symbols, for Numba. sigmoid, exponential, inverse: `logistic.tables`; seen:
     `context.shown`."""
 
     head: PackedHead
@@ -50,7 +50,7 @@ class Room(NamedTuple):
 
 
 class Coder(NamedTuple):
-    """What `code` pops symbols from, or where it writes their intervals: the arrays of the other are empty.
+    """Where `code` pops symbols from, or writes their intervals to; the arrays of the other are empty.
 
     heads uint64, words uint32, tops int64: of a message with a tail a lane; starts, freqs uint32 [C, pixels].
     """
@@ -63,12 +63,12 @@ class Coder(NamedTuple):
 
 
 def symbols(model: LocalModel) -> Symbols:
-    """What a model says of symbols."""
+    """The tables behind a model's symbols."""
     return Symbols(packed_head(model.head, model.channels), *tables(), shown(model.predictor))
 
 
 def room(model: LocalModel, pixels: int) -> Room:
-    """Scratch for steps whose lanes have at most so many pixels each."""
+    """Scratch for steps whose lanes have at most `most` pixels each."""
     n, head = max(BLOCK, pixels), packed_head(model.head, model.channels)
     pair = [np.empty((model.channels, n), np.int32) for _ in range(2)]
     levels, params = np.empty(head.units.shape[2], np.int32), np.empty((n, head.outputs.shape[2]), np.int32)

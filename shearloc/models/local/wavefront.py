@@ -1,12 +1,12 @@
-"""Walks images of one size with a local model, one time step of the sheared order after the other (ShearLoC).
+"""Walks images of one size with a local model, one time step of the sheared order after another (ShearLoC).
 
-Every step's pixels are independent given the past, so the network sees them as one batch. The last few columns
-of the sheared images are kept in a ring, where a step's pixels have their contexts at the same columns. The encoder
-walks the same ring. With the `numba` engine threads share the pixels of each step, coding either way; the products of
-other engines want larger batches, so their encoder takes many steps to a batch, and several batches at once.
+Every step's pixels are independent given the past, so the network sees them as one batch. A ring keeps the last few
+columns of the sheared images, where a step's pixels have their contexts at the same columns. With the `numba` engine,
+threads share each step's pixels, encoding and decoding. The products of other engines want larger batches, so their
+encoder takes many steps to a batch, and several batches at once.
 
-What a step's pixels are says `orders.py`, what is done with them `steps.py`, what their symbols are `symbols.py`, what
-becomes of these `lanes.py`. Decoding without the shear, pixel by pixel or from gathered patches, is `gathered.py`.
+`orders.py` lists a step's pixels, `steps.py` processes them, `symbols.py` gives their symbols. `gathered.py` decodes
+without the shear, pixel by pixel or from gathered patches.
 """
 
 from collections import deque
@@ -34,13 +34,13 @@ Progress = Callable[[int, int], None]
 Frequencies = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 
 BATCH = 8192
-"""Pixels that the encoder gives to the network at a time (or one step's, if that has more)."""
+"""Pixels that the encoder gives to the network at a time (or those of one step, if it has more)."""
 SPAN = 4096
-"""Steps that an encoder of batches gathers at most at a time."""
+"""Most steps that an encoder of batches gathers at a time."""
 CHUNK = 64
-"""Steps that are done between two looks at whether the payload ran dry."""
+"""Steps between two checks whether the payload ran dry."""
 LEAST = 32
-"""Pixels of the largest step that are worth a thread of their own."""
+"""Pixels of the largest step that justify a thread of their own."""
 
 
 def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:
@@ -67,7 +67,7 @@ def _encode_in_batches(
 ) -> Iterator[tuple[int, int]]:
     """Fills the coder's intervals, many steps to a batch and several batches at once, or step by step.
 
-    Gives the number of steps done now and then, and that of all.
+    Yields the number of steps done now and then, and at the end the number of all.
     """
     count = coder.starts.shape[1]
     rows = min(count, max(1 if model.stepwise else BATCH, walk.largest))
@@ -114,7 +114,7 @@ def pop_images(
 ) -> Pixels:
     """Pops the uint8 [N, H, W, C] of size (N, H, W) whose `frequencies` were pushed.
 
-    The message's lanes have tails of their own. Where it has too few bits it is dry then, and the pixels mean nothing.
+    The message's lanes have tails of their own. If it has too few bits, it ends dry and the pixels mean nothing.
     """
     images, height, width = size
     walk = Walk(model, images, height, width, CHUNK)
@@ -138,7 +138,7 @@ def pop_images(
 def _decode_step_by_step(
     model: LocalModel, walk: Walk, engine: str, coder: coding.Coder, lanes: int, pixels: Pixels
 ) -> Iterator[tuple[int, int]]:
-    """Fills `pixels`; gives the number of steps done now and then, and that of all."""
+    """Fills `pixels`; yields the number of steps done now and then, and at the end the number of all."""
     batch = _Batch(model, walk, engine, walk.largest)
     for t in range(walk.steps):
         if t % CHUNK == 0:
@@ -153,7 +153,7 @@ def _decode_step_by_step(
 def _on_threads(
     model: LocalModel, walk: Walk, decoding: bool, coder: coding.Coder, lanes: int, pixels: Pixels
 ) -> Iterator[tuple[int, int]]:
-    """Has each thread do its lanes' part of all steps; gives the number of steps done now and then, and that of all."""
+    """Has each thread do its lanes' part of all steps; yields the number of steps done now and then."""
     most = walk.largest
     parts = max(1, min(lanes, barrier.most_parts(), most // LEAST))
     shares = [(lanes * part // parts, lanes * (part + 1) // parts, parts) for part in range(parts)]
@@ -179,7 +179,7 @@ def _on_threads(
 def _together(parts: int) -> Iterator[Callable[[Callable[[int, NDArray[np.int64]], None]], None]]:
     """A function that runs another for each of `parts` threads, this one among them, with what they meet by.
 
-    An error of any is raised here, and nobody waits for one that will not come.
+    An error in any thread is raised here, and no thread waits for one that has failed.
     """
     arrived = np.zeros(1, np.int64)
     with ThreadPoolExecutor(max(1, parts - 1)) as pool:
@@ -238,14 +238,14 @@ class _Batch:
 
 
 def open_runner(engine: str, model: LocalModel, rows: int, kept: Memory) -> engines.Runner:
-    """`engines.runner`, or a ShearlocError that says what to do where the engine is not there."""
+    """`engines.runner`; a ShearlocError that says what to do if the engine is not installed."""
     with at_hand(engine):
         return engines.runner(engine, model.layers, rows, kept)
 
 
 @contextmanager
 def at_hand(engine: str) -> Iterator[None]:
-    """Turns what goes wrong where an engine is not installed, or has no device, into a ShearlocError."""
+    """Turns the errors of an engine that is not installed, or has no device, into a ShearlocError."""
     try:
         yield
     except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA

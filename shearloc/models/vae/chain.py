@@ -1,10 +1,10 @@
-"""Chains: images coded by an autoencoder with bits-back coding, one after the other on one message, as bytes.
+"""Chains: images coded by an autoencoder with bits-back coding, one after another on one message, as bytes.
 
 `codecs.py` has the bits-back code of a round of images, `startup.py` how a chain starts. A chain is stored as
 
     u8: coarse bits | u8: lanes | varint: rounds | each round's images, varint, 0 for one plain image | message
 
-where the message's lanes share a tail. This file knows no files: archives are `archive.py`'s.
+where the message's lanes share a tail.
 """
 
 import io
@@ -30,8 +30,8 @@ MANY = 64
 
 @dataclass(frozen=True)
 class Chain:
-    """A coded chain: its bytes; `net_bits`, what bits-back coding cost by itself, latents returned; `plain` images, and
-    `initial_bits`, what they cost beyond that because nothing was there to pop. Bits are in 2^-16."""
+    """A coded chain: its bytes; `net_bits`, what bits-back coding alone cost; `plain` images, and `initial_bits`,
+    their extra cost because there were no bits to pop. Bits are in 2^-16."""
 
     data: bytes
     net_bits: int
@@ -49,7 +49,7 @@ def encode_chain(model: VaeModel, images: Pixels, steps: int, engine: str) -> Ch
 
 
 def decode_chain(model: VaeModel, data: bytes, count: int, steps: int, engine: str) -> Pixels:
-    """The uint8 [count, side, side, channels] that `encode_chain` coded. CorruptError if `data` cannot be its work."""
+    """The uint8 [count, side, side, channels] that `encode_chain` coded. CorruptError for any other `data`."""
     product = product_of(engine)
     q = posterior(model, steps, product)
     stream = io.BytesIO(data)

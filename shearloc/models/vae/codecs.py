@@ -31,7 +31,7 @@ def bits_back(
 
 
 def prior(model: VaeModel, count: int, bits: int) -> Symbols:
-    """p(z) of so many images' latents: uniform over 2^bits bins each."""
+    """p(z) for `count` images' latents: uniform over 2^bits bins each."""
     return uniform(bits, (count, model.shape.latents))
 
 
@@ -57,7 +57,7 @@ def pixel_symbols(model: VaeModel, outputs: Numbers) -> Symbols:
 
 
 def last_channel_first(images: Pixels) -> Pixels:
-    """The channels the other way round; a view."""
+    """The channels in reverse order; a view."""
     return images[..., ::-1]
 
 

@@ -1,4 +1,4 @@
-"""Images through an autoencoder: what the registry asks of every family, said to the bits-back chain."""
+"""Codes images with an autoencoder: the family's interface to the bits-back chain."""
 
 from ...nets.engines import processors
 from ...types import Pixels, Size

@@ -10,7 +10,7 @@ noise). With the divergence's own gradient they make a natural-gradient step:
     mean      -= sigma^2 * d(-ELBO)/d(mean) / 2^MEAN_SHIFT
     log sigma -=           d(-ELBO)/d(log sigma) / 2^SIGMA_SHIFT
 
-It codes nothing; the networks' passes are `models/vae/model.py`'s. Gradients are in nats per unit, in 2^-14.
+It codes nothing; `models/vae/model.py` has the networks' passes. Gradients are in nats per unit, in 2^-14.
 """
 
 from decimal import Decimal
@@ -42,7 +42,7 @@ from .shape import BERNOULLI
 GRADIENT_BITS = 14
 MEAN_SHIFT = 1
 SIGMA_SHIFT = 3
-"""How far a step goes; chosen on training images (docs/DECISIONS.md)."""
+"""Step sizes, chosen on training images (docs/DECISIONS.md)."""
 
 _LARGEST = int(LIMIT)
 

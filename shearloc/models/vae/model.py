@@ -1,7 +1,7 @@
 """The exact variational autoencoder: its two networks in the fixed point of `nets/fixed_point.py`.
 
 It maps pixels to posterior parameters and latents to likelihood parameters, and gradients back from the latter to the
-latents. It codes nothing and needs no torch. `prove` shows that no sum can reach 2^53.
+latents. It codes nothing and needs no torch. `prove` checks that no sum can reach 2^53.
 """
 
 import hashlib
@@ -94,7 +94,7 @@ class VaeModel:
 
     @property
     def batch(self) -> int:
-        """Images to give to a network at a time: their activations should stay near the processor."""
+        """Images to give to a network at a time, so that their activations stay in the processor's cache."""
         return max(1, min(32 if self.shape.blocks else 256, MAX_NUMBERS // largest_tape(self.shape)))
 
     def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
@@ -151,7 +151,7 @@ def load(path: Path, name: str) -> VaeModel:
 
 
 def parse(data: bytes, name: str, source: str) -> VaeModel:
-    """`load` of a file's bytes, whatever they are; `source` is what a ShearlocError calls them."""
+    """`load` from any bytes; `source` is their name in a ShearlocError."""
     with tensors.sound(source):
         metadata, arrays = tensors.read(data, FORMAT)
         model = VaeModel(name, VaeShape(**json.loads(metadata["shape"])), arrays)

@@ -1,7 +1,7 @@
 """The shape of a variational autoencoder and the steps its two networks are made of.
 
 Both the float network that trains (`vae_float.py`) and the exact one that codes (`vae.py`) are built from these
-steps; neither arithmetic is here. An activation is an array [images, side, side, channels].
+steps; this file has no arithmetic. An activation is an array [images, side, side, channels].
 
     ("dense", inputs, outputs)   a linear map of the channels at every position
     ("relu",)
@@ -20,7 +20,7 @@ Step = tuple[Any, ...]
 BERNOULLI, LOGISTIC = "bernoulli", "logistic"
 
 MAX_SIDE, MAX_WIDTH, MAX_BLOCKS = 256, 1 << 14, 64
-"""What a model may have at most (a file may bring its own): they bound what an image costs."""
+"""Limits of a model. A file may bring its own model, so these bound what an image costs."""
 
 
 @dataclass(frozen=True)

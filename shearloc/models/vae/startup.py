@@ -1,8 +1,8 @@
-"""How a chain of images starts, when there are no bits to pop latents from: a few plain images, then growing rounds.
+"""Starts a chain, when there are no bits to pop latents from: a few plain images, then growing rounds.
 
-The first images are coded *plainly*: the latents are the posterior's means on a coarse grid, and nothing is popped.
-From then on a round takes as many images as the message can pay for, which grows quickly, up to ROUND. Nothing is ever
-invented: where a message has too few bits, the round is made smaller.
+The first images are coded *plainly*: their latents are the posterior's means on a coarse grid, and nothing is popped.
+Then each round takes as many images as the message can pay for, which grows quickly, up to ROUND. No bits are invented:
+if a message has too few, the round is made smaller.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ from .codecs import Bins
 from .model import VaeModel
 
 ROUND = 256
-"""Images of a round at most."""
+"""Most images in a round."""
 
 COARSE_BITS = range(3, 11)
-"""What the encoder tries for a plain image's latents."""
+"""Bits of the grids that the encoder tries for a plain image's latents."""
 
 
 @dataclass
@@ -85,7 +85,7 @@ def _push_plainly(
     product: Product,
     done: Started,
 ) -> None:
-    """Pushes one image [1, ...], the first of all on the grid on which it takes the fewest bits."""
+    """Pushes one image [1, ...]; the first image of all chooses the grid with the fewest bits."""
     done.coarse = done.coarse or _best_coarse(model, image, means, product)
     latents = bins.bins_of(means.astype(np.int64), done.coarse)
     plain(model, done.coarse, product).push(message, (image, latents))
@@ -93,7 +93,7 @@ def _push_plainly(
 
 
 def _best_coarse(model: VaeModel, image: Pixels, means: Numbers, product: Product) -> int:
-    """The grid on which this image takes the fewest bits, told by integers: the file states which it is."""
+    """The grid with the fewest bits for this image, chosen by integers; the file records it."""
 
     def length(bits: int) -> tuple[int, int]:
         trial = Message.empty()
