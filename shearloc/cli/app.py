@@ -144,7 +144,10 @@ def _say_why() -> None:
 
 def printable(text: str) -> str:
     """Text that came with a file, for a terminal: what is not printable (and may steer it) as an escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    if text.isprintable():
+        return text
+    pieces = (text[k : k + 4096] for k in range(0, len(text), 4096))  # not all characters as strings at once
+    return "".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in piece) for piece in pieces)
 
 
 def complain(message: str) -> None:

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from ..coding.fields import read_u32, take_varint, u32, varint
-from ..coding.lengths import LENGTH_BITS
 from ..errors import CorruptError, ShearlocError, UnsupportedImageError
 from ..models import defaults, orientation, zoo
 from ..models.family import Coded, How, Model
@@ -251,6 +250,8 @@ def _encode_with(
 
     threads = _at_once(model, (chunk_images, height, width), engine, len(parts))
     _for_chunks(work, len(parts), threads, engine, how.progress)
+    from ..coding.lengths import LENGTH_BITS  # here, because it imports Numba, which `info` does without
+
     bodies = [_seal(part, coded) for part, coded in zip(parts, results, strict=True)]
     header = Header(
         method=family.method if family else Method.RAW,

@@ -111,9 +111,9 @@ def info(data: bytes) -> Info:
 
 def picture_info(data: bytes) -> PictureInfo:
     """As `info`, of the file of one picture; FormatError for an archive."""
-    header, lengths = container.unpack_header(data)
+    header, lengths, found = container.outline(data)
     channels = CHANNELS[header.colour]
-    kinds = [kind.decode() for kind, _ in header.chunks if kind != chunks.WEIGHTS]
+    kinds = [kind.decode() for kind, _ in found if kind != chunks.WEIGHTS]
     return PictureInfo(
         version=container.VERSION,
         mode=mode_name(header.colour, header.depth, chunks.TRANSPARENCY.decode() in kinds),
@@ -126,7 +126,7 @@ def picture_info(data: bytes) -> PictureInfo:
         pixel_crc=f"{header.pixel_crc:08x}",
         file_bytes=len(data),
         bits_per_subpixel=8 * len(data) / (header.height * header.width * channels),
-        embedded_weights=sum(map(len, chunks.weights_in(header.chunks))) or None,
+        embedded_weights=chunks.weight_bytes(found) or None,
     )
 
 
@@ -162,7 +162,7 @@ def method_name(method: int) -> str:
 
 def archive_info(data: bytes) -> ArchiveInfo:
     """As `info`, of an archive; FormatError for anything else."""
-    header, _ = archive_header.read(data, None)
+    header, found = archive_header.outline(data)
     family = header.family
     turned = header.packed_orientations
     return ArchiveInfo(
@@ -183,5 +183,5 @@ def archive_info(data: bytes) -> ArchiveInfo:
         file_bytes=len(data),
         bits_per_subpixel=8 * len(data) / header.samples,
         reoriented=None if turned is None else orientation.count_turned(turned, header.count),
-        embedded_weights=sum(map(len, chunks.weights_in(header.weights))) or None,
+        embedded_weights=chunks.weight_bytes(found) or None,
     )

@@ -8,7 +8,8 @@ from io import BytesIO
 
 import numpy as np
 
-from ..errors import CorruptError
+from ..errors import CorruptError, UnsupportedImageError
+from .pictures import pillow
 from .pictures.picture import Planes
 
 THOROUGH_EFFORT = 5
@@ -55,15 +56,11 @@ def refined(planes: Planes, fast: bytes, rival: int, effort: int) -> bytes:
 
 def decode(payload: bytes, height: int, width: int, planes: int) -> Planes:
     """Contiguous uint8 [H, W, planes]. CorruptError where the payload is none, or of another size."""
-    from PIL import Image
-
     try:
-        with Image.open(BytesIO(payload), formats=["WEBP"]) as image:
+        with pillow.opened(payload, "WEBP", height * width) as image:
             if image.size != (width, height):  # before Pillow allocates what the payload claims
                 raise CorruptError("the file's WebP payload has another size than its header says")
             pixels = np.array(image.convert("RGB" if planes % 2 else "RGBA"))
-    except CorruptError:
-        raise
-    except Exception as error:  # Pillow's decoders raise many kinds for damaged data
+    except UnsupportedImageError as error:
         raise CorruptError(f"the file's WebP payload does not decode ({error})") from error
     return pixels if planes > 2 else pixels[:, :, ::3].copy()

@@ -28,6 +28,13 @@ _LONGEST_BEGINNING = 18
 """Signature, version and the length of the header."""
 
 
+def _file_of(image: ImageFile.ImageFile) -> IO[bytes]:
+    """The file behind an image; ValueError where the image has been closed."""
+    if image.fp is None:
+        raise ValueError("the image is closed")
+    return image.fp
+
+
 class ShearlocImageFile(ImageFile.ImageFile):
     """One picture. Pillow's modes hold all but 16-bit colour and 16-bit gray with alpha."""
 
@@ -35,9 +42,8 @@ class ShearlocImageFile(ImageFile.ImageFile):
     format_description = "Shearloc"
 
     def _open(self) -> None:
-        assert self.fp is not None
         with _as_pillow_has_it():
-            header = container.unpack_head(_read_head(self.fp))
+            header = container.unpack_head(_read_head(_file_of(self)))
         if header.depth == 16 and header.colour != GRAY:
             mode = mode_name(header.colour, header.depth, False)
             raise OSError(f"the image is {mode}, for which Pillow has no mode; read it with shearloc.read")
@@ -51,12 +57,12 @@ class ShearlocImageFile(ImageFile.ImageFile):
     def load(self) -> Any:
         """Decode, the first time; then as every image's."""
         if self.tile:
-            assert self.fp is not None
+            file = _file_of(self)
             with _as_pillow_has_it():
-                data = _read_whole(self.fp)
+                data = _read_whole(file)
                 picture = api.decode_picture(data, max_samples=self._samples)  # Pillow has its own limit
             if self._exclusive_fp:
-                self.fp.close()
+                file.close()
             self.fp = BytesIO(png.pack_rows(picture.samples, picture.depth).tobytes())
         return super().load()
 
@@ -79,9 +85,8 @@ class ShearlocArchiveFile(ImageFile.ImageFile):
     format_description = "Shearloc archive"
 
     def _open(self) -> None:
-        assert self.fp is not None
         with _as_pillow_has_it():
-            self._data = self.fp.read()
+            self._data = _file_of(self).read()
             self._header, _ = archive_header.read(self._data, None)
         self._mode = "L" if self._header.channels == 1 else "RGB"
         self._size = self._header.width, self._header.height

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -253,8 +253,7 @@ def set_rates(steppers: list[torch.optim.Optimizer], peaks: list[float], factor:
 def _settle_first(net: LocalNet, average: Net, due: bool, training: PixelSet, rng: np.random.Generator) -> None:
     """When `due`, rounds the average's first layer and continues from there; freezes the net's once it is rounded."""
     if due and not net.first_scale.any():
-        assert isinstance(average, LocalNet)
-        round_first(average, torch.from_numpy(net.draw(training, rng, ROUNDING_PIXELS)[0]))
+        round_first(cast(LocalNet, average), torch.from_numpy(net.draw(training, rng, ROUNDING_PIXELS)[0]))
         net.load_state_dict(average.state_dict())
     net.first.weight.requires_grad_(not net.first_scale.any())
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -93,8 +94,7 @@ def revive(net: Vae, pixels: NDArray[np.uint8]) -> int:
     """
     silent = latent_bits(net, pixels) < 0.02
     count = len(silent)
-    last, first = net.encoder[-1], net.decoder[0]
-    assert isinstance(last, torch.nn.Linear) and isinstance(first, torch.nn.Linear)
+    last, first = cast(torch.nn.Linear, net.encoder[-1]), cast(torch.nn.Linear, net.decoder[0])
     fresh = torch.nn.Linear(last.in_features, count)
     last.weight[:count][silent], last.bias[:count][silent] = fresh.weight[silent], fresh.bias[silent]
     last.weight[count:][silent], last.bias[count:][silent] = 0.0, -1.0

@@ -6,6 +6,7 @@ import pickle
 import random
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,18 @@ def test_what_is_not_one_name_is_refused(content: bytes, told: str) -> None:
 def test_a_bomb_of_names_is_refused() -> None:
     with pytest.raises(CorruptError):
         packed_names.unpack_names(zlib.compress(bytes(1 << 24), 9), 2)
+
+
+def test_the_cache_of_an_index_is_bounded(tmp_path: Path) -> None:
+    """In bytes: 80 blocks of names of a kilobyte are 20 MB."""
+    names = tuple(f"{k:05}" * 200 for k in range(80 * indexes.BLOCK_IMAGES))
+    images = write_index(tmp_path, [Record(Stream(0, 37, 9, 1), names)])
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in images.entries()) == len(names)
+        assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def write_index(folder: Path, records: list[Record]) -> Collection:

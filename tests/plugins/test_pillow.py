@@ -178,6 +178,13 @@ def test_the_file_is_closed_when_loaded(tmp_path: Path, whole: bytes) -> None:
     assert file.closed and np.array_equal(np.array(image), shearloc.decode(whole))
 
 
+def test_a_closed_image_says_so(whole: bytes) -> None:
+    image = opened(whole)
+    image.close()
+    with pytest.raises(ValueError, match="closed"):
+        image.load()
+
+
 def test_cut_files(whole: bytes) -> None:
     """In the signature it is nobody's file; in the header `open` says so, behind that `load`, and `verify`."""
     with pytest.raises(UnidentifiedImageError):

@@ -162,11 +162,11 @@ def test_divergence() -> None:
 
 
 def test_fold_is_the_exact_models() -> None:
-    from shearloc.models.vae import model as vae
+    from shearloc.nets import fixed_point
 
     x = torch.arange(2 * 4 * 4 * 3).reshape(2, 4, 4, 3)
     folded = Fold(2)(x)
-    assert (folded.numpy() == vae._fold(x.numpy(), 2)).all()
+    assert (folded.numpy() == fixed_point.fold(x.numpy(), 2)).all()
     assert torch.equal(Fold(2, inverse=True)(folded), x)
 
 

@@ -1,9 +1,8 @@
 """The index of a collection: names in blocks, sorted, searched by seeking; written from records of shards, and read."""
 
 import io
-import threading
+import sys
 import zlib
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from ...errors import CorruptError, FormatError, ShearlocError
 from ...inflate import inflate
 from ..formats.crc32c import crc32c
 from ..formats.heads import Head
+from .cache import Cache
 from .names import NAME_BYTES, STREAM_IMAGES, pack_names, shown, unpack_names
 from .places import open_file, read_at, read_u64, size_of, u64
 from .shards import Record, Stream, shard_name
@@ -25,7 +25,8 @@ BLOCK_IMAGES = 256
 
 _STREAM, _BLOCK = 24, 20
 """Bytes of an entry of the two tables."""
-_CACHED_BLOCKS = 64
+_CACHED_BYTES = 1 << 23
+"""Blocks that are kept: about 200 of them with names of 30 letters."""
 _PROBE = 128
 """Bytes of a block that a search looks at first: its first name is nearly always in them."""
 
@@ -90,6 +91,11 @@ def _unpack_block(body: bytes, count: int) -> Block:
     return Block(names, streams, positions)
 
 
+def _bytes_of(block: Block) -> int:
+    """About what a block takes in memory."""
+    return sum(map(sys.getsizeof, block.names)) + 3 * 32 * len(block.names)
+
+
 def _pack_differences(values: Sequence[int]) -> bytes:
     """Differences d to the value before as varints of 2d, or −2d − 1 where d < 0."""
     steps = (b - a for a, b in zip([0, *values], values, strict=False))
@@ -121,8 +127,7 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / INDEX
-        self._lock = threading.Lock()
-        self._blocks: OrderedDict[int, Block] = OrderedDict()
+        self._blocks: Cache[int, Block] = Cache(_CACHED_BYTES, _bytes_of)
         if not self.path.is_file() and folder.is_dir():
             raise FormatError(
                 f"{folder}: not a collection, or its index is missing; if there are shards in it, "
@@ -174,24 +179,18 @@ class Index:
 
     def block(self, number: int) -> Block:
         """A block's columns."""
-        with self._lock:
-            if number in self._blocks:
-                self._blocks.move_to_end(number)
-                return self._blocks[number]
+        return self._blocks.get(number, lambda: self._read_block(number))
+
+    def _read_block(self, number: int) -> Block:
         with open_file(self.path) as file:
             offset, first, length, checksum = self._block_place(file, number)
             body = read_at(file, offset + first, length)
         if len(body) != length or crc32c(body) != checksum:
             raise self._damaged()
         try:
-            found = _unpack_block(body, min(self._block_images, self.images - number * self._block_images))
+            return _unpack_block(body, min(self._block_images, self.images - number * self._block_images))
         except CorruptError:
             raise self._damaged() from None
-        with self._lock:
-            self._blocks[number] = found
-            while len(self._blocks) > _CACHED_BLOCKS:
-                self._blocks.popitem(last=False)
-        return found
 
     def _search(self, name: str) -> int:
         """The last block whose first name is not after `name`; -1 where there is none."""
@@ -206,9 +205,6 @@ class Index:
         return low - 1
 
     def _first_name(self, file: BinaryIO, number: int) -> str:
-        with self._lock:
-            if number in self._blocks:
-                return self._blocks[number].names[0]
         offset, first_bytes, _, _ = self._block_place(file, number)
         sealed = read_at(file, offset, min(first_bytes, _PROBE))
         if first_bytes > _PROBE:

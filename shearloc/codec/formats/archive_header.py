@@ -7,7 +7,7 @@ import io
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
 
@@ -136,7 +136,8 @@ def read(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, in
     CorruptError, UnsupportedImageError (more than `max_samples` samples).
     """
     fields, start = HEAD.open(data)
-    header = _parse(fields)
+    header, packed, _ = _parse(fields)
+    header = replace(header, weights=tuple(one for one in chunks.unpack(packed) if one[0] == chunks.WEIGHTS))
     if max_samples is not None and header.samples > max_samples:
         raise UnsupportedImageError(
             f"the archive has {header.samples} samples, more than the limit of {max_samples}; "
@@ -144,12 +145,25 @@ def read(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, in
         )
     if max_samples is not None:
         _ = header.names, header.orientations  # damage there is told before anything is decoded
-    if len(data) > start + sum(header.sizes):
-        raise CorruptError("the archive is followed by bytes that are not part of it")
+    _check_length(len(data), start, header)
     return header, start
 
 
-def _parse(fields: bytes) -> Header:
+def outline(data: bytes) -> tuple[Header, list[chunks.Outline]]:
+    """As `read` without a limit, in little memory: the header has no weights, the chunks' outlines come beside it."""
+    fields, start = HEAD.open(data)
+    header, _, found = _parse(fields)
+    _check_length(len(data), start, header)
+    return header, found
+
+
+def _check_length(length: int, start: int, header: Header) -> None:
+    if length > start + sum(header.sizes):
+        raise CorruptError("the archive is followed by bytes that are not part of it")
+
+
+def _parse(fields: bytes) -> tuple[Header, bytes, list[chunks.Outline]]:
+    """Header without weights, every claim checked; the chunks at its end, packed and in outline."""
     stream = io.BytesIO(fields)
     method, depth, channels = take(stream, 3)
     family = registry.by_method(method)
@@ -174,10 +188,11 @@ def _parse(fields: bytes) -> Header:
     if chunk_images > most_images(family, (height, width, channels)):
         raise CorruptError(f"the archive's header claims chunks of {chunk_images} images")
     sizes = tuple(take_varint(stream) for _ in range(-(-count // chunk_images)))
-    extra = _take_chunks(stream, family) if stream.tell() < len(fields) else ()
+    packed = take_string(stream) if stream.tell() < len(fields) else b""
     if stream.tell() < len(fields):
         raise CorruptError("the archive's header is longer than its fields")
-    return Header(
+    found, turned = _outline(packed, family, count)
+    header = Header(
         method=method,
         count=count,
         height=height,
@@ -191,9 +206,9 @@ def _parse(fields: bytes) -> Header:
         packed_names=packed_names,
         chunk_images=chunk_images,
         sizes=sizes,
-        weights=tuple(chunk for chunk in extra if chunk[0] == chunks.WEIGHTS),
-        packed_orientations=_orientations_in(extra, family, count),
+        packed_orientations=turned,
     )
+    return header, packed, found
 
 
 def _contradiction(problem: str) -> CorruptError:
@@ -204,25 +219,21 @@ def _takes_steps(family: Family | None) -> bool:
     return family is not None and "steps" in family.options
 
 
-def _orientations_in(extra: tuple[Chunk, ...], family: Family | None, count: int) -> bytes | None:
-    """The images' orientations, packed, where the header has them."""
-    found = [content for kind, content in extra if kind == chunks.ORIENTATIONS]
-    if len(found) > (family is not None and family.orients):
-        raise _contradiction("orientations that no image has")
-    if not found:
-        return None
-    orientation.check_length(found[0], count)
-    return found[0]
-
-
-def _take_chunks(stream: io.BytesIO, family: Family | None) -> tuple[Chunk, ...]:
-    """The chunks at the end of a header."""
-    found = chunks.take_chunks(stream)
-    if kind := chunks.unknown(found, (chunks.WEIGHTS, chunks.ORIENTATIONS)):
-        raise FormatError(f"the archive has a chunk {kind.decode(errors='replace')}: get a newer Shearloc")
+def _outline(packed: bytes, family: Family | None, count: int) -> tuple[list[chunks.Outline], bytes | None]:
+    """The chunks at the end of a header, and the images' orientations, packed, where it has them."""
+    found, turned = [], None
+    for kind, length, content in chunks.outline(packed, chunks.ORIENTATIONS):
+        found.append((kind, length))
+        if kind == chunks.ORIENTATIONS:
+            if turned is not None or family is None or not family.orients:
+                raise _contradiction("orientations that no image has")
+            turned = content
+            orientation.check_length(turned, count)
+    if unknown := chunks.unknown(found, (chunks.WEIGHTS, chunks.ORIENTATIONS)):
+        raise FormatError(f"the archive has a chunk {unknown.decode(errors='replace')}: get a newer Shearloc")
     for problem in chunks.contradictions(found, int(family is not None)):
         raise _contradiction(problem)
-    return found
+    return found, turned
 
 
 def pack_names(names: Sequence[str]) -> bytes:

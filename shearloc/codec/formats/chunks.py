@@ -5,11 +5,11 @@ Bytes only: what a chunk says is the business of `picture.py`, `metadata.py`, `e
 
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ...coding.fields import string, take, take_string, take_varint, varint
 from ...errors import CorruptError, FormatError
-from ...inflate import inflate
+from ...inflate import inflate, inflated
 from ..pictures.picture import MAX_CHUNK_BYTES, MAX_CHUNKS, Chunk
 
 PALETTE, TRANSPARENCY, WEIGHTS = b"PLTE", b"tRNS", b"MODL"
@@ -21,6 +21,11 @@ MAX_WEIGHTS = 1 << 24
 _OVERHEAD = 4 + 9
 """Bytes of a chunk's type and length at most."""
 _PLAIN, _DEFLATED = range(2)
+_WANTED_BYTES = 1 << 23
+"""Bytes of a content that `outline` gives at most: more than orientations have."""
+
+Outline = tuple[bytes, int]
+"""A chunk without its content: its type, and how many bytes the content has."""
 
 
 def pack(chunks: Sequence[Chunk]) -> bytes:
@@ -35,38 +40,104 @@ def pack(chunks: Sequence[Chunk]) -> bytes:
 
 def take_chunks(stream: io.BytesIO) -> tuple[Chunk, ...]:
     """The inverse of `pack`; structure only. CorruptError, FormatError for a form that is not known."""
-    packed = take_string(stream)
-    if not packed:
-        return ()
-    form, content = packed[0], packed[1:]
-    if form not in (_PLAIN, _DEFLATED):
-        raise FormatError(f"the file has form of chunks {form}, which this version of Shearloc does not know")
-    plain = io.BytesIO(_inflate(content) if form == _DEFLATED else content)
+    return unpack(take_string(stream))
+
+
+def unpack(packed: bytes) -> tuple[Chunk, ...]:
+    """As `take_chunks`, from the string's content."""
+    plain = io.BytesIO(b"".join(_pieces(packed, _inflate_whole)))
     chunks: list[Chunk] = []
     while plain.tell() < len(plain.getbuffer()):
         if len(chunks) == MAX_CHUNKS:
-            raise CorruptError(f"the file's header has more than {MAX_CHUNKS} chunks")
+            raise _too_many()
         chunks.append((take(plain, 4), take_string(plain)))
     return tuple(chunks)
 
 
-def unknown(chunks: Iterable[Chunk], known: Iterable[bytes]) -> bytes | None:
+def outline(packed: bytes, wanted: bytes = b"") -> Iterator[tuple[bytes, int, bytes]]:
+    """Types and lengths of the chunks that `unpack` gives, and the contents of one `wanted` type, in little memory.
+
+    Other contents are empty, and so are those over 8 MiB. Raises as `take_chunks`.
+    """
+    pending, skipped, count = b"", 0, 0
+    for piece in _pieces(packed, inflated):
+        pending += piece[skipped:]
+        skipped, at = max(0, skipped - len(piece)), 0
+        while found := _beginning(pending, at):
+            kind, length, begin = found
+            keep = kind == wanted and length <= _WANTED_BYTES
+            if keep and begin + length > len(pending):
+                break
+            if count == MAX_CHUNKS:
+                raise _too_many()
+            count, at = count + 1, begin + length
+            yield kind, length, pending[begin:at] if keep else b""
+        skipped, pending = skipped + max(0, at - len(pending)), pending[at:]
+    if pending or skipped:
+        raise CorruptError("the file is cut short inside its header")
+
+
+def _beginning(data: bytes, at: int) -> tuple[bytes, int, int] | None:
+    """Type and length of the chunk at `at`, and where its content begins; None where the data end before."""
+    stream = io.BytesIO(data[at : at + _OVERHEAD])
+    try:
+        return take(stream, 4), take_varint(stream), at + stream.tell()
+    except CorruptError:
+        if len(data) >= at + _OVERHEAD:
+            raise
+        return None
+
+
+def _pieces(packed: bytes, unpacked: Callable[[bytes, int, str], Iterable[bytes]]) -> Iterator[bytes]:
+    """What `pack` packed, as it is where plain, or by `unpacked`."""
+    form, content = packed[:1], packed[1:]
+    if form and form[0] not in (_PLAIN, _DEFLATED):
+        raise FormatError(f"the file has form of chunks {form[0]}, which this version of Shearloc does not know")
+    if form != bytes([_DEFLATED]):
+        yield content
+        return
+    stream, given = io.BytesIO(content), 0
+    size = take_varint(stream)
+    if size > MAX_CHUNK_BYTES:
+        raise CorruptError(f"the file's header claims more than {MAX_CHUNK_BYTES} bytes of metadata")
+    for piece in unpacked(stream.read(), size, "the file's metadata"):
+        given += len(piece)
+        yield piece
+    if given != size:
+        raise CorruptError("the file's metadata are longer or shorter than they say")
+
+
+def _inflate_whole(packed: bytes, limit: int, what: str) -> list[bytes]:
+    """`inflate` as one piece."""
+    return [inflate(packed, limit, what)]
+
+
+def _too_many() -> CorruptError:
+    return CorruptError(f"the file's header has more than {MAX_CHUNKS} chunks")
+
+
+def outlines(chunks: Iterable[Chunk]) -> list[Outline]:
+    """The outlines of chunks that are there."""
+    return [(kind, len(content)) for kind, content in chunks]
+
+
+def unknown(chunks: Iterable[Outline], known: Iterable[bytes]) -> bytes | None:
     """The first chunk that a decoder must know, because its first letter is upper case, and that is not `known`."""
     return next((kind for kind, _ in chunks if kind[:1].isupper() and kind not in known), None)
 
 
-def contradictions(chunks: Sequence[Chunk], models: int) -> Iterator[str]:
+def contradictions(chunks: Sequence[Outline], models: int) -> Iterator[str]:
     """What no sound header has, `models` being the number of models that the file may use."""
     if not all(len(kind) == 4 and kind.isalpha() for kind, _ in chunks):
         yield "a chunk type that is not four letters"
-    if sum(_OVERHEAD + len(content) for _, content in chunks) > MAX_CHUNK_BYTES:
+    if sum(_OVERHEAD + length for _, length in chunks) > MAX_CHUNK_BYTES:
         yield f"more than {MAX_CHUNK_BYTES} bytes of metadata"
     if len(chunks) > MAX_CHUNKS:
         yield f"more than {MAX_CHUNKS} chunks"
-    weights = weights_in(chunks)
+    weights = [length for kind, length in chunks if kind == WEIGHTS]
     if len(weights) > models:
         yield "the weights of more models than it uses"
-    if any(len(content) > MAX_WEIGHTS for content in weights):
+    if any(length > MAX_WEIGHTS for length in weights):
         yield f"more than {MAX_WEIGHTS} bytes of weights"
 
 
@@ -75,12 +146,6 @@ def weights_in(chunks: Iterable[Chunk]) -> list[bytes]:
     return [content for kind, content in chunks if kind == WEIGHTS]
 
 
-def _inflate(content: bytes) -> bytes:
-    stream = io.BytesIO(content)
-    size = take_varint(stream)
-    if size > MAX_CHUNK_BYTES:
-        raise CorruptError(f"the file's header claims more than {MAX_CHUNK_BYTES} bytes of metadata")
-    plain = inflate(stream.read(), size, "the file's metadata")
-    if len(plain) != size:
-        raise CorruptError("the file's metadata are longer or shorter than they say")
-    return plain
+def weight_bytes(chunks: Iterable[Outline]) -> int:
+    """Bytes of the embedded model files."""
+    return sum(length for kind, length in chunks if kind == WEIGHTS)

@@ -5,7 +5,7 @@ Bytes only: nothing here codes pixels, loads a model or touches a file.
 
 import io
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from ...coding.fields import read_u32, string, take, take_name, take_string, take_varint, u32, varint
@@ -110,7 +110,7 @@ class Header:
 def pack(header: Header, payloads: Sequence[bytes]) -> bytes:
     """A whole file, one payload a part. FormatError or CorruptError for a header that `unpack` would refuse."""
     lengths = [len(payload) for payload in payloads]
-    _check(header, lengths)
+    _check(header, lengths, chunks.outlines(header.chunks))
     fields = b"".join(_fields(header, lengths))
     sealed = [piece for payload in payloads for piece in (payload, u32(crc32c(payload)))]
     return b"".join([HEAD.seal(fields), *sealed])
@@ -137,6 +137,16 @@ def unpack_header(data: bytes) -> tuple[Header, list[int]]:
     """Header and payload lengths of a whole file of any size, as `unpack` without looking at the payloads."""
     header, _, lengths = _read_head(data, None)
     return header, lengths
+
+
+def outline(data: bytes) -> tuple[Header, list[int], list[chunks.Outline]]:
+    """As `unpack_header`, in little memory: the header has no chunks, their outlines come beside it."""
+    fields, start = HEAD.open(data)
+    header, lengths, packed = _parse(fields)
+    found = [(kind, length) for kind, length, _ in chunks.outline(packed)]
+    _check(header, lengths, found)
+    _check_length(len(data), start + sum(lengths) + 4 * len(lengths))
+    return header, lengths, found
 
 
 def head_length(beginning: bytes) -> int:
@@ -170,8 +180,9 @@ def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, list[
 def _read_fields(data: bytes) -> tuple[Header, int, list[int]]:
     """Header, start of the payloads and their lengths, whatever comes of them."""
     fields, start = HEAD.open(data)
-    header, lengths = _parse(fields)
-    _check(header, lengths)
+    header, lengths, packed = _parse(fields)
+    header = replace(header, chunks=chunks.unpack(packed))
+    _check(header, lengths, chunks.outlines(header.chunks))
     return header, start, lengths
 
 
@@ -182,7 +193,7 @@ def _check_length(actual: int, expected: int) -> None:
         raise CorruptError(f"the file is followed by {actual - expected} bytes that are not part of it")
 
 
-def _check(header: Header, lengths: Sequence[int]) -> None:
+def _check(header: Header, lengths: Sequence[int], found: Sequence[chunks.Outline]) -> None:
     """Refuse what this version does not know (FormatError) and what contradicts itself (CorruptError)."""
     _know("content kind", header.kind, (IMAGE,))
     _know("colour type", header.colour, CHANNELS)
@@ -190,9 +201,9 @@ def _check(header: Header, lengths: Sequence[int]) -> None:
     for part in header.parts:
         _know_method(part.method)
         _know("order", part.order, tuple(Order))
-    if kind := chunks.unknown(header.chunks, (chunks.PALETTE, chunks.WEIGHTS)):
+    if kind := chunks.unknown(found, (chunks.PALETTE, chunks.WEIGHTS)):
         _know("a chunk", kind.decode(errors="replace"), ())
-    for problem in _contradictions(header, lengths):
+    for problem in _contradictions(header, lengths, found):
         raise CorruptError(f"the file's header contradicts itself: {problem}")
 
 
@@ -206,12 +217,12 @@ def _know_method(method: int) -> None:
     _know("method", method, (*Method, *([method] if family and family.pictures else [])))
 
 
-def _contradictions(header: Header, lengths: Sequence[int]) -> Iterator[str]:
+def _contradictions(header: Header, lengths: Sequence[int], found: Sequence[chunks.Outline]) -> Iterator[str]:
     if not (0 < header.height < 1 << 32 and 0 < header.width < 1 << 32):
         yield f"a size of {header.height} x {header.width}"
     if not 0 <= header.pixel_crc < 1 << 32:
         yield "a checksum of more than 32 bits"
-    yield from chunks.contradictions(header.chunks, sum(part.family is not None for part in header.parts))
+    yield from chunks.contradictions(found, sum(part.family is not None for part in header.parts))
     if not 1 <= len(header.parts) <= _MAX_PARTS or sum(part.planes for part in header.parts) != header.planes:
         yield "parts that are not the picture"
     first = 0
@@ -295,8 +306,8 @@ def part_bytes(part: Part, length: int) -> int:
     return len(_part_fields(part, length)) + length + 4
 
 
-def _parse(fields: bytes) -> tuple[Header, list[int]]:
-    """Header and payload lengths; structure only, `_check` judges the values."""
+def _parse(fields: bytes) -> tuple[Header, list[int], bytes]:
+    """Header without its chunks, payload lengths, and the chunks packed; structure only, `_check` judges the values."""
     stream = io.BytesIO(fields)
     kind, colour, depth = take(stream, 3)
     height, width = take_varint(stream), take_varint(stream)
@@ -306,11 +317,11 @@ def _parse(fields: bytes) -> tuple[Header, list[int]]:
         _know_method(method)  # its fields cannot be told otherwise
         lengths.append(take_varint(stream))
         parts.append(_parse_model(stream, planes, method) if registry.by_method(method) else Part(planes, method))
-    found = chunks.take_chunks(stream)
+    packed = take_string(stream)
     pixel_crc = int.from_bytes(take(stream, 4), "little")
     if stream.tell() != len(fields):
         raise CorruptError("the file's header is longer than its fields")
-    return Header(height, width, colour, depth, tuple(parts), pixel_crc, found, kind), lengths
+    return Header(height, width, colour, depth, tuple(parts), pixel_crc, (), kind), lengths, packed
 
 
 def _parse_model(stream: io.BytesIO, planes: int, method: int) -> Part:

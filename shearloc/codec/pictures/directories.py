@@ -4,8 +4,10 @@ Nothing here decodes. Pillow and tifffile get a file only after this has named w
 """
 
 import json
+import lzma
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +30,9 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, COLOURS, INDICES = range(4)
 NO_COMPRESSION, FAX, JPEGS = 1, (2, 3, 4), (6, 7, 34892)
 _LOSSLESS = (NO_COMPRESSION, *FAX, 5, 8, 32773, 32946, 34925, 50000)
 """None, CCITT's three, LZW, Deflate, PackBits, old Deflate, LZMA, Zstandard."""
+_DEFLATE, _LZMA = (8, 32946), 34925
+_MORE_BYTES = 1 << 16
+"""Bytes that follow the samples in a strip without harm."""
 _REVERSED = (NO_COMPRESSION, *FAX)
 """Those that are read with the bits of every byte in reverse order."""
 _PREDICTED = (5, 8, 32946, 34925, 50000)
@@ -304,6 +309,28 @@ def _check_strips(page: Directory, found: Layout) -> None:
     starts, lengths = _sections(page)
     if len(starts) != needed or len(lengths) not in (needed, 0) or (not lengths and needed > 1):
         raise _unreadable(f"{len(starts)} strips or tiles where the picture has {needed}")
+
+
+def padded_size(page: Directory, found: Layout) -> tuple[int, int]:
+    """Height and width that a decoder makes room for: the picture's, the last tiles whole."""
+    if TILE_WIDTH not in page.tags:
+        return found.height, found.width
+    across, down = page.number(TILE_WIDTH, 0), page.number(TILE_HEIGHT, 0)
+    return -(-found.height // down) * down, -(-found.width // across) * across
+
+
+def check_unpacked(page: Directory, found: Layout) -> None:
+    """Refuse strips or tiles that hold far more samples than the picture has, deflated or by LZMA."""
+    compression = page.number(COMPRESSION, NO_COMPRESSION)
+    if compression not in (*_DEFLATE, _LZMA):
+        return
+    height, width = padded_size(page, found)
+    most = height * width * found.channels * found.bits // 8 + _MORE_BYTES
+    for start, length in zip(*_sections(page), strict=False):
+        stream = zlib.decompressobj() if compression in _DEFLATE else lzma.LZMADecompressor()
+        with suppress(zlib.error, lzma.LZMAError):  # which the decoder tells
+            if len(stream.decompress(page.data[start : start + length], most + 1)) > most:
+                raise _unreadable("more samples than the picture has")
 
 
 def check_slices(data: bytes, page: Directory, pages: list[Directory]) -> None:

@@ -104,8 +104,8 @@ class Picture:
         Palette indices become RGB, or RGBA where an entry is not opaque; a transparent colour becomes an alpha channel;
         gray below 8 bits spans 0 to 255.
         """
-        if self.colour == PALETTE:
-            return self._coloured()
+        if self.samples.ndim == 2 and self.palette is not None:
+            return self._coloured(self.palette)
         top = 2**self.depth - 1
         full = self.samples * np.uint8(255 // top) if self.depth < 8 else self.samples
         if not self.transparency:
@@ -115,10 +115,9 @@ class Picture:
         alpha = np.where((stack == key).all(axis=2), 0, max(top, 255)).astype(full.dtype)
         return np.dstack([full, alpha])
 
-    def _coloured(self) -> NDArray[np.uint8]:
+    def _coloured(self, palette: NDArray[np.uint8]) -> NDArray[np.uint8]:
         table = np.zeros((256, 4 if self.transparency else 3), np.uint8)
-        assert self.palette is not None
-        table[: len(self.palette), :3] = self.palette
+        table[: len(palette), :3] = palette
         if self.transparency:
             table[:, 3] = 255
             table[: len(self.transparency), 3] = np.frombuffer(self.transparency, np.uint8)

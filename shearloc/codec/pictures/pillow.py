@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import UnsupportedImageError
+from ...errors import ShearlocError, UnsupportedImageError
 from .picture import PALETTE, Picture
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _thread = threading.local()
 def opened(data: bytes, kind: str, pixels: int) -> Iterator["Image"]:
     """The image of a file of a kind that Pillow names so, of about that many pixels, which the caller has bounded.
 
-    Raises UnsupportedImageError for whatever Pillow raises, in opening and in the caller's block.
+    Raises UnsupportedImageError for whatever Pillow raises, in opening and in the caller's block; MemoryError.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -34,10 +34,12 @@ def opened(data: bytes, kind: str, pixels: int) -> Iterator["Image"]:
             warnings.simplefilter("ignore")  # of metadata with too many or too few values
             with Image.open(BytesIO(data), formats=[kind]) as image:
                 yield image
-    except UnsupportedImageError:
+    except (ShearlocError, MemoryError):
         raise
     except UnidentifiedImageError as error:  # its message names a BytesIO
         raise UnsupportedImageError(f"not a {name} that can be read (Pillow says: it is damaged)") from error
+    except Image.DecompressionBombError as error:  # its message is about Pillow's own limit
+        raise UnsupportedImageError(f"not a {name} that can be read (its sizes contradict each other)") from error
     except Exception as error:  # Pillow's decoders raise many kinds for a damaged file
         raise UnsupportedImageError(f"not a {name} that can be read (Pillow says: {error})") from error
 

@@ -49,7 +49,7 @@ def read(data: bytes, max_samples: int = MAX_SAMPLES) -> Picture:
     pages = directories.all_directories(data)
     page = directories.main_image(pages)
     found = directories.layout(page)
-    check_size(found.height, found.width, found.channels * (2 if found.bits == 16 else 1), max_samples)
+    check_size(*directories.padded_size(page, found), found.channels * (2 if found.bits == 16 else 1), max_samples)
     directories.check_slices(data, page, pages)
     notes = ["the TIFF's smaller copies of the image are left out"] if len(pages) > 1 else []
     left_out = sorted({*page.tags} - {*_STRUCTURAL, *_DESCRIPTIVE, _ICC, _XMP})
@@ -61,7 +61,7 @@ def read(data: bytes, max_samples: int = MAX_SAMPLES) -> Picture:
     with pillow.opened(file, "TIFF", found.height * found.width) as image:
         chunks = _tiff_chunks(image)
         wide = found.bits == 16 and found.channels > 1
-        samples = _read_tifffile(file, found) if wide else _samples(image, found)
+        samples = _read_tifffile(file, page, found) if wide else _samples(image, found)
     if white_is_zero:
         samples = samples.dtype.type(2**found.bits - 1) - samples
     palette = _palette(page, found) if found.photometric == INDICES else None
@@ -143,13 +143,16 @@ def _as_stored(image: "Image") -> "Image":
     return image.transpose(undo[orientation - 2])
 
 
-def _read_tifffile(data: bytes, found: Layout) -> Samples:
+def _read_tifffile(data: bytes, page: Directory, found: Layout) -> Samples:
     """uint16 [H, W, 3 or 4]."""
     tifffile = _tifffile()
+    directories.check_unpacked(page, found)  # tifffile without imagecodecs unpacks whatever there is
     logging.getLogger("tifffile").addHandler(_SILENT)  # or its warnings go to stderr, beside our error
     try:
         with tifffile.TiffFile(BytesIO(data)) as file:
             samples = file.pages[0].asarray()
+    except MemoryError:
+        raise
     except Exception as error:  # tifffile's decoders raise many kinds, and want imagecodecs for some files
         raise _unreadable(f"tifffile says: {error}") from error
     if found.planar:

@@ -82,14 +82,18 @@ def damaged(rng: random.Random, chunks: Chunks) -> bytes:
     for _ in range(rng.choice([1, 1, 1, 1, 2, 3])):
         if chunks:
             rng.choice(CHANGES)(rng, chunks)
-    body = b"".join(
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        for kind, content in chunks
-    )
-    data = png.SIGNATURE + body
+    data = joined(chunks)
     if rng.random() < 0.03:
         return data[: rng.randrange(8, len(data) + 1)]
     return data + bytes(rng.choice([0, 0, 0, 5]))
+
+
+def joined(chunks: Chunks) -> bytes:
+    """A PNG of these chunks, their checksums right."""
+    return png.SIGNATURE + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
 
 
 def flip(rng: random.Random, chunks: Chunks) -> None:

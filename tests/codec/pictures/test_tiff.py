@@ -1,8 +1,12 @@
 """TIFF directories: which of them is the picture, slices that hide behind one, and files that contradict themselves."""
 
 import io
+import lzma
 import struct
+import sys
 import warnings
+import zlib
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +18,41 @@ from shearloc.codec.pictures import directories, files, metadata, tiff
 from shearloc.codec.pictures.picture import Picture
 from shearloc.errors import UnsupportedImageError
 
+from . import makers
 from .makers import tiff_bytes
+
+
+def test_tiles_far_larger_than_the_picture_are_refused() -> None:
+    """Decoders make room for a whole tile. Found by tests.fuzz: a bit of the tile's height was flipped."""
+    noise = np.random.default_rng(0).integers(0, 65536, (7, 9, 3), np.uint16)
+    for bits, samples in ((8, noise.astype(np.uint8)), (16, noise)):
+        data = tiff_bytes(samples, photometric=2, bits=bits, tile=16, deflate=True)
+        assert np.array_equal(tiff.read(data, 16 * 16 * 3 * bits // 8).samples, samples)
+        side = struct.pack("<HHII", 323, 4, 1, 16)
+        assert data.count(side) == 1
+        with pytest.raises(UnsupportedImageError, match="more than the limit"):
+            tiff.read(data.replace(side, struct.pack("<HHII", 323, 4, 1, 16 + (1 << 24))))
+
+
+@pytest.mark.parametrize("compression", [8, 34925])
+@pytest.mark.parametrize("codecs", [True, False], ids=["with imagecodecs", "without"])
+def test_strips_far_longer_than_the_picture_are_refused(
+    compression: int, codecs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """tifffile by itself, without imagecodecs, unpacks all that a few bytes hold."""
+    if not codecs:
+        monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    noise = np.random.default_rng(0).integers(0, 65536, (7, 9, 3), np.uint16)
+    compress = zlib.compress if compression == 8 else lzma.compress
+    for plain, sound in ((noise.tobytes(), True), (bytes(100 << 20), False)):
+        monkeypatch.setattr(makers, "zlib", SimpleNamespace(compress=lambda _, plain=plain: compress(plain)))
+        data = tiff_bytes(noise, photometric=2, bits=16, deflate=True, tags=((259, 3, (compression,)),))
+        if sound and compression == 8:
+            assert np.array_equal(tiff.read(data).samples, noise)
+        if not sound:
+            with pytest.raises(UnsupportedImageError, match="more samples than the picture"):
+                tiff.read(data)
+
 
 GRAY = np.arange(30, dtype=np.uint8).reshape(5, 6)
 
