@@ -99,6 +99,7 @@ def encode_images(
 def decode(
     data: Data,
     *,
+    model: ModelName | None = None,
     engine: str = "auto",
     order: str = "auto",
     max_samples: int = MAX_SAMPLES,
@@ -113,6 +114,8 @@ def decode(
     `decode_picture`; ValueError for an `out` of another shape or type.
     """
     whole = _as_bytes(data)
+    if model is not None:
+        _name(model)
     if archive_header.is_archive(whole):
         from . import archive
 
@@ -171,6 +174,7 @@ def encode_picture(
 def decode_picture(
     data: Data,
     *,
+    model: ModelName | None = None,
     engine: str = "auto",
     order: str = "auto",
     max_samples: int = MAX_SAMPLES,
@@ -179,13 +183,16 @@ def decode_picture(
 ) -> Picture:
     """The picture of a `.shl` file as it went in, checked against the file's checksum of its samples.
 
-    `engine` as in `encode_picture`. `order`: "auto" takes what the file needs; "parallel" decodes a sheared file from
-    gathered patches, for comparison. `max_samples` bounds height * width * channels (16 bits count twice), and so the
-    memory a file may claim. Raises FormatError, CorruptError, UnknownModelError, UnsupportedImageError (too large),
+    `model`: the path of a model file that the `.shl` file may need; what is installed is found without it. `engine` as
+    in `encode_picture`. `order`: "auto" takes what the file needs; "parallel" decodes a sheared file from gathered
+    patches, for comparison. `max_samples` bounds height * width * channels (16 bits count twice), and so the memory a
+    file may claim. Raises FormatError, CorruptError, UnknownModelError, UnsupportedImageError (too large),
     ShearlocError for an order that the file is not in, ValueError for a bad engine, order or number of threads.
     """
     from . import parts
 
+    if model is not None:
+        _name(model)
     _check_engine(engine)
     _check_order(order, ("auto", *ORDERS))
     header, payloads = container.unpack(_as_bytes(data), max_samples)
@@ -221,10 +228,15 @@ def write(
 
 
 def read(
-    file: PathOrFile, *, engine: str = "auto", max_samples: int = MAX_SAMPLES, threads: int | None = None
+    file: PathOrFile,
+    *,
+    model: ModelName | None = None,
+    engine: str = "auto",
+    max_samples: int = MAX_SAMPLES,
+    threads: int | None = None,
 ) -> Samples:
     """Decode a `.shl` file: a path, or a binary file object. Arguments and errors as in `decode`; also OSError."""
-    return decode(_content(file), engine=engine, max_samples=max_samples, threads=threads)
+    return decode(_content(file), model=model, engine=engine, max_samples=max_samples, threads=threads)
 
 
 def info(data: Data | PathOrFile) -> Info:
@@ -258,9 +270,15 @@ def _limited(threads: int | None) -> AbstractContextManager[None]:
 
 
 def _name(model: ModelName) -> str:
+    """The model's name, or path as text. A file's weights are found by decoders of this process from here on."""
     if not isinstance(model, str | os.PathLike):
         raise ValueError(f"model is a name that `shearloc models` lists, or a path, not {model!r}")
-    return os.fspath(model)
+    name = os.fspath(model)
+    from ..models import zoo
+
+    if name.endswith(zoo.SUFFIX):
+        zoo.lend(name)
+    return name
 
 
 def _content(file: PathOrFile) -> bytes:

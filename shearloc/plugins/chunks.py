@@ -14,7 +14,7 @@ from ..codec import api, archive
 from ..codec.formats.container import MAX_SAMPLES
 from ..codec.parts import EFFORTS
 from ..errors import CorruptError, ShearlocError, UnsupportedImageError
-from ..models import defaults
+from ..models import defaults, zoo
 
 CHANNELS = ("auto", "last", "none")
 _LAST_OF = {"auto": (1, 3, 4), "last": (1, 2, 3, 4), "none": ()}
@@ -24,7 +24,9 @@ _LAST_OF = {"auto": (1, 3, 4), "last": (1, 2, 3, 4), "none": ()}
 def check_options(model: Any, effort: Any, channels: Any) -> None:
     """ShearlocError for options that no chunk can be coded with."""
     if not isinstance(model, str):
-        raise ShearlocError(f"model is a name that `shearloc models` lists or 'auto', not {model!r}")
+        raise ShearlocError(f"model is a name that `shearloc models` lists, a file's path, or 'auto', not {model!r}")
+    if model.endswith(zoo.SUFFIX):
+        zoo.lend(model)  # chunks that were coded with it are decoded with it
     if effort not in EFFORTS:
         raise ShearlocError(f"effort is a whole number from 1 to 9, not {effort!r}")
     if channels not in CHANNELS:

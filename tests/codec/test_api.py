@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -546,3 +547,18 @@ def test_a_model_is_a_name_or_a_path(wrong: object, picture: Pixels, tmp_path: P
     copy = tmp_path / "mine.safetensors"
     copy.write_bytes(zoo.weights("nelloc-r0"))
     assert shearloc.encode(picture(4, 4, 3), model=copy) == shearloc.encode(picture(4, 4, 3), model=str(copy))
+
+
+def test_a_model_file_decodes_what_it_encoded(picture: Pixels, tmp_path: Path, tiny_model: Callable[..., Any]) -> None:
+    """In this process without a word; in another by `model=`."""
+    own, image = tmp_path / "own.safetensors", picture(24, 24, 3)
+    tiny_model(3).save(own)
+    try:
+        data = shearloc.encode(image, model=own)
+        assert np.array_equal(shearloc.decode(data), image)
+        zoo._LENT.clear()
+        with pytest.raises(shearloc.UnknownModelError):
+            shearloc.decode(data)
+        assert np.array_equal(shearloc.read(io.BytesIO(data), model=own), image)
+    finally:
+        zoo._LENT.clear()
