@@ -114,8 +114,7 @@ def decode(
     `decode_picture`; ValueError for an `out` of another shape or type.
     """
     whole = _as_bytes(data)
-    if model is not None:
-        _name(model)
+    _lend(model)
     if archive_header.is_archive(whole):
         from . import archive
 
@@ -191,8 +190,7 @@ def decode_picture(
     """
     from . import parts
 
-    if model is not None:
-        _name(model)
+    _lend(model)
     _check_engine(engine)
     _check_order(order, ("auto", *ORDERS))
     header, payloads = container.unpack(_as_bytes(data), max_samples)
@@ -270,15 +268,18 @@ def _limited(threads: int | None) -> AbstractContextManager[None]:
 
 
 def _name(model: ModelName) -> str:
-    """The model's name, or path as text. A file's weights are found by decoders of this process from here on."""
+    """The model's name, or path as text."""
     if not isinstance(model, str | os.PathLike):
         raise ValueError(f"model is a name that `shearloc models` lists, or a path, not {model!r}")
-    name = os.fspath(model)
-    from ..models import zoo
+    return os.fspath(model)
 
-    if name.endswith(zoo.SUFFIX):
-        zoo.lend(name)
-    return name
+
+def _lend(model: ModelName | None) -> None:
+    """Have decoders of this process find the weights in a model file."""
+    if model is not None:
+        from ..models import zoo
+
+        zoo.lend(_name(model))
 
 
 def _content(file: PathOrFile) -> bytes:

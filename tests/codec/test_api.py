@@ -550,13 +550,11 @@ def test_a_model_is_a_name_or_a_path(wrong: object, picture: Pixels, tmp_path: P
 
 
 def test_a_model_file_decodes_what_it_encoded(picture: Pixels, tmp_path: Path, tiny_model: Callable[..., Any]) -> None:
-    """In this process without a word; in another by `model=`."""
+    """Where it is not installed, `model=` says where it is."""
     own, image = tmp_path / "own.safetensors", picture(24, 24, 3)
     tiny_model(3).save(own)
     try:
         data = shearloc.encode(image, model=own)
-        assert np.array_equal(shearloc.decode(data), image)
-        zoo._LENT.clear()
         with pytest.raises(shearloc.UnknownModelError):
             shearloc.decode(data)
         assert np.array_equal(shearloc.read(io.BytesIO(data), model=own), image)

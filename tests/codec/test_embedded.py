@@ -166,7 +166,7 @@ def tampered(data: bytes, **metadata: str | None) -> bytes:
 )
 def test_hostile_local_metadata(own: Path, metadata: dict[str, str | None]) -> None:
     with pytest.raises(ShearlocError, match="not a sound model"):
-        local.parse(tampered(own.read_bytes(), **metadata), "x", "x")
+        local.parse_as(local.LocalModel, tampered(own.read_bytes(), **metadata), "x", "x")
 
 
 SHAPE = {"side": 8, "channels": 3, "likelihood": "logistic", "latents": 8, "width": 6, "blocks": 1}
@@ -182,16 +182,19 @@ SHAPE = {"side": 8, "channels": 3, "likelihood": "logistic", "latents": 8, "widt
 def test_hostile_vae_metadata(tiny_vae: Vaes, tmp_path: Path, shape: object) -> None:
     tiny_vae("colour").save(tmp_path / "a.safetensors")
     data = (tmp_path / "a.safetensors").read_bytes()
-    assert vae.parse(tampered(data, shape=json.dumps(SHAPE)), "x", "x").fingerprint == tiny_vae("colour").fingerprint
+    assert (
+        vae.parse_as(vae.VaeModel, tampered(data, shape=json.dumps(SHAPE)), "x", "x").fingerprint
+        == tiny_vae("colour").fingerprint
+    )
     with pytest.raises(ShearlocError, match="not a sound model"):
-        vae.parse(tampered(data, shape=json.dumps(shape)), "x", "x")
+        vae.parse_as(vae.VaeModel, tampered(data, shape=json.dumps(shape)), "x", "x")
 
 
 @pytest.mark.parametrize("shape", ["[" * 100_000, "", "{", "\udcff"], ids=["deep", "empty", "cut", "surrogate"])
 def test_hostile_json(tiny_vae: Vaes, tmp_path: Path, shape: str) -> None:
     tiny_vae("colour").save(tmp_path / "a.safetensors")
     with pytest.raises(ShearlocError, match="not a sound model"):
-        vae.parse(tampered((tmp_path / "a.safetensors").read_bytes(), shape=shape), "x", "x")
+        vae.parse_as(vae.VaeModel, tampered((tmp_path / "a.safetensors").read_bytes(), shape=shape), "x", "x")
 
 
 def test_bounds_on_a_models_arrays(tiny_model: Locals) -> None:

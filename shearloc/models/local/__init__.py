@@ -10,7 +10,7 @@ FAMILY = Family(
     method=2,
     format="shearloc-local-1",
     precision=24,
-    module=f"{__name__}.model",
+    module=f"{__name__}.images",
     orients=True,
     options=frozenset({"effort", "order"}),
     # What they keep of earlier pixels should stay in a processor's own cache: 42 images of CIFAR-10.

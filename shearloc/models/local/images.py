@@ -12,44 +12,48 @@ from ...types import Pixels, Size
 from .. import orientation
 from ..family import Coded, How, Order
 from . import adaptation, coder
-from .model import LocalModel
+from .model import LocalModel, parse_as
 
 
-def refuses(model: LocalModel, shape: tuple[int, ...], levels: int) -> str | None:
-    """As `family.Model.refuses`."""
-    if shape[2] == model.channels:
-        return None
-    return f"model '{model.name}' is for images of {model.channels} channels, not {shape[2]}"
+class Local(LocalModel):
+    """A local model that codes images."""
+
+    def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
+        """As `family.Model.refuses`."""
+        if shape[2] == self.channels:
+            return None
+        return f"model '{self.name}' is for images of {self.channels} channels, not {shape[2]}"
+
+    def engine_for(self, engine: str, samples: int) -> str:
+        """As `family.Model.engine_for`."""
+        return engines.choose(engine, samples)
+
+    def at_once(self, size: Size, engine: str, count: int) -> int:
+        """As `family.Model.at_once`."""
+        return coder.at_once(self, size, engine, count)
+
+    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
+        """As `family.Model.encode`; the side information is that of `adaptation.py`."""
+        adapted = _adapted(self, side_information)
+        if len(how.orientations) > 1:
+            ways = orientation.each_way(images, how.orientations)
+            payload, lanes, orientations = coder.encode_shortest(adapted, ways, images.shape[:3], how.engine)
+            return Coded(payload, lanes, Order.SHEARED, orientations=orientations)
+        sequential = how.order == "sequential"
+        encode_images = coder.encode_sequential if sequential else coder.encode_images
+        payload, lanes = encode_images(adapted, images, how.engine, how.progress)
+        return Coded(payload, lanes, Order.SEQUENTIAL if sequential else Order.SHEARED, side_information)
+
+    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
+        """As `family.Model.decode`."""
+        decode_images = _decoder(coded.order, how.order)
+        adapted = _adapted(self, coded.side_information)
+        return decode_images(adapted, coded.payload, coded.lanes, size, how.engine, how.progress)
 
 
-def engine_for(engine: str, samples: int) -> str:
-    """As `family.Model.engine_for`."""
-    return engines.choose(engine, samples)
-
-
-def at_once(model: LocalModel, size: Size, engine: str, count: int) -> int:
-    """As `family.Model.at_once`."""
-    return coder.at_once(model, size, engine, count)
-
-
-def encode(model: LocalModel, images: Pixels, how: How, side_information: bytes) -> Coded:
-    """As `family.Model.encode`."""
-    adapted = _adapted(model, side_information)
-    if len(how.orientations) > 1:
-        ways = orientation.each_way(images, how.orientations)
-        payload, lanes, orientations = coder.encode_shortest(adapted, ways, images.shape[:3], how.engine)
-        return Coded(payload, lanes, Order.SHEARED, orientations=orientations)
-    sequential = how.order == "sequential"
-    encode_images = coder.encode_sequential if sequential else coder.encode_images
-    payload, lanes = encode_images(adapted, images, how.engine, how.progress)
-    return Coded(payload, lanes, Order.SEQUENTIAL if sequential else Order.SHEARED, side_information)
-
-
-def decode(model: LocalModel, coded: Coded, size: Size, how: How) -> Pixels:
-    """As `family.Model.decode`."""
-    decode_images = _decoder(coded.order, how.order)
-    adapted = _adapted(model, coded.side_information)
-    return decode_images(adapted, coded.payload, coded.lanes, size, how.engine, how.progress)
+def parse(data: bytes, name: str, source: str) -> Local:
+    """As `family.Family.parse`."""
+    return parse_as(Local, data, name, source)
 
 
 def _decoder(order: Order, wanted: str) -> Callable[..., Pixels]:

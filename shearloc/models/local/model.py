@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ...nets import tensors
 from ...nets.layers import INT32_MAX, Dense, accumulator_bounds, prove
 from ...nets.quantize import COEFFICIENT_BITS
-from ...types import Pixels, Size
-from ..family import Coded, Family, How
+from ..family import Family
 from . import FAMILY
 from .context import MEDIAN_EDGE, PREDICTORS
 from .head import LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS, Head
@@ -191,26 +190,6 @@ class LocalModel:
         """Biases of all layers."""
         return sum(layer.bias.size for layer in self.layers)
 
-    def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
-        """As `family.Model.refuses`."""
-        return _images().refuses(self, shape, levels)
-
-    def engine_for(self, engine: str, samples: int) -> str:
-        """As `family.Model.engine_for`."""
-        return _images().engine_for(engine, samples)
-
-    def at_once(self, size: Size, engine: str, count: int) -> int:
-        """As `family.Model.at_once`."""
-        return _images().at_once(self, size, engine, count)
-
-    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
-        """As `family.Model.encode`; the side information is that of `adaptation.py`."""
-        return _images().encode(self, images, how, side_information)
-
-    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
-        """As `family.Model.decode`."""
-        return _images().decode(self, coded, size, how)
-
     def save(self, path: Path) -> None:
         """Writes the model as .safetensors, after `prove`."""
         self.prove()
@@ -218,20 +197,16 @@ class LocalModel:
         tensors.write(path, self.arrays(), metadata | self._settings())
 
 
-def _images() -> Any:
-    """The module `images.py`, which codes with a model: it imports this one."""
-    from . import images
-
-    return images
+Kind = TypeVar("Kind", bound=LocalModel)
 
 
 def load(path: Path, name: str) -> LocalModel:
     """Reads a model and proves its bounds again. ShearlocError if the file is not one of ours."""
-    return parse(path.read_bytes(), name, str(path))
+    return parse_as(LocalModel, path.read_bytes(), name, str(path))
 
 
-def parse(data: bytes, name: str, source: str) -> LocalModel:
-    """`load` from any bytes; `source` is their name in a ShearlocError."""
+def parse_as(kind: type[Kind], data: bytes, name: str, source: str) -> Kind:
+    """`load` from any bytes, of a kind of local model; `source` is their name in a ShearlocError."""
     with tensors.sound(source):
         metadata, arrays = tensors.read(data, FORMAT)
         count = sum(key.endswith(".weight") for key in arrays)
@@ -248,6 +223,6 @@ def parse(data: bytes, name: str, source: str) -> LocalModel:
         heads = arrays["learn"], arrays["adjust"]
         bits = int(metadata.get("coefficient_bits", COEFFICIENT_BITS))
         neighbours = arrays.get("neighbours", np.empty((0, 2), np.int32))
-        model = LocalModel(name, *sizes, arrays["offsets"], layers, *heads, predictor, bits, neighbours)
+        model = kind(name, *sizes, arrays["offsets"], layers, *heads, predictor, bits, neighbours)
         model.prove()
     return model

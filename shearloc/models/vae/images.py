@@ -4,33 +4,42 @@ from ...nets.engines import processors
 from ...types import Pixels, Size
 from ..family import Coded, How
 from . import chain
-from .model import VaeModel
+from .model import VaeModel, parse_as
 
 
-def refuses(model: VaeModel, shape: tuple[int, ...], levels: int) -> str | None:
-    """As `family.Model.refuses`."""
-    if tuple(shape) != model.image_shape:
-        size, needed = (f"{s[0]} x {s[1]} x {s[2]}" for s in (shape, model.image_shape))
-        return f"model '{model.name}' codes images of {needed}, these are {size}"
-    if levels > model.levels:
-        return (
-            f"model '{model.name}' codes pixels 0 and 1 only; binarise first, for example "
-            "(image > 127).astype(numpy.uint8)"
-        )
-    return None
+class Vae(VaeModel):
+    """An autoencoder that codes images."""
+
+    def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
+        """As `family.Model.refuses`."""
+        if tuple(shape) != self.image_shape:
+            size, needed = (f"{s[0]} x {s[1]} x {s[2]}" for s in (shape, self.image_shape))
+            return f"model '{self.name}' codes images of {needed}, these are {size}"
+        if levels > self.levels:
+            return (
+                f"model '{self.name}' codes pixels 0 and 1 only; binarise first, for example "
+                "(image > 127).astype(numpy.uint8)"
+            )
+        return None
+
+    def engine_for(self, engine: str, samples: int) -> str:
+        """As `family.Model.engine_for`: the engines of the exact networks choose for themselves."""
+        return engine
+
+    def at_once(self, size: Size, engine: str, count: int) -> int:
+        """As `family.Model.at_once`."""
+        return min(processors(), count)
+
+    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
+        """As `family.Model.encode`; there is no side information."""
+        coded = chain.encode_chain(self, images, how.steps, how.engine)
+        return Coded(coded.data, net_bits=coded.net_bits)
+
+    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
+        """As `family.Model.decode`."""
+        return chain.decode_chain(self, coded.payload, size[0], how.steps, how.engine)
 
 
-def at_once(count: int) -> int:
-    """As `family.Model.at_once`."""
-    return min(processors(), count)
-
-
-def encode(model: VaeModel, images: Pixels, how: How) -> Coded:
-    """As `family.Model.encode`."""
-    coded = chain.encode_chain(model, images, how.steps, how.engine)
-    return Coded(coded.data, net_bits=coded.net_bits)
-
-
-def decode(model: VaeModel, coded: Coded, size: Size, how: How) -> Pixels:
-    """As `family.Model.decode`."""
-    return chain.decode_chain(model, coded.payload, size[0], how.steps, how.engine)
+def parse(data: bytes, name: str, source: str) -> Vae:
+    """As `family.Family.parse`."""
+    return parse_as(Vae, data, name, source)

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,8 @@ from ...nets.fixed_point import (
     forward,
     plain_product,
 )
-from ...types import Pixels, Size
-from ..family import Coded, Family, How
+from ...types import Pixels
+from ..family import Family
 from . import FAMILY
 from .shape import BERNOULLI, VaeShape, check, decoder_steps, encoder_steps, largest_tape, latent_side
 
@@ -97,26 +97,6 @@ class VaeModel:
         """Images to give to a network at a time, so that their activations stay in the processor's cache."""
         return max(1, min(32 if self.shape.blocks else 256, MAX_NUMBERS // largest_tape(self.shape)))
 
-    def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
-        """As `family.Model.refuses`."""
-        return _images().refuses(self, shape, levels)
-
-    def engine_for(self, engine: str, samples: int) -> str:
-        """As `family.Model.engine_for`: the engines of the exact networks choose for themselves."""
-        return engine
-
-    def at_once(self, size: Size, engine: str, count: int) -> int:
-        """As `family.Model.at_once`."""
-        return _images().at_once(count)
-
-    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
-        """As `family.Model.encode`; there is no side information."""
-        return _images().encode(self, images, how)
-
-    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
-        """As `family.Model.decode`."""
-        return _images().decode(self, coded, size, how)
-
     def prove(self) -> None:
         """Checks that arrays fit the shape and every sum stays exact, forwards and backwards; ValueError if not."""
         expected = array_shapes(self.shape)
@@ -138,23 +118,19 @@ class VaeModel:
         tensors.write(path, self.arrays, {"format": FORMAT, "shape": _shape_text(self.shape)})
 
 
-def _images() -> Any:
-    """The module `images.py`, which codes with a model: it imports this one."""
-    from . import images
-
-    return images
+Kind = TypeVar("Kind", bound=VaeModel)
 
 
 def load(path: Path, name: str) -> VaeModel:
     """Reads a model and proves its bounds again. ShearlocError if the file is not one of ours."""
-    return parse(path.read_bytes(), name, str(path))
+    return parse_as(VaeModel, path.read_bytes(), name, str(path))
 
 
-def parse(data: bytes, name: str, source: str) -> VaeModel:
-    """`load` from any bytes; `source` is their name in a ShearlocError."""
+def parse_as(kind: type[Kind], data: bytes, name: str, source: str) -> Kind:
+    """`load` from any bytes, of a kind of autoencoder; `source` is their name in a ShearlocError."""
     with tensors.sound(source):
         metadata, arrays = tensors.read(data, FORMAT)
-        model = VaeModel(name, VaeShape(**json.loads(metadata["shape"])), arrays)
+        model = kind(name, VaeShape(**json.loads(metadata["shape"])), arrays)
         model.prove()
     return model
 
