@@ -10,19 +10,20 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "shearloc"
 FLOORS = {
     "errors": 0,
-    "kernels": 0,
-    "cache": 0,
-    "types": 0,
-    "coding": 1,
-    "nets": 1,
-    "models": 2,
-    "codec": 3,
-    "training": 3,
-    "data": 4,
-    "jobs": 4,
-    "plugins": 4,
-    "evaluate": 5,
-    "cli": 6,
+    "cache": 1,
+    "inflate": 1,
+    "kernels": 1,
+    "types": 1,
+    "coding": 2,
+    "nets": 2,
+    "models": 3,
+    "codec": 4,
+    "training": 4,
+    "data": 5,
+    "jobs": 5,
+    "plugins": 5,
+    "evaluate": 6,
+    "cli": 7,
 }
 """Every room of the package and its floor: imports go down, or stay in the room."""
 

@@ -16,13 +16,11 @@ import numpy as np
 from ..errors import CorruptError, UnsupportedImageError
 from ..models.family import How
 from ..types import Pixels, Progress, Samples
-from . import archive, parts
 from . import info as info_
-from .formats import chunks, container
+from .formats import archive_header, chunks, container
 from .formats.container import MAX_SAMPLES, Header
 from .formats.crc32c import crc32c
 from .info import Info
-from .parts import Options, check_effort
 from .pictures import files
 from .pictures.picture import PALETTE, Picture, from_array
 
@@ -81,6 +79,8 @@ def encode_images(
     `names`, one each, are kept. `steps`: K steps of optimal inference for an autoencoder. The other arguments are those
     of `encode_picture`, but that effort 7 to 9 chooses how each image lies. Errors as `archive.encode_images`.
     """
+    from . import archive
+
     _check_engine(engine)
     listed = None if names is None else list(names)
     with _limited(threads):
@@ -113,7 +113,9 @@ def decode(
     `decode_picture`; ValueError for an `out` of another shape or type.
     """
     whole = _as_bytes(data)
-    if archive.is_archive(whole):
+    if archive_header.is_archive(whole):
+        from . import archive
+
         _check_engine(engine)
         with _limited(threads):
             found = archive.decode_images(whole, engine=engine, max_samples=max_samples, progress=progress)[0]
@@ -151,11 +153,13 @@ def encode_picture(
     Raises UnsupportedImageError, UnknownModelError, ShearlocError where torch is needed and not installed,
     ValueError for a bad effort, engine, order or number of threads.
     """
+    from . import parts
+
     _check_engine(engine)
     _check_order(order, ORDERS)
-    check_effort(effort)
+    parts.check_effort(effort)
     with _limited(threads):
-        coded = parts.encode(picture, Options(_name(model), effort, How(engine, order, progress=progress), embed))
+        coded = parts.encode(picture, parts.Options(_name(model), effort, How(engine, order, progress=progress), embed))
     height, width = picture.samples.shape[:2]
     crc = crc32c(_little_endian(picture.samples))
     found = tuple(one.part for one in coded)
@@ -180,6 +184,8 @@ def decode_picture(
     memory a file may claim. Raises FormatError, CorruptError, UnknownModelError, UnsupportedImageError (too large),
     ShearlocError for an order that the file is not in, ValueError for a bad engine, order or number of threads.
     """
+    from . import parts
+
     _check_engine(engine)
     _check_order(order, ("auto", *ORDERS))
     header, payloads = container.unpack(_as_bytes(data), max_samples)

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..errors import CorruptError
 from ..models import orientation, registry
 from .formats import archive_header, chunks, container
 from .formats.container import Method, Part
@@ -145,6 +146,14 @@ def _part(part: Part, length: int) -> PartInfo:
     )
 
 
+def _names(header: archive_header.Header) -> tuple[str, ...]:
+    """The names; none where they do not unpack to MAX_NAME_BYTES or less."""
+    try:
+        return archive_header.unpack_names(header.packed_names, header.count, MAX_NAME_BYTES)
+    except CorruptError:
+        return ()
+
+
 def method_name(method: int) -> str:
     """The name of a method that this version knows: of a family of models, or raw, webp, deflate, same."""
     family = registry.by_method(method)
@@ -168,7 +177,7 @@ def archive_info(data: bytes) -> ArchiveInfo:
         fingerprint=header.fingerprint.hex() if family else None,
         steps=header.steps,
         chunks=len(header.sizes),
-        names=archive_header.unpack_names(header.packed_names, header.count, MAX_NAME_BYTES) or (),
+        names=_names(header),
         gross_bits=8 * len(data),
         net_bits=header.net_bits if family and "steps" in family.options else None,
         file_bytes=len(data),

@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from ..errors import ShearlocError
+from ..inflate import inflate
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -80,13 +81,12 @@ def _deflated(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _inflated(key: str, stream: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """The inverse of `_deflated`. ValueError or zlib.error if the stream is not of this very length."""
+    """The inverse of `_deflated`. ValueError if the stream is not of this very length."""
     size = math.prod(shape) * dtype.itemsize
     if stream.dtype != np.uint8 or stream.ndim != 1:
         raise ValueError(f"{key} is {stream.dtype} {stream.shape}, not a stream of bytes")
-    inflater = zlib.decompressobj()
-    planes = inflater.decompress(stream.tobytes(), size + 1)
-    if len(planes) != size or not inflater.eof or inflater.unused_data:
+    planes = inflate(stream.tobytes(), size, f"the numbers of {key}")
+    if len(planes) != size:
         raise ValueError(f"{key} is longer or shorter than it says")
     # A copy, because Numba compiles anew for an array that cannot be written.
     numbers = np.frombuffer(planes, np.uint8).reshape(dtype.itemsize, -1).T.copy("C")

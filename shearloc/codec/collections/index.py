@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ...coding.fields import read_u32, string, take_string, take_varint, u32, varint
-from ...coding.inflate import inflate
 from ...errors import CorruptError, FormatError, ShearlocError
+from ...inflate import inflate
 from ..formats.crc32c import crc32c
 from ..formats.heads import Head
 from .cache import Cache

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Sequence
 
 from ...coding.fields import take, take_varint, varint
-from ...coding.inflate import inflate
 from ...errors import CorruptError
+from ...inflate import inflate
 
 NAME_BYTES = 1024
 """Of a name in UTF-8, at most."""

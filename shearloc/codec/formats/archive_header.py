@@ -14,17 +14,19 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from ...coding.fields import string, take, take_name, take_string, take_varint, u32, varint
+from ...coding.fields import string, take, take_name, take_string, take_varint, varint
 from ...errors import CorruptError, FormatError, UnsupportedImageError
+from ...inflate import inflate
 from ...models import orientation, registry, zoo
 from ...models.family import Family
 from ..pictures.picture import Chunk
 from . import chunks
 from .container import FINGERPRINT_BYTES, MAX_SAMPLES, Method
-from .crc32c import crc32c
+from .heads import Head
 
 MAGIC = b"\x89SHA\r\n\x1a\n"
 VERSION = 1
+HEAD = Head(MAGIC, VERSION, "archive")
 
 MAX_CHUNK_SAMPLES = 1 << 24
 """Subpixels of a chunk of several images at most: what a file may make a decoder hold at a time."""
@@ -70,7 +72,7 @@ class Header:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The images' names, none or one each. CorruptError where they do not unpack."""
-        return unpack_names(self.packed_names, self.count) or ()
+        return unpack_names(self.packed_names, self.count)
 
     @cached_property
     def orientations(self) -> NDArray[np.uint8] | None:
@@ -124,8 +126,7 @@ def pack(header: Header) -> bytes:
             chunks.pack(extra) if extra else b"",
         ]
     )
-    head = MAGIC + bytes([VERSION]) + varint(len(fields)) + fields
-    return head + u32(crc32c(head))
+    return HEAD.seal(fields)
 
 
 def read(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, int]:
@@ -134,7 +135,7 @@ def read(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, in
     A file that is cut short within its chunks passes: the chunks that are there can be read. Raises FormatError,
     CorruptError, UnsupportedImageError (more than `max_samples` samples).
     """
-    fields, start = _sealed_fields(data)
+    fields, start = HEAD.open(data)
     header, packed, _ = _parse(fields)
     header = replace(header, weights=tuple(one for one in chunks.unpack(packed) if one[0] == chunks.WEIGHTS))
     if max_samples is not None and header.samples > max_samples:
@@ -150,7 +151,7 @@ def read(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, in
 
 def outline(data: bytes) -> tuple[Header, list[chunks.Outline]]:
     """As `read` without a limit, in little memory: the header has no weights, the chunks' outlines come beside it."""
-    fields, start = _sealed_fields(data)
+    fields, start = HEAD.open(data)
     header, _, found = _parse(fields)
     _check_length(len(data), start, header)
     return header, found
@@ -159,22 +160,6 @@ def outline(data: bytes) -> tuple[Header, list[chunks.Outline]]:
 def _check_length(length: int, start: int, header: Header) -> None:
     if length > start + sum(header.sizes):
         raise CorruptError("the archive is followed by bytes that are not part of it")
-
-
-def _sealed_fields(data: bytes) -> tuple[bytes, int]:
-    """The header's fields, whose checksum is right, and where the first chunk begins."""
-    if not is_archive(data):
-        raise FormatError("not a Shearloc archive: it does not begin with the archive signature")
-    stream = io.BytesIO(data)
-    stream.seek(len(MAGIC))
-    version = take(stream, 1)[0]
-    if version != VERSION:
-        raise FormatError(f"the archive has version {version}; this Shearloc reads version {VERSION}: get a newer one")
-    fields = take(stream, take_varint(stream))
-    end = stream.tell()
-    if crc32c(data[:end]) != int.from_bytes(take(stream, 4), "little"):
-        raise CorruptError("the archive is damaged: the header's checksum does not match")
-    return fields, end + 4
 
 
 def _parse(fields: bytes) -> tuple[Header, bytes, list[chunks.Outline]]:
@@ -256,21 +241,14 @@ def pack_names(names: Sequence[str]) -> bytes:
     return zlib.compress("\n".join(names).encode(), 9) if names else b""
 
 
-def unpack_names(packed: bytes, count: int, most_bytes: int | None = None) -> tuple[str, ...] | None:
-    """The inverse of `pack_names` for `count` names. CorruptError where they are not as many.
-
-    None where they take more than `most_bytes`, which are all that is unpacked.
-    """
+def unpack_names(packed: bytes, count: int, most_bytes: int = MAX_NAME_BYTES) -> tuple[str, ...]:
+    """The inverse of `pack_names` for `count` names, of at most so many bytes. CorruptError where they are not that."""
     if not packed:
         return ()
-    stream = zlib.decompressobj()
     try:
-        lines = stream.decompress(packed, MAX_NAME_BYTES if most_bytes is None else most_bytes)
-        if most_bytes is not None and not stream.eof:
-            return None
-        text = lines.decode()
-    except (zlib.error, UnicodeDecodeError) as error:
+        text = inflate(packed, most_bytes, "the archive's names").decode()
+    except UnicodeDecodeError as error:
         raise CorruptError(f"the archive's names do not unpack ({error})") from error
-    if text.count("\n") + 1 != count or not stream.eof or stream.unused_data:
+    if text.count("\n") + 1 != count:
         raise CorruptError(f"the archive has other names than its {count} images need")
     return tuple(text.split("\n"))

@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ...coding.fields import string, take, take_string, take_varint, varint
-from ...coding.inflate import inflate, inflated
 from ...errors import CorruptError, FormatError
+from ...inflate import inflate, inflated
 from ..pictures.picture import MAX_CHUNK_BYTES, MAX_CHUNKS, Chunk
 
 PALETTE, TRANSPARENCY, WEIGHTS = b"PLTE", b"tRNS", b"MODL"

@@ -15,9 +15,11 @@ from ...models.family import Family, Order
 from ..pictures.picture import CHANNELS, DEPTHS, GRAY, GRAY_ALPHA, MAX_CHUNK_BYTES, RGB, RGBA, Chunk
 from . import chunks
 from .crc32c import crc32c
+from .heads import Head
 
 MAGIC = b"\x89SHL\r\n\x1a\n"
 VERSION = 1
+HEAD = Head(MAGIC, VERSION, "file")
 
 IMAGE = 0
 """The content kind of a single picture, the only one. Archives have a signature of their own."""
@@ -110,9 +112,8 @@ def pack(header: Header, payloads: Sequence[bytes]) -> bytes:
     lengths = [len(payload) for payload in payloads]
     _check(header, lengths, chunks.outlines(header.chunks))
     fields = b"".join(_fields(header, lengths))
-    head = MAGIC + bytes([VERSION]) + varint(len(fields)) + fields
     sealed = [piece for payload in payloads for piece in (payload, u32(crc32c(payload)))]
-    return b"".join([head, u32(crc32c(head)), *sealed])
+    return b"".join([HEAD.seal(fields), *sealed])
 
 
 def unpack(data: bytes, max_samples: int = MAX_SAMPLES) -> tuple[Header, list[bytes]]:
@@ -140,7 +141,7 @@ def unpack_header(data: bytes) -> tuple[Header, list[int]]:
 
 def outline(data: bytes) -> tuple[Header, list[int], list[chunks.Outline]]:
     """As `unpack_header`, in little memory: the header has no chunks, their outlines come beside it."""
-    fields, start = _sealed_fields(data)
+    fields, start = HEAD.open(data)
     header, lengths, packed = _parse(fields)
     found = [(kind, length) for kind, length, _ in chunks.outline(packed)]
     _check(header, lengths, found)
@@ -153,13 +154,10 @@ def head_length(beginning: bytes) -> int:
 
     Raises FormatError, CorruptError (also for a header that is longer than any).
     """
-    _check_magic(beginning)
-    stream = io.BytesIO(beginning)
-    stream.seek(len(MAGIC) + 1)
-    length = take_varint(stream)
+    start, length = HEAD.begin(beginning)
     if length > _MAX_HEAD_BYTES:
         raise CorruptError("the file's header claims to be longer than any")
-    return stream.tell() + length + 4
+    return start + length + 4
 
 
 def unpack_head(head: bytes) -> Header:
@@ -181,37 +179,11 @@ def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, list[
 
 def _read_fields(data: bytes) -> tuple[Header, int, list[int]]:
     """Header, start of the payloads and their lengths, whatever comes of them."""
-    fields, start = _sealed_fields(data)
+    fields, start = HEAD.open(data)
     header, lengths, packed = _parse(fields)
     header = replace(header, chunks=chunks.unpack(packed))
     _check(header, lengths, chunks.outlines(header.chunks))
     return header, start, lengths
-
-
-def _sealed_fields(data: bytes) -> tuple[bytes, int]:
-    """The header's fields, whose checksum is right, and where the payloads start."""
-    _check_magic(data)
-    stream = io.BytesIO(data)
-    stream.seek(len(MAGIC) + 1)
-    fields = take(stream, take_varint(stream))
-    end = stream.tell()
-    if crc32c(data[:end]) != int.from_bytes(take(stream, 4), "little"):
-        raise CorruptError("the file is damaged: the header's checksum does not match")
-    return fields, end + 4
-
-
-def _check_magic(data: bytes) -> None:
-    if not data:
-        raise FormatError("the file is empty")
-    if not data.startswith(MAGIC):
-        if MAGIC.startswith(data):
-            raise CorruptError("the file is cut short")
-        raise FormatError("not a Shearloc file: it does not begin with the Shearloc signature")
-    version = data[len(MAGIC)] if len(data) > len(MAGIC) else VERSION
-    if version != VERSION:
-        raise FormatError(
-            f"the file has format version {version}; this Shearloc reads version {VERSION}: get a newer one"
-        )
 
 
 def _check_length(actual: int, expected: int) -> None:

@@ -1,6 +1,8 @@
 """Sealed heads, with which every kind of our files begins: signature, version, fields, CRC-32C of all that."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ...coding.fields import take, take_varint, u32, varint
@@ -31,10 +33,11 @@ class Head:
         head = self.magic + bytes([self.version]) + length + fields
         return head + u32(crc32c(head))
 
-    def open(self, data: bytes) -> tuple[bytes, int]:
-        """The fields of the head that `data` begin with, and where it ends.
+    def begin(self, data: bytes) -> tuple[int, int]:
+        """Where the fields of the head that `data` begin with start, and how long they are.
 
-        Raises FormatError (empty, not ours, another version), CorruptError (cut short, damaged).
+        `data` is at least the signature, the version and the length. Raises FormatError (empty, not ours, another
+        version), CorruptError (cut short).
         """
         if not data:
             raise FormatError(f"the {self.what} is empty")
@@ -49,12 +52,26 @@ class Head:
             )
         stream = io.BytesIO(data)
         stream.seek(len(self.magic) + 1)
-        try:
-            fields = take(stream, take_varint(stream) if self.size is None else self.size)
+        with self._whole():
+            length = take_varint(stream) if self.size is None else self.size
+        return stream.tell(), length
+
+    def open(self, data: bytes) -> tuple[bytes, int]:
+        """The fields of the head that `data` begin with, and where it ends. Raises as `begin`, also for damage."""
+        start, length = self.begin(data)
+        stream = io.BytesIO(data)
+        stream.seek(start)
+        with self._whole():
+            fields = take(stream, length)
             end = stream.tell()
             checksum = int.from_bytes(take(stream, 4), "little")
-        except CorruptError:
-            raise CorruptError(f"the {self.what} is cut short inside its head") from None
         if crc32c(data[:end]) != checksum:
-            raise CorruptError(f"the {self.what} is damaged: its head's checksum does not match")
+            raise CorruptError(f"the {self.what} is damaged: its header's checksum does not match")
         return fields, end + 4
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except CorruptError:
+            raise CorruptError(f"the {self.what} is cut short inside its header") from None

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import CorruptError
+from ...inflate import inflate
 
 
 def pack(adjustments: NDArray[np.int8]) -> bytes:
@@ -19,11 +20,7 @@ def pack(adjustments: NDArray[np.int8]) -> bytes:
 
 def unpack(data: bytes, count: int) -> NDArray[np.int8]:
     """The int8 [count] that `pack` was given. CorruptError if the bytes are anything else."""
-    stream = zlib.decompressobj()
-    try:
-        content = stream.decompress(data, count + 1)
-    except zlib.error as error:
-        raise CorruptError(f"the file's side information is damaged ({error})") from error
-    if len(content) != count or not stream.eof or stream.unused_data:
+    content = inflate(data, count, "the numbers of the file's side information")
+    if len(content) != count:
         raise CorruptError(f"the file's side information is not {count} numbers")
     return np.frombuffer(content, np.int8)

@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator
 
-from ..errors import CorruptError
+from .errors import CorruptError
 
 _PIECE = 1 << 18
 
