@@ -17,7 +17,7 @@ def check(start, image, label):
     print(label, "equal", 8 * len(p) / image.size, flush=True)
 gray = export(LocalNet(Shape(1, 3, 1, 64, 1, 0, 5, level=True)), "gray")
 check(gray, np.ascontiguousarray(photo[100:140, 100:150, 1:2]), "gray")
-#check(export(LocalNet(Shape(3, 2, 1, 32, 1, 0, 3)), "headless"), np.ascontiguousarray(photo[100:130, 100:140]), "headless")
+check(export(LocalNet(Shape(3, 2, 1, 32, 1, 0, 3)), "headless"), np.ascontiguousarray(photo[100:130, 100:140]), "headless")
 start = export(load("f64x1"), "f")
 start.save(Path("/tmp/f.safetensors")); again = model.load(Path("/tmp/f.safetensors"))
 images = np.stack([photo[:40, :30], photo[200:240, 100:130], photo[300:340, 100:130]])
