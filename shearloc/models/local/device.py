@@ -25,6 +25,7 @@ from torch import Tensor
 
 from ...coding.message import Message
 from ...nets.memory import OUTSIDE_LEVEL
+from ...types import Pixels, Progress
 from .context import CONSTANT, LARGEST, OUTSIDE_PREDICTION, shown
 from .device_arithmetic import (
     Layer,
@@ -40,7 +41,7 @@ from .device_arithmetic import (
 )
 from .model import LocalModel
 from .orders import shear, step_count, step_sizes, wavefront_positions
-from .wavefront import CHUNK, Frequencies, Pixels, Progress
+from .wavefront import CHUNK, Frequencies
 
 BATCH = 1 << 16
 """Pixels that the encoder takes at a time."""

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from ...coding.message import Message
 from ...kernels import KERNEL
 from ...nets import engines
+from ...types import Pixels, Progress
 from . import symbols
 from .context import context, look
 from .model import LocalModel
 from .orders import shear, step_count, step_positions
 from .past import find_at, memory, past
-from .wavefront import CHUNK, Pixels, Progress, open_runner
+from .wavefront import CHUNK, open_runner
 
 
 def pop_sequential(

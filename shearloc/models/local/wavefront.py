@@ -24,13 +24,12 @@ from ...coding.message import Message
 from ...errors import ShearlocError
 from ...nets import barrier, engines, network
 from ...nets.memory import Memory
+from ...types import Pixels, Progress
 from . import symbols as coding
 from .model import LocalModel
 from .past import Walk, exchange, find_in_step, gather, memory
 from .steps import Net, Space, kernels, walk_steps
 
-Pixels = NDArray[np.uint8]
-Progress = Callable[[int, int], None]
 Frequencies = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 
 BATCH = 8192
