@@ -4,6 +4,7 @@ A kernel allocates nothing, so that Numba counts no references: its caller bring
 less than half the compiling. Index with unsigned integers: for signed ones Numba asks whether they count from the end.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, get_ident
@@ -109,11 +110,20 @@ def _address(_, array):  # type: ignore[no-untyped-def]
 address: Any = _address
 
 
-def aligned(array: NDArray[Any]) -> NDArray[Any]:
-    """A contiguous copy that begins at a multiple of LINE: vectors of it lie in one cache line each."""
-    room = np.zeros(array.nbytes + LINE, np.uint8)
+def blank(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Zeros that begin at a multiple of LINE, so that a vector lies in one cache line.
+
+    A vector may run over their end: LINE more bytes may be read and written there.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.zeros(size + 2 * LINE, np.uint8)
     begin = -room.ctypes.data % LINE
-    copy = room[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    return room[begin : begin + size].view(dtype).reshape(shape)
+
+
+def aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """A contiguous copy in a `blank`."""
+    copy = blank(array.shape, array.dtype)
     copy[...] = array
     return copy
 

@@ -6,7 +6,9 @@ It is what the `numba` engine and the threads of `models/local/wavefront.py` run
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ..kernels import LINE, PART, VECTOR, Apart, address, aligned, call
@@ -14,6 +16,7 @@ from . import memory
 from .layers import Dense
 from .memory import convolved_lines, prefetch
 from .products import COLUMNS, INPUTS, Room, lowest, multiply, pack, room, rounding
+from .tiles import load, store
 
 ROWS = 48
 """Inputs that go through all layers together: their activations stay in the nearest caches."""
@@ -115,13 +118,30 @@ def run(network, inputs, n, kept, buffers, out):  # type: ignore[no-untyped-def]
             sizes, scales = (rows, weights + place, size, columns), (start, multiplier, shift, half)
             call(buffers.multiply, (source, stride, *sizes, scales, target, width, low, buffers.room))
             if skip:
-                _add(activations[k - np.uint64(skip)], np.uint64(rows * width), activations[k])
+                _add(activations[k - np.uint64(skip)], rows * width, activations[k])
             source, stride = target, width
+
+
+@intrinsic
+def _add_line(_, more, total):  # type: ignore[no-untyped-def]
+    """Adds LINE levels at an address to those at another, both int64, and saturates."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kind = ir.VectorType(ir.IntType(8), LINE)
+        offset = ir.Constant(kind, [-128] * LINE)
+        both = [builder.xor(load(builder, place, kind), offset) for place in args]
+        name = f"llvm.uadd.sat.v{LINE}i8"
+        of_two = ir.FunctionType(kind, [kind, kind])
+        add = builder.module.globals.get(name) or ir.Function(builder.module, of_two, name)
+        store(builder, builder.xor(builder.call(add, both), offset), args[1])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
 
 
 @njit(**PART)
 def _add(earlier, count, out):  # type: ignore[no-untyped-def]
-    """Adds the levels of an earlier layer, and saturates."""
-    more, total = earlier.reshape(-1), out.reshape(-1)
-    for k in range(count):
-        total[k] = min(np.int32(total[k]) + np.int32(128) + np.int32(more[k]), np.int32(127))
+    """Adds the levels of an earlier layer, and saturates; `count`, a multiple of LINE, of them."""
+    more, total = address(earlier), address(out)
+    for k in range(0, count, LINE):
+        _add_line(more + k, total + k)  # type: ignore[call-arg]

@@ -171,9 +171,12 @@ def exchange(decoded, values, at, t, begin, end, past, pixels):  # type: ignore[
 
 
 @njit(**PART)
-def _find(past, image, i, j, places, q):  # type: ignore[no-untyped-def]
-    """Fills places[q] int64 [neighbours + 1]: the neighbours', 0 outside the image, and last the pixel's own."""
-    begin, row, column = 1 + image * past.rows * past.columns, i % past.rows, (j + i * past.o) % past.columns
+def _find(past, image, i, j, row, column, places, q):  # type: ignore[no-untyped-def]
+    """Fills places[q] int64 [neighbours + 1]: the neighbours', 0 outside the image, and last the pixel's own.
+
+    The ring has pixel (i, j) in `row` and `column`.
+    """
+    begin = 1 + image * past.rows * past.columns
     count = np.uint64(past.neighbours.shape[0])
     for k in range(count):
         dy, dx = np.int64(past.neighbours[k, np.uint64(0)]), np.int64(past.neighbours[k, np.uint64(1)])
@@ -190,9 +193,15 @@ def find_in_step(past, t, begin, end, places):  # type: ignore[no-untyped-def]
     """Fills places[: end - begin] for the pixels begin .. end - 1 of step t; nothing of models without convolutions."""
     if places.shape[0]:
         first, last = step_rows(t, past.height, past.width, past.o)
-        for q in range(begin, end):
-            i = first + q % (last - first)
-            _find(past, q // (last - first), i, t - i * past.o, places, np.uint64(q - begin))
+        image, i = begin // (last - first), first + begin % (last - first)
+        row, column = i % past.rows, t % past.columns
+        for q in range(np.uint64(end - begin)):
+            _find(past, image, i, t - i * past.o, row, column, places, q)
+            i, row = i + 1, row + 1
+            if i == last:
+                image, i, row = image + 1, first, first % past.rows
+            elif row == past.rows:
+                row = 0
 
 
 @njit(**KERNEL)
@@ -202,4 +211,5 @@ def find_at(past, positions, places):  # type: ignore[no-untyped-def]
     if places.shape[0]:
         for q in range(np.uint64(positions.size)):
             place = positions[q]
-            _find(past, place // area, place % area // past.width, place % past.width, places, q)
+            i, j = place % area // past.width, place % past.width
+            _find(past, place // area, i, j, i % past.rows, (j + i * past.o) % past.columns, places, q)
