@@ -118,7 +118,8 @@ def blank(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
     size = math.prod(shape) * np.dtype(dtype).itemsize
     room = np.zeros(size + 2 * LINE, np.uint8)
     begin = -room.ctypes.data % LINE
-    return room[begin : begin + size].view(dtype).reshape(shape)
+    zeros: NDArray[Any] = room[begin : begin + size].view(dtype).reshape(shape)
+    return zeros
 
 
 def aligned(array: NDArray[Any]) -> NDArray[Any]:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..kernels import VECTOR
+from ..kernels import VECTOR, blank
 from . import network
 from .layers import Dense, requantize, requantize_and_add
 from .memory import NOTHING, Memory, columns, convolved
@@ -41,7 +41,7 @@ class Runner:
 
     def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
         self.layers, self.memory = layers, memory
-        self.inputs = np.zeros((rows, layers[0].weight.shape[0]), np.int8)
+        self.inputs = blank((rows, layers[0].weight.shape[0]), np.int8)
         self._first = columns(layers)
         self._seen: list[NDArray[Any]] = [
             np.empty((rows if layer.convolution else 0, len(layer.weight)), self.dtype) for layer in layers
@@ -85,7 +85,7 @@ class NumbaRunner(Runner):
 
     def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
         self.network, self.memory = network.packed(layers), memory
-        self.inputs = np.zeros((rows, self.network.features), np.int8)
+        self.inputs = blank((rows, self.network.features), np.int8)
         self.buffers = network.buffers(self.network)
         self._sums = np.empty((rows, self.network.outputs), np.int32)
 

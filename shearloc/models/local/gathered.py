@@ -66,7 +66,7 @@ def _pop(
     predictions = np.empty((model.channels, most), np.int32)
     values = np.empty_like(predictions)
     said, room, flat = symbols.symbols(model), symbols.room(model, most), pixels.reshape(-1, model.channels)
-    seen = context(model.offsets, model.predictor)
+    seen = context(model.offsets, model.predictor, model.channels)
     lanes = message.lanes
     for t in range(steps):
         here = positions(t)

@@ -13,9 +13,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...errors import ShearlocError
-from ...kernels import KERNEL, PART, Apart
+from ...kernels import KERNEL, PART, Apart, blank
 from ...nets.memory import OUTSIDE_LEVEL, Memory, columns
-from .context import Context, context, look
+from .context import Context, context, look_along_runs
 from .model import LocalModel
 from .orders import largest_step, shear, step_count, step_rows, step_sizes
 
@@ -61,13 +61,13 @@ class Walk:
 
     def __init__(self, model: LocalModel, images: int, height: int, width: int, span: int) -> None:
         o = shear(model.offsets)
-        self.context: Context = context(model.offsets, model.predictor)
+        self.context: Context = context(model.offsets, model.predictor, model.channels)
         self.steps, self.images = step_count(height, width, o), images
         self.largest = images * largest_step(height, width, o)
         """Pixels of the largest step."""
         self._above, rows, kept = _ring_extent(model, height, width, o, span)
         check_room(images * rows * 2 * kept * model.channels)
-        pixels = np.zeros((images, rows, 2 * kept, model.channels), np.uint8)
+        pixels = blank((images, rows, 2 * kept, model.channels), np.uint8)
         self.past = past(model, images, height, width, o)._replace(pixels=pixels, origin=self._above)
         self._ends = np.cumsum([0, *step_sizes(images, height, width, o)])
 
@@ -139,7 +139,9 @@ def gather(past, t, context, begin, end, at, inputs, predictions):  # type: igno
     image, i = begin // (last - first), first + begin % (last - first)
     for q in range(np.uint64(end - begin)):
         place = ((image * rows + past.origin + i) * columns + half + t % half) * channels
-        look(flat, place, below, i, t - i * past.o, past.width, context, inputs, predictions, np.uint64(at) + q)
+        look_along_runs(
+            flat, place, below, i, t - i * past.o, past.width, context, inputs, predictions, np.uint64(at) + q
+        )
         i += 1
         if i == last:
             image, i = image + 1, first

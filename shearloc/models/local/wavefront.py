@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ...coding import lanes as stream
 from ...coding.message import Message
 from ...errors import ShearlocError
+from ...kernels import blank
 from ...nets import barrier, engines, network
 from ...nets.memory import Memory
 from ...types import Pixels, Progress
@@ -202,7 +203,7 @@ def _space(model: LocalModel, walk: Walk, net: Net, rows: int, most: int) -> Spa
     """Room for a thread that has up to `rows` pixels of a step, and `most` of a lane."""
     shape = model.channels, rows
     return Space(
-        np.zeros((rows, net.network.features), np.int8),
+        blank((rows, net.network.features), np.int8),
         np.empty(shape, np.int32),
         np.empty(shape, np.int32),
         np.empty((rows, net.network.outputs), np.int32),
