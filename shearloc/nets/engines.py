@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ..kernels import VECTOR, blank
 from . import network
+from .convolution import ALONE, Neighbourhood, columns, convolved
 from .layers import Dense, requantize, requantize_and_add
-from .memory import NOTHING, Memory, columns, convolved
 from .processors import at_most as at_most
 from .processors import processors, sharing
 from .products import is_fast
@@ -33,14 +33,14 @@ LARGE = 1 << 22
 class Runner:
     """Numpy engine, and what the engines share: write `inputs[:n]`, call `run(n)`.
 
-    With convolutions, `memory.places[:n]` are written before, too; several runners may share a memory's levels.
+    With convolutions, write `neighbourhood.places[:n]`, too. Several runners may share the levels.
     """
 
     dtype: type = np.float32
     """Of activations."""
 
-    def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
-        self.layers, self.memory = layers, memory
+    def __init__(self, layers: tuple[Dense, ...], rows: int, neighbourhood: Neighbourhood = ALONE) -> None:
+        self.layers, self.neighbourhood = layers, neighbourhood
         self.inputs = blank((rows, layers[0].weight.shape[0]), np.int8)
         self._first = columns(layers)
         self._seen: list[NDArray[Any]] = [
@@ -67,7 +67,7 @@ class Runner:
         values[...] = self.inputs[:n]
         for k, layer in enumerate(self.layers[:-1]):
             if layer.convolution:
-                convolved(self.memory, n, self._first[k], values, self._seen[k])
+                convolved(self.neighbourhood, n, self._first[k], values, self._seen[k])
                 values = self._seen[k][:n]
             sums = self._product(k, values, n)
             values = self._activations[k][:n]
@@ -83,15 +83,15 @@ class Runner:
 class NumbaRunner(Runner):
     """int8 products of our own; its inputs may have more columns than there are features, and hold anything there."""
 
-    def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
-        self.network, self.memory = network.packed(layers), memory
+    def __init__(self, layers: tuple[Dense, ...], rows: int, neighbourhood: Neighbourhood = ALONE) -> None:
+        self.network, self.neighbourhood = network.packed(layers), neighbourhood
         self.inputs = blank((rows, self.network.features), np.int8)
         self.buffers = network.buffers(self.network)
         self._sums = np.empty((rows, self.network.outputs), np.int32)
 
     def run(self, n: int) -> NDArray[Any]:
         """As `Runner.run`."""
-        network.run(self.network, self.inputs, n, self.memory, self.buffers, self._sums)
+        network.run(self.network, self.inputs, n, self.neighbourhood, self.buffers, self._sums)
         return self._sums[:n]
 
 
@@ -168,12 +168,12 @@ def one_thread_each(engine: str, count: int) -> Iterator[None]:
         yield
 
 
-def runner(engine: str, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> Runner:
+def runner(engine: str, layers: tuple[Dense, ...], rows: int, neighbourhood: Neighbourhood = ALONE) -> Runner:
     """A runner for up to `rows` inputs at a time. ImportError where the engine is not installed."""
     if engine == "numpy":
-        return Runner(layers, rows, memory)
+        return Runner(layers, rows, neighbourhood)
     if engine == "numba":
-        return NumbaRunner(layers, rows, memory)
+        return NumbaRunner(layers, rows, neighbourhood)
     if engine == "torch":
-        return TorchRunner(layers, rows, memory)
+        return TorchRunner(layers, rows, neighbourhood)
     raise ValueError(f"no engine is called {engine!r}")

@@ -12,9 +12,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ..kernels import LINE, PART, VECTOR, Apart, address, aligned, call
-from . import memory
+from . import convolution
+from .convolution import convolved_lines, prefetch
 from .layers import Dense
-from .memory import convolved_lines, prefetch
 from .products import COLUMNS, INPUTS, Room, lowest, multiply, pack, room, rounding
 from .tiles import load, store
 
@@ -26,7 +26,7 @@ class Network(NamedTuple):
     """A packed network (Numba takes a NamedTuple). Every layer's outputs are padded with zeros to a multiple of 64.
 
     plan int64 [layers, 8]: padded in and out, where its weights and its columns begin, skip; of a convolution the
-    features that it sees of a pixel (else 0), and where they begin in a memory (`memory.columns`); `products.lowest`;
+    features that it sees of a pixel (else 0), and where they begin (`convolution.columns`); `products.lowest`;
     weights int8, as `products.pack` has them; columns int32 [4, columns]: starts (with the bias, but for the last
     layer), multiplier, shift, `products.rounding`; all layers', one after another.
     """
@@ -51,7 +51,7 @@ def packed(layers: tuple[Dense, ...]) -> Network:
     plan: list[list[int]] = []
     weights: list[NDArray[np.int8]] = []
     columns: list[NDArray[np.int32]] = []
-    inputs, first = 0, memory.columns(layers)
+    inputs, first = 0, convolution.columns(layers)
     for k, layer in enumerate(layers):
         seen = layers[k - 1].bias.size if layer.convolution else 0
         if seen or k == 0:
@@ -91,10 +91,10 @@ def buffers(network: Network) -> Buffers:
 
 
 @Apart
-def run(network, inputs, n, kept, buffers, out):  # type: ignore[no-untyped-def]
+def run(network, inputs, n, neighbourhood, buffers, out):  # type: ignore[no-untyped-def]
     """The last layer's products of int8 inputs [>= n, features] into out[:n], its bias not yet added.
 
-    `kept`: a `memory.Memory` whose `places` are those of the n pixels, which do not see each other.
+    `neighbourhood`: a `Neighbourhood` whose `places` are those of the n pixels, which do not see each other.
     `out` int32 [>= n, outputs].
     """
     plan, activations, seen = network.plan, buffers.activations, buffers.seen
@@ -102,13 +102,13 @@ def run(network, inputs, n, kept, buffers, out):  # type: ignore[no-untyped-def]
     layers, room = np.uint64(plan.shape[0]), ROWS * activations.shape[2]
     for begin in range(0, n, ROWS):
         rows = min(ROWS, n - begin)
-        prefetch(kept, begin + ROWS, min(begin + 2 * ROWS, n))
+        prefetch(neighbourhood, begin + ROWS, min(begin + 2 * ROWS, n))
         source, stride = address(inputs) + begin * inputs.shape[1], inputs.shape[1]
         for k in range(layers):
             size, columns, place, column, skip, features, first, low = plan[k]
             target, width = address(activations) + np.int64(k) * room, activations.shape[2]
             if features:
-                convolved_lines(kept, begin, rows, first, features, target - room, width, seen)
+                convolved_lines(neighbourhood, begin, rows, first, features, target - room, width, seen)
                 source, stride = address(seen), seen.shape[1]
             start = starts + 4 * column
             multiplier, shift, half = start + length, start + 2 * length, start + 3 * length

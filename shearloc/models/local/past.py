@@ -1,8 +1,9 @@
-"""Keeps what coding needs of earlier pixels: the pixels themselves, and the features that convolutions see.
+"""The past: what coding needs of earlier pixels, in two rings.
 
-A walk through the sheared order needs only the last few columns of the sheared images. The pixels' ring keeps these for
-contexts. A convolution (`nets/layers.py`) needs what the layer before it gave for a pixel's neighbours: those features
-have a ring of their own, in which image row i at time t shares its place with row i + rows and with time t + columns.
+A walk through the sheared order needs only the last few columns of the sheared images. One ring holds their pixels, for
+contexts. The other holds the features that convolutions see of earlier pixels (`nets/convolution.py`): there, image row
+i at time t shares its place with row i + rows and with time t + columns. A network is handed a `Neighbourhood`: the
+second ring, and where in it the pixels at hand find their neighbours.
 """
 
 import math
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...errors import ShearlocError
 from ...kernels import KERNEL, PART, Apart, blank
-from ...nets.memory import OUTSIDE_LEVEL, Memory, columns
+from ...nets.convolution import OUTSIDE_LEVEL, Neighbourhood, columns
 from .context import Context, context, look_along_runs
 from .model import LocalModel
 from .orders import largest_step, shear, step_count, step_rows, step_sizes
@@ -28,7 +29,7 @@ class Past(NamedTuple):
 
     pixels uint8 [N, rows kept, 2 x columns kept, C]: image row i is its row origin + i. Column t of the sheared image
     is there twice, at t modulo the columns kept and as many further on, so that what a pixel looks at in a row lies in
-    one piece. levels: as in `memory.Memory`, of `rows` x `columns` places an image; none without convolutions.
+    one piece. levels: as in `Neighbourhood`, of `rows` x `columns` places an image; none without convolutions.
     """
 
     pixels: NDArray[np.uint8]
@@ -124,9 +125,9 @@ def room(model: LocalModel, images: int, height: int, width: int, span: int) -> 
     return images * (rows * 2 * columns * model.channels + _level_bytes(model, height, width, o) + step)
 
 
-def memory(past: Past, pixels: int) -> Memory:
-    """The past as a network sees it, with room for the places of `count` pixels; for models with convolutions only."""
-    return Memory(past.levels, np.zeros((pixels if past.levels.size else 0, len(past.neighbours) + 1), np.int64))
+def neighbourhood(past: Past, pixels: int) -> Neighbourhood:
+    """What a network sees of the past, with room for the places of `pixels` pixels; none without convolutions."""
+    return Neighbourhood(past.levels, np.zeros((pixels if past.levels.size else 0, len(past.neighbours) + 1), np.int64))
 
 
 @Apart
