@@ -7,6 +7,7 @@ less than half the compiling. Index with unsigned integers: for signed ones Numb
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pickle import PickleError
 from threading import Lock, get_ident
 from time import monotonic
 from typing import Any
@@ -38,7 +39,24 @@ def _name_of_its_own(cache: IndexDataCacheFile, number: int) -> str:
     return str(cache._data_name_pattern.format(number=uuid4().int >> 64))
 
 
+def _forgiving(load_index: Callable[[IndexDataCacheFile], Any]) -> Callable[[IndexDataCacheFile], Any]:
+    """`load_index`, but an index that cannot be read is an empty one.
+
+    An index names the types of its kernels. One that an earlier version of Shearloc left behind may name types that
+    are no longer there.
+    """
+
+    def load(cache: IndexDataCacheFile) -> Any:
+        try:
+            return load_index(cache)
+        except (ImportError, AttributeError, EOFError, PickleError):
+            return {}
+
+    return load
+
+
 IndexDataCacheFile._data_name = _name_of_its_own  # type: ignore[method-assign]
+IndexDataCacheFile._load_index = _forgiving(IndexDataCacheFile._load_index)  # type: ignore[method-assign]
 
 
 class Apart:
