@@ -111,7 +111,7 @@ def pack(
 
 
 def _found(given: list[Path]) -> "tuple[Found, int]":
-    """The images in these sources, and how many problems there were. ShearlocError if there are no images."""
+    """The images in these sources, and how many problems there are. ShearlocError if there are no images."""
     from ..jobs import sources
 
     found = sources.find(given)
@@ -124,7 +124,7 @@ def _found(given: list[Path]) -> "tuple[Found, int]":
 
 
 def _pack_all(tasks: "list[Task]", workers: int, scheduler: str | None, quiet: bool) -> tuple[int, int]:
-    """Pack shards, a line for each; how many images are in them, and how many problems there were."""
+    """Packs shards, a line for each. Returns how many images they have, and how many problems there were."""
     done = failed = 0
     with progress_bars(len(tasks)) as begin:
         for task, outcome in _outcomes(tasks, workers, scheduler, begin):
@@ -140,7 +140,7 @@ def _pack_all(tasks: "list[Task]", workers: int, scheduler: str | None, quiet: b
 
 
 def _index_all(out: Path, tasks: "list[Task]", done: int, failed: int, found: "Found", quiet: bool) -> None:
-    """Write the index over all shards, and exit 1 if anything is missing."""
+    """Writes the index over all shards, and exits with 1 if anything is missing."""
     indexed = collections.write_index(out, [task.target for task in tasks if task.target.exists()], check=False)
     collections.remove_others(out, tasks)
     failed += complain_all(indexed.problems)
@@ -242,7 +242,7 @@ def reindex(folder: Where) -> None:
 def _outcomes(
     tasks: "list[Task]", workers: int, scheduler: str | None, begin: Callable[[int, str], Progress | None]
 ) -> "Iterator[tuple[Task, Outcome | Exception]]":
-    """Each task with its outcome or error, while a bar shows how far it is."""
+    """Each task with its outcome or error, while a bar shows progress."""
     from ..jobs import spread
     from ..jobs.shards import pack_shard
 

@@ -17,7 +17,7 @@ from ..kernels import LINE, PART, address
 from .layers import Dense
 
 OUTSIDE_LEVEL = -128
-"""Of all features of pixels outside an image: activations of 0."""
+"""The level of all features of pixels outside an image: an activation of 0."""
 
 
 class Neighbourhood(NamedTuple):
@@ -33,7 +33,7 @@ class Neighbourhood(NamedTuple):
 
 
 ALONE = Neighbourhood(np.empty((1, 0), np.int8), np.empty((0, 1), np.int64))
-"""For networks without convolutions."""
+"""The neighbourhood of networks without convolutions."""
 
 
 def columns(layers: tuple[Dense, ...]) -> list[int]:
@@ -73,7 +73,7 @@ def _copy_line(_, source, target):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def _prefetch_line(_, address):  # type: ignore[no-untyped-def]
-    """Has the processor fetch what is at an address, int64, while other things are done."""
+    """Has the processor fetch what is at an address, int64, in the background."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
@@ -88,7 +88,7 @@ def _prefetch_line(_, address):  # type: ignore[no-untyped-def]
 
 @njit(**PART)
 def prefetch(neighbourhood, begin, end):  # type: ignore[no-untyped-def]
-    """For the pixels begin .. end - 1 of those at hand: what they see is mostly in no cache."""
+    """Fetches what the pixels begin .. end - 1 of those at hand see, which is mostly in no cache."""
     width, places = neighbourhood.levels.shape[1], neighbourhood.places.shape[1]
     levels, own = address(neighbourhood.levels), neighbourhood.places.reshape(-1)
     if width:
@@ -101,9 +101,9 @@ def prefetch(neighbourhood, begin, end):  # type: ignore[no-untyped-def]
 def convolved_lines(neighbourhood, begin, rows, first, features, source, stride, out):  # type: ignore[no-untyped-def]
     """`convolved` for the pixels begin .. begin + rows - 1, in whole lines, which is ten times as fast.
 
-    `source`: address of their activations int8, rows of `stride` bytes, a multiple of LINE; out int8 [>= rows, at
-    least LINE more than are wanted]. A line that is not full runs over into the next neighbour's features, which are
-    copied after it.
+    `source`: the address of their activations int8, in rows of `stride` bytes, a multiple of LINE. out int8 [>= rows,
+    at least LINE more columns than are wanted]. A line that is not full runs over into the next neighbour's features,
+    which are copied after it.
     """
     last, width = np.uint64(neighbourhood.places.shape[1] - 1), neighbourhood.levels.shape[1]
     levels, target = address(neighbourhood.levels) + first, address(out)

@@ -31,13 +31,13 @@ LARGE = 1 << 22
 
 
 class Runner:
-    """Numpy engine, and what the engines share: write `inputs[:n]`, call `run(n)`.
+    """The numpy engine, and what the engines share: write `inputs[:n]`, call `run(n)`.
 
     With convolutions, write `neighbourhood.places[:n]`, too. Several runners may share the levels.
     """
 
     dtype: type = np.float32
-    """Of activations."""
+    """The type of activations."""
 
     def __init__(self, layers: tuple[Dense, ...], rows: int, neighbourhood: Neighbourhood = ALONE) -> None:
         self.layers, self.neighbourhood = layers, neighbourhood
@@ -59,9 +59,9 @@ class Runner:
         return np.matmul(inputs, self._weights[k], out=self._products[k][:n])
 
     def run(self, n: int) -> NDArray[np.int32]:
-        """The last layer's products int32 [n, >= outputs + VECTOR], its bias not yet added; anything behind them.
+        """The last layer's products, int32 [n, >= outputs + VECTOR], without its bias. Further columns hold anything.
 
-        The array is the runner's own and changes with the next call.
+        The array belongs to the runner and changes with the next call.
         """
         values = self._values[:n]
         values[...] = self.inputs[:n]
@@ -81,7 +81,7 @@ class Runner:
 
 
 class NumbaRunner(Runner):
-    """int8 products of our own; its inputs may have more columns than there are features, and hold anything there."""
+    """Our own int8 products. The inputs may have more columns than there are features, which may hold anything."""
 
     def __init__(self, layers: tuple[Dense, ...], rows: int, neighbourhood: Neighbourhood = ALONE) -> None:
         self.network, self.neighbourhood = network.packed(layers), neighbourhood
@@ -133,7 +133,7 @@ class TorchRunner(Runner):
 
 
 def choose(engine: str, samples: int) -> str:
-    """What `auto` means for an image of so many subpixels.
+    """The engine that `auto` means for an image of this many subpixels.
 
     numba where the processor has an instruction that makes it the fastest; else torch, if it is exact, and loaded or
     worth loading; else numpy.
@@ -149,15 +149,15 @@ def choose(engine: str, samples: int) -> str:
 
 
 def _torch_works() -> bool:
-    """Whether torch can be loaded, has the product, and computes it exactly: numpy does without it."""
+    """Whether torch can be loaded, has the product, and computes it exactly. Without it, numpy serves."""
     try:
         return _torch_is_exact()
-    except Exception:  # of a broken installation anything may come
+    except Exception:  # a broken installation may raise anything
         return False
 
 
 def workers(engine: str, most: int) -> int:
-    """Threads that may run the engine side by side, at most `most`; NumPy's products use all processors themselves."""
+    """Threads that may run the engine side by side, at most `most`. NumPy's products use all processors themselves."""
     return max(1, min(most, processors())) if engine in ("torch", "numba") else 1
 
 

@@ -19,7 +19,7 @@ from .products import COLUMNS, INPUTS, Room, lowest, multiply, pack, room, round
 from .tiles import load, store
 
 ROWS = 48
-"""Inputs that go through all layers together: their activations stay in the nearest caches."""
+"""Inputs that go through all layers together, so that their activations stay in the nearest caches."""
 
 
 class Network(NamedTuple):
@@ -37,7 +37,7 @@ class Network(NamedTuple):
 
     @property
     def features(self) -> int:
-        """Columns that the inputs must have: of the surplus, which may hold anything, zeros are the fastest."""
+        """Columns of the inputs. Surplus columns may hold anything; zeros are the fastest."""
         return int(self.plan[0, 0])
 
     @property
@@ -47,7 +47,7 @@ class Network(NamedTuple):
 
 
 def packed(layers: tuple[Dense, ...]) -> Network:
-    """The network of these layers."""
+    """Packs these layers."""
     plan: list[list[int]] = []
     weights: list[NDArray[np.int8]] = []
     columns: list[NDArray[np.int32]] = []
@@ -92,10 +92,9 @@ def buffers(network: Network) -> Buffers:
 
 @Apart
 def run(network, inputs, n, neighbourhood, buffers, out):  # type: ignore[no-untyped-def]
-    """The last layer's products of int8 inputs [>= n, features] into out[:n], its bias not yet added.
+    """The last layer's products of int8 inputs [>= n, features] into out[:n], without its bias.
 
-    `neighbourhood`: a `Neighbourhood` whose `places` are those of the n pixels, which do not see each other.
-    `out` int32 [>= n, outputs].
+    `neighbourhood`: its `places` are those of the n pixels, which do not see each other. `out` int32 [>= n, outputs].
     """
     plan, activations, seen = network.plan, buffers.activations, buffers.seen
     weights, starts, length = address(network.weights), address(network.columns), 4 * network.columns.shape[1]

@@ -22,9 +22,9 @@ from . import pairs
 from .tiles import Kind, tile
 
 ROWS = 6
-"""Rows of inputs in one tile: their sums fill 24 of 32 vector registers, or 12 of 16."""
+"""Rows of inputs in a tile: their sums fill 24 of 32 vector registers, or 12 of 16."""
 COLUMNS = 64
-"""Weights have a multiple of so many columns: of the largest tile's."""
+"""Weights have a multiple of this many columns, those of the largest tile."""
 
 
 def kind_for(features: Mapping[str, bool]) -> Kind:
@@ -37,7 +37,7 @@ def kind_for(features: Mapping[str, bool]) -> Kind:
 
 
 def features() -> Mapping[str, bool]:
-    """What the processor that Numba compiles for is known to have: the host's, or NUMBA_CPU_FEATURES."""
+    """The features of the processor that Numba compiles for: the host's, or NUMBA_CPU_FEATURES."""
     chosen = getattr(config, "CPU_FEATURES", None)
     if chosen is not None:
         return {name[1:]: name.startswith("+") for name in chosen.split(",")}
@@ -47,7 +47,7 @@ def features() -> Mapping[str, bool]:
 KIND = kind_for(features())
 _PAIRS, _TILE = KIND.dot is None, KIND.columns
 INPUTS = pairs.AT_ONCE if _PAIRS else 4
-"""A row has a multiple of so many inputs; of the surplus, weights are 0."""
+"""A row has a multiple of this many inputs; surplus inputs have weights of 0."""
 
 
 def is_fast() -> bool:
@@ -56,7 +56,7 @@ def is_fast() -> bool:
 
 
 def lowest(activations: bool) -> int:
-    """What an input is read relative to, by its layer's: activations are levels minus 128."""
+    """The level that a layer's inputs are read relative to: activations are levels minus 128."""
     return -128 if activations or not _PAIRS else 0
 
 

@@ -1,7 +1,7 @@
 """One tile of an int8 matrix product in LLVM's own terms, for processors with VNNI.
 
 Numba does not find the instruction that multiplies four neighbours and adds them up: vpdpbusd, 4 unsigned bytes times 4
-signed ones, added to an int32. Which processor has it is not known here; for others there is `pairs.py`.
+signed ones, added to an int32. `products.py` knows which processors have it; `pairs.py` is for all others.
 """
 
 from typing import Any, NamedTuple
@@ -12,9 +12,9 @@ from numba.extending import intrinsic
 
 
 class Kind(NamedTuple):
-    """How sums are formed: so many int32 to a vector, so many vectors to a row of a tile, by this function of LLVM's.
+    """How sums are formed: int32 lanes in a vector, vectors in a tile's row, and the LLVM function that adds to them.
 
-    Without a function by pairs of int16.
+    Without a function, sums are formed from pairs of int16.
     """
 
     lanes: int
@@ -36,9 +36,9 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
 
 
 def levels(builder: Any, totals: list[Any], multipliers: list[Any], shifts: list[Any], roundings: list[Any]) -> Any:
-    """`layers.level` of vectors of sums with their bias, as one vector int8: the levels minus 128.
+    """`layers.level` of vectors of sums with their bias: the levels minus 128, as one vector of int8.
 
-    They are put together before they are cut down to bytes, for which there are instructions that take several vectors.
+    The vectors are joined before they are cut down to bytes: there are instructions that take several at once.
     """
     kind = totals[0].type
     zero, top = (ir.Constant(kind, [n] * kind.count) for n in (0, 255))

@@ -106,7 +106,8 @@ class Collection:
     def __getitem__(self, key: str | SupportsIndex | slice) -> Samples | list[Samples]:
         """An image by name or number, as an array of its own: uint8 or uint16 [H, W] or [H, W, C]; for a slice, a list.
 
-        Raises KeyError for an unknown name, IndexError for a number out of range, OSError, CorruptError, UnknownModelError.
+        Raises KeyError for an unknown name, IndexError for a number out of range, OSError, CorruptError,
+        UnknownModelError.
         """
         if isinstance(key, slice):
             return self.read_many(range(*key.indices(len(self))))
