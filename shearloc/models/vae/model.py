@@ -136,7 +136,8 @@ def parse_as(kind: type[Kind], data: bytes, name: str, source: str) -> Kind:
 
 
 def _shape_text(shape: VaeShape) -> str:
-    return json.dumps(asdict(shape), sort_keys=True)
+    """The shape as JSON; `pooled` only where it is true, so that older models keep their fingerprints."""
+    return json.dumps({key: value for key, value in asdict(shape).items() if value is not False}, sort_keys=True)
 
 
 def _map_sizes(shape: VaeShape) -> dict[str, tuple[int, int]]:
