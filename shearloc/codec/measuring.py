@@ -15,6 +15,8 @@ from ..types import Pixels, Progress
 from .archive import as_images, check_steps, for_chunks
 from .formats.archive_header import most_images
 
+SIDE = 64
+"""Height and width of samples of a model that has any size."""
 MOST_SAMPLES = 1 << 28
 """Subpixels to sample at a time at most."""
 
@@ -39,20 +41,17 @@ def length_map(image: Pixels, model: str, *, steps: int = 0, engine: str = "auto
     return coder.lengths(pixels, how)
 
 
-def sample(
-    model: str, height: int, width: int, count: int = 1, *, seed: int = 0, engine: str = "auto"
-) -> Pixels:
-    """uint8 [count, height, width, C], decoded from pseudo-random words: the same on every machine and engine.
+def sample(model: str, size: tuple[int, int] | None, count: int = 1, *, seed: int = 0, engine: str = "auto") -> Pixels:
+    """uint8 [count, H, W, C] decoded from pseudo-random words: the same on every machine and with every engine.
 
-    `seed` from 0 to 2^64 - 1. ValueError for other seeds, or sizes below 1; ShearlocError for a size that the model
-    does not have or more than 2^28 subpixels, UnknownModelError.
+    `size`: H and W; None for those that the model has, or 64 x 64. `seed` from 0 to 2^64 - 1. ValueError for another
+    seed, ShearlocError for a size that the model does not have or more than 2^28 subpixels, UnknownModelError.
     """
-    if min(height, width, count) < 1:
-        raise ValueError(f"there are no {count} images of {height} x {width}")
     coder = zoo.load(model)
+    height, width = coder.size or (SIDE, SIDE) if size is None else size
     samples = count * height * width * coder.channels
-    if samples > MOST_SAMPLES:
-        raise ShearlocError(f"{samples} subpixels are too many to sample at once: {MOST_SAMPLES} at most")
+    if min(height, width, count) < 1 or samples > MOST_SAMPLES:
+        raise ShearlocError(f"{count} samples of {height} x {width}: from 1 to {MOST_SAMPLES} subpixels can be sampled")
     return coder.sample((count, height, width), seed, How(coder.engine_for(engine, samples)))
 
 

@@ -27,8 +27,8 @@ def message(seed: int, counts: list[int]) -> Message:
     """
     if not 0 <= seed < 1 << 64:
         raise ValueError(f"a seed is from 0 to 2^64 - 1, not {seed}")
-    seeds = _mixed(np.array([seed], np.uint64) + _STEP) + np.arange(len(counts), dtype=np.uint64)
-    lanes = [words(seeds[k : k + 1], 2 + count)[0] for k, count in enumerate(counts)]
+    first = _mixed(np.array([seed], np.uint64) + _STEP)
+    lanes = [words(first + np.uint64(k), 2 + count)[0] for k, count in enumerate(counts)]
     heads = [np.uint64(lane[0]) << np.uint64(32) | np.uint64(lane[1]) | LOWEST for lane in lanes]
     return Message.of(np.array(heads, np.uint64), [lane[2:] for lane in lanes])
 

@@ -95,6 +95,10 @@ class Model(Protocol):
         """Channels of the images it codes."""
 
     @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the images it codes, None for any."""
+
+    @property
     def adaptable(self) -> bool:
         """Whether an encoder can adapt it to an image and send what changed as side information."""
 

@@ -46,9 +46,7 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
     return wavefront.frequencies(model, pixels, engine, progress)
 
 
-def lengths(
-    model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None
-) -> NDArray[np.int64]:
+def lengths(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> NDArray[np.int64]:
     """Code length of every subpixel of uint8 [N, H, W, C] in 2^-16 bits, int64 of the same shape."""
     images, height, width, channels = pixels.shape
     found = np.empty((channels, images * height * width), np.int64)

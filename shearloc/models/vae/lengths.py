@@ -48,7 +48,7 @@ def pixel_lengths(model: VaeModel, images: Pixels, z: codecs.Bins, product: Prod
     outputs = codecs.likelihood_parameters(model, bins.centres(z).astype(np.float64), product)
     symbols = codecs.pixel_symbols(model, outputs)
     _, freqs = symbols.intervals(codecs.last_channel_first(images))
-    return np.ascontiguousarray(codecs.last_channel_first(code_lengths(freqs, symbols.precision)))
+    return code_lengths(freqs, symbols.precision)[..., ::-1]
 
 
 def quantiles(images: Pixels, count: int) -> NDArray[np.int64]:
@@ -62,9 +62,7 @@ def _seed(image: Pixels) -> int:
     return zlib.crc32(image.tobytes())
 
 
-def draw(
-    means: Numbers, log_sigmas: Numbers, targets: NDArray[np.int64]
-) -> tuple[codecs.Bins, NDArray[np.int64]]:
+def draw(means: Numbers, log_sigmas: Numbers, targets: NDArray[np.int64]) -> tuple[codecs.Bins, NDArray[np.int64]]:
     """The bins int32 [n, latents] that hold these quantiles of q(z|x), and their frequencies of 2^28, int64."""
     known = bins.tables()
     z, freqs = np.empty(means.shape, np.int32), np.empty(means.shape, np.int64)

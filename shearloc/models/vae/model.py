@@ -83,6 +83,11 @@ class VaeModel:
         return self.shape.channels
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return self.shape.side, self.shape.side
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
         return self.shape.side, self.shape.side, self.shape.channels
