@@ -49,9 +49,7 @@ def test_samples_overwrite_nothing(command: Run, tmp_path: Path) -> None:
         assert done.code == 1 and len(done.err) == 1 and "exists already" in done.err[0]
         assert command("sample", "gray", out, "--size", 2, 2, "--force").code == 0
     assert (tmp_path / "each" / "kept.txt").read_text() == "kept"
-    assert command("sample", "gray", "x.jpg").err == [
-        "shearloc: gray: x.jpg: name an image file, a .npy file or a folder"
-    ]
+    assert command("sample", "gray", "x.jpg").err == ["shearloc: x.jpg: name an image file, a .npy file or a folder"]
     assert command("sample", "gray", "x.png", "--seed", 2**64).code == 2
 
 
