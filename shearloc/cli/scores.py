@@ -123,3 +123,71 @@ def _words(found: "Scored") -> list[str]:
             chance = f"{count * p:,.0f}" if count * p >= 1 else f"{count * p:.2g}"
             lines.append(f"{found.below(p):,} of {count:,} are {word} (p < {p}); by chance {chance} would be.")
     return lines
+
+
+@command(
+    epilog="\b\nExamples:\n  shearloc latents vae-mnist digits/\n"
+    "  shearloc latents vae-mnist digits.npy --json --plot latents.png"
+)
+def latents(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="An autoencoder: its name, or the path of its file.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGES...", readable=False, help="Images of the model's size: files, folders, arrays."),
+    ],
+    steps: Annotated[int, typer.Option(min=0, metavar="K", help="Steps of optimal inference.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, help="Draws of the importance-weighted bound.")] = 100,
+    count: Annotated[int, typer.Option(min=2, metavar="N", help="Take so many of the images at most.")] = 1000,
+    population: Annotated[
+        int | None,
+        typer.Option(min=2, metavar="N", help="The images are a sample of so many. Default: they are all there are."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Draw every latent: .png or .svg. Needs matplotlib.")
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Say what an autoencoder's latents do: which are in use, what they cost, what a better prior could save.
+
+    All figures are bits an image. Mutual information and total correlation are minibatch-weighted estimates over the
+    images that are given.
+    """
+    from ..evaluate import latents as latents_
+    from ..evaluate import plots, report, scoring
+
+    if plot:
+        plots.check_suffix(plot)
+    models.use(model)
+    with computing(threads):
+        images, skipped = scoring.stack_of(paths, model, count)
+        found = latents_.diagnose(images, model, steps=steps, samples=samples, population=population, seed=seed)
+    complain_all(f"skipped: {line}" for line in skipped)
+    if plot:
+        plots.draw_latents(found, plot)
+    if as_json:
+        typer.echo(json.dumps({"model": model, "steps": steps, "seed": seed} | found.to_dict()))
+        return
+    size = images[0].size
+    rows = [
+        (name, f"{bits:.2f}", f"{bits / size:.4f}")
+        for name, bits in (
+            ("-ELBO", found.negative_elbo),
+            ("  distortion, -log2 p(x|z)", found.distortion),
+            ("  rate, KL to the prior", found.rate),
+            ("    mutual information (minibatch-weighted)", found.mutual_information),
+            ("    total correlation (minibatch-weighted)", found.total_correlation),
+            ("    divergence of each latent (minibatch-weighted)", found.dimension_divergence),
+            (f"-log2 p(x), {samples} importance-weighted draws", found.importance_weighted),
+            ("a perfect prior saves at most", found.of_a_prior),
+        )
+    ]
+    report.show_table(f"'{model}', {counted(found.images, 'image')}", ("", "bits an image", "per dimension"), rows)
+    if found.saturated:
+        typer.echo(
+            f"Too few images: no more mutual information than log2 of {found.population:,} can be found, the rest "
+            "counts as total correlation. Give more, or --population."
+        )
+    active = int(found.active.sum())
+    typer.echo(f"{active} of {len(found.variances)} latents are in use: their means vary by more than 0.01.")

@@ -231,7 +231,7 @@ def batches(
     model: Annotated[list[str] | None, typer.Option(help="May be repeated; auto: as `shearloc encode`.")] = None,
     effort: Annotated[list[int] | None, typer.Option(min=1, max=9, help="May be repeated.")] = None,
     data: Annotated[Path, typer.Option(help="The folder that has it.")] = Path("../shared/data"),
-    count: Annotated[int, typer.Option(min=1, help="So many images at most.")] = 1000,
+    count: Annotated[int, typer.Option(min=1, help="So many images at most.")] = 5000,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 5,
     json_file: JsonFile = None,
 ) -> None:
@@ -263,7 +263,7 @@ def quantiles(
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="What it was trained on.")],
     against: Annotated[list[str] | None, typer.Option(help="A model, png, webp, jxl or jp2; may be repeated.")] = None,
     regret: Annotated[list[int] | None, typer.Option(min=1, help="K of a regret; may be repeated.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="So many images at most.")] = 1000,
+    count: Annotated[int, typer.Option(min=1, help="So many images at most.")] = 5000,
 ) -> None:
     """Write the quantiles of a model's scores of held-out images into its card."""
     from . import cards, scores

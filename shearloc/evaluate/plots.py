@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from .latents import Diagnosis
     from .results import Row
 
 CURVES = {
@@ -100,6 +101,23 @@ def draw_histograms(scores: "dict[str, dict[str, NDArray[np.float64]]]", path: P
         axes.set_title(name, fontsize="small")
         axes.tick_params(labelsize="x-small", labelleft=False)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize="small")
+    figure.savefig(path, dpi=80)
+
+
+def draw_latents(found: "Diagnosis", path: Path) -> None:
+    """Draw every latent's divergence and the variance of its means. ShearlocError without matplotlib."""
+    order = (-found.divergences).argsort()
+    figure = _figure(8, 5)
+    for axes, values, label in zip(
+        figure.subplots(2, 1, sharex=True),
+        (found.divergences, found.variances),
+        ("KL, bits", "variance of means"),
+        strict=True,
+    ):
+        axes.bar(range(len(order)), values[order], width=1.0)
+        axes.set_ylabel(label)
+    axes.axhline(0.01, color="black", linewidth=0.8)
+    axes.set_xlabel("latents, the dearest first")
     figure.savefig(path, dpi=80)
 
 

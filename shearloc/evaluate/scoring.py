@@ -3,7 +3,7 @@
 Images of several sizes are compared by bits per dimension, never by bits. What cannot be scored is named with a reason.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def score(
         result.reference = str(reference)
         result.skipped += compared.skipped
     elif (card := zoo.card(model)) and (kept := quantiles.from_card(card, name)):
-        result.reference = f"{card['scores']['of']} of '{known}'"
+        result.reference = f"{card['scores']['of']}, held out from '{known}'"
     _measure(paths, model, measure, result, advance)
     if not result.rows:
         raise ShearlocError(f"no image could be scored: {_first(result)}")
@@ -121,22 +121,43 @@ def _ranked(rows: list[Row], kept: Reference | None) -> list[Row]:
     return sorted(found, key=lambda row: (row.p, -abs(row.score - middle), row.name))
 
 
+def stack_of(paths: list[Path], model: str, count: int) -> tuple[Pixels, list[str]]:
+    """At most `count` images of a model's size, evenly spaced: uint8 [N, H, W, C]; and what was skipped, a line each.
+
+    ShearlocError where there is none.
+    """
+    result = Scored(model, "")
+    images = [image for _, image in _images(paths, model, result, None)]
+    if not images:
+        raise ShearlocError(f"there is no image that '{model}' takes: {_first(result)}")
+    chosen = np.unique(np.linspace(0, len(images) - 1, min(count, len(images))).astype(int))
+    return np.stack([images[k] for k in chosen]), result.skipped
+
+
 def _measure(paths: list[Path], model: str, measure: scores.Score, result: Scored, advance: Advance | None) -> None:
     """Adds a row for each image that can be scored, and a line for each that cannot."""
-    found = sources.find(paths)
-    result.skipped += found.problems
-    coder = zoo.load(model)
     waiting: dict[tuple[int, ...], list[tuple[str, Pixels]]] = {}
 
     def flush(shape: tuple[int, ...]) -> None:
         names, images = zip(*waiting.pop(shape), strict=True)
         stack = np.stack(images)
         bits = scores.log_likelihood(stack, model)
-        measured = measure(stack, model, bits)
-        sizes = (stack.shape[1], stack.shape[2], stack.shape[3])
-        for one, total, value in zip(names, bits.tolist(), measured.tolist(), strict=True):
-            result.rows.append(Row(one, *sizes, total, value / stack[0].size))
+        found = zip(names, bits.tolist(), measure(stack, model, bits).tolist(), strict=True)
+        sizes = stack.shape[1], stack.shape[2], stack.shape[3]
+        result.rows += [Row(name, *sizes, total, value / stack[0].size) for name, total, value in found]
 
+    for name, image in _images(paths, model, result, advance):
+        waiting.setdefault(image.shape, []).append((name, image))
+        if len(waiting[image.shape]) * image.size >= PART_SAMPLES:
+            flush(image.shape)
+    for shape in list(waiting):
+        flush(shape)
+
+
+def _images(paths: list[Path], model: str, result: Scored, advance: Advance | None) -> Iterator[tuple[str, Pixels]]:
+    """Names and images uint8 [H, W, C] that the model takes; adds a line for each that it does not."""
+    found, coder = sources.find(paths), zoo.load(model)
+    result.skipped += found.problems
     for done, item in enumerate(found.items):
         if advance:
             advance(done, len(found.items))
@@ -149,12 +170,8 @@ def _measure(paths: list[Path], model: str, measure: scores.Score, result: Score
                 raise ShearlocError(problem)
         except (ShearlocError, OSError) as error:
             result.skipped.append(f"{item.name}: {error}")
-            continue
-        waiting.setdefault(image.shape, []).append((item.name, image))
-        if len(waiting[image.shape]) * image.size >= PART_SAMPLES:
-            flush(image.shape)
-    for shape in list(waiting):
-        flush(shape)
+        else:
+            yield item.name, image
 
 
 def _first(result: Scored) -> str:

@@ -75,6 +75,18 @@ class Lengths:
         return np.asarray(self.pixels.sum((1, 2, 3)) + self.latents)
 
 
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """Posteriors of images' latents, to look at: N(mean, sigma^2) each, beside a prior of N(0, 1).
+
+    `means`, `sigmas` float64 [N, L]. `bits(z)`: -log2 p(x|z) of each image given its latents z float64 [N, L].
+    """
+
+    means: NDArray[np.float64]
+    sigmas: NDArray[np.float64]
+    bits: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
 class Model(Protocol):
     """A model of any family."""
 
@@ -123,6 +135,9 @@ class Model(Protocol):
         Of a model with latents they are -ELBO, with one pseudo-random draw of the latents that depends on the image
         alone. ShearlocError for a family that has none, or where the engine is missing.
         """
+
+    def latents(self, images: Pixels, how: How) -> Latents:
+        """Posteriors of uint8 [N, H, W, C] that it does not refuse. ShearlocError for a family without latents."""
 
     def sample(self, size: Size, seed: int, how: How) -> Pixels:
         """uint8 [N, H, W, C] of that size, decoded from pseudo-random words: the same on every machine.

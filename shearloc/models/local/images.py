@@ -12,7 +12,7 @@ from ...errors import CorruptError, ShearlocError
 from ...nets import engines
 from ...types import Pixels, Size
 from .. import orientation
-from ..family import Coded, How, Lengths, Order
+from ..family import Coded, How, Latents, Lengths, Order
 from . import adaptation, coder
 from .model import LocalModel, parse_as
 
@@ -56,6 +56,10 @@ class Local(LocalModel):
         """As `family.Model.lengths`."""
         pixels = coder.lengths(self, images, how.engine, how.progress)
         return Lengths(pixels, np.zeros(len(images), np.int64))
+
+    def latents(self, images: Pixels, how: How) -> Latents:
+        """It has none: ShearlocError."""
+        raise ShearlocError(f"model '{self.name}' has no latents; autoencoders have")
 
     def sample(self, size: Size, seed: int, how: How) -> Pixels:
         """As `family.Model.sample`, of any size."""

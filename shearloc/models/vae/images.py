@@ -3,7 +3,7 @@
 from ...nets.engines import processors
 from ...nets.fixed_point import product_of
 from ...types import Pixels, Size
-from ..family import Coded, How, Lengths
+from ..family import Coded, How, Latents, Lengths
 from . import chain, lengths
 from .model import VaeModel, parse_as
 
@@ -43,6 +43,10 @@ class Vae(VaeModel):
     def lengths(self, images: Pixels, how: How) -> Lengths:
         """As `family.Model.lengths`."""
         return Lengths(*lengths.lengths(self, images, how.steps, product_of(how.engine)))
+
+    def latents(self, images: Pixels, how: How) -> Latents:
+        """As `family.Model.latents`."""
+        return lengths.latents(self, images, how.steps, product_of(how.engine))
 
     def sample(self, size: Size, seed: int, how: How) -> Pixels:
         """As `family.Model.sample`, of the model's size."""

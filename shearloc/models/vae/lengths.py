@@ -17,10 +17,12 @@ from ...coding.codec import Joint
 from ...coding.lengths import LENGTH_BITS, code_lengths
 from ...errors import ShearlocError
 from ...kernels import KERNEL
-from ...nets.fixed_point import Numbers, Product
+from ...nets.fixed_point import LIMIT, Numbers, Product
 from ...types import Pixels, Size
+from ..family import Latents
 from . import codecs
 from .distributions import sigma_index
+from .inference import sigmas
 from .model import VaeModel
 from .startup import ROUND
 
@@ -38,17 +40,29 @@ def lengths(
         part = slice(start, start + ROUND)
         means, log_sigmas = codecs.posteriors(model, images[part], steps, product)
         z, freqs = draw(means, log_sigmas, quantiles(images[part], model.shape.latents))
-        pixels[part] = pixel_lengths(model, images[part], z, product)
+        pixels[part] = pixel_lengths(model, images[part], bins.centres(z).astype(np.float64), product)
         latents[part] = ((bins.BIN_BITS << LENGTH_BITS) - code_lengths(freqs, bins.PRECISION)).sum(1)
     return pixels, latents
 
 
-def pixel_lengths(model: VaeModel, images: Pixels, z: codecs.Bins, product: Product) -> NDArray[np.int64]:
-    """-log2 p(x|z) of every subpixel, int64 of the shape of uint8 [n, side, side, channels], for bins [n, latents]."""
-    outputs = codecs.likelihood_parameters(model, bins.centres(z).astype(np.float64), product)
-    symbols = codecs.pixel_symbols(model, outputs)
+def pixel_lengths(model: VaeModel, images: Pixels, z: Numbers, product: Product) -> NDArray[np.int64]:
+    """-log2 p(x|z) of every subpixel of uint8 [n, side, side, channels], int64, for latents [n, latents] in 2^-16."""
+    symbols = codecs.pixel_symbols(model, codecs.likelihood_parameters(model, z, product))
     _, freqs = symbols.intervals(codecs.last_channel_first(images))
     return code_lengths(freqs, symbols.precision)[..., ::-1]
+
+
+def latents(model: VaeModel, images: Pixels, steps: int, product: Product) -> Latents:
+    """The posteriors after K = `steps` steps of optimal inference, and what pixels cost given latents."""
+    images, one = np.ascontiguousarray(images), float(1 << bins.UNIT_BITS)
+    means, log_sigmas = codecs.posteriors(model, images, steps, product)
+
+    def bits(z: NDArray[np.float64]) -> NDArray[np.float64]:
+        fixed = np.rint(np.clip(z * one, -LIMIT, LIMIT))
+        lengths = pixel_lengths(model, images, fixed, product).sum((1, 2, 3))
+        return np.asarray(lengths / (1 << LENGTH_BITS))
+
+    return Latents(means / one, sigmas(log_sigmas) / one, bits)
 
 
 def quantiles(images: Pixels, count: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from shearloc.errors import CorruptError, ShearlocError
-from shearloc.models.family import Coded, Family, How, Lengths
+from shearloc.models.family import Coded, Family, How, Latents, Lengths
 from shearloc.nets import tensors
 from shearloc.types import Pixels, Size
 
@@ -52,6 +52,9 @@ class Toy:
 
     def lengths(self, images: Pixels, how: How) -> Lengths:
         raise ShearlocError(f"model '{self.name}' has no code lengths")
+
+    def latents(self, images: Pixels, how: How) -> Latents:
+        raise ShearlocError(f"model '{self.name}' has no latents")
 
     def sample(self, size: Size, seed: int, how: How) -> Pixels:
         raise ShearlocError(f"model '{self.name}' has no samples")
