@@ -1,9 +1,9 @@
 """int8 matrix products for Numba: as fast as the processor's vectors allow, and right on every one.
 
-With VNNI they are put together of tiles (`tiles.py`), six rows of inputs at a time. That instruction takes unsigned
-bytes on one side: inputs are read as x + 128, and every sum starts at -128 times the sum of its column's weights, which
-takes the 128 out again. Other processors take a row at a time and skip what is zero (`pairs.py`). There only
-activations are read as x + 128, which is the level that they stand for, and most of these are 0.
+Where the processor multiplies bytes, they are put together of tiles (`tiles.py`), six rows of inputs at a time. VNNI
+takes unsigned bytes on one side: inputs are read as x + 128, and every sum starts at -128 times the sum of its column's
+weights, which takes the 128 out again. Other processors take a row at a time and skip what is zero (`pairs.py`). There
+only activations are read as x + 128, which is the level that they stand for, and most of these are 0.
 
 A layer's requantisation (`layers.py`) is done with the sums still in registers: stored and read again they would take a
 fifth of a network's time.
@@ -33,6 +33,8 @@ def kind_for(features: Mapping[str, bool]) -> Kind:
         return Kind(16, 4, "llvm.x86.avx512.vpdpbusd.512")
     if features.get("avxvnni"):
         return Kind(8, 2, "llvm.x86.avx512.vpdpbusd.256")
+    if features.get("dotprod"):
+        return Kind(4, 4, "llvm.aarch64.neon.sdot.v4i32.v16i8", signed=True)
     return Kind(16, 4) if features.get("avx512bw") else Kind(8, 8)
 
 
@@ -51,13 +53,16 @@ INPUTS = pairs.AT_ONCE if _PAIRS else 4
 
 
 def is_fast() -> bool:
-    """Whether these products are faster than those of BLAS: with VNNI four times, with AVX2 twice."""
-    return any(map(features().get, ("avx512vnni", "avxvnni", "avx2")))
+    """Whether these products are faster than those of BLAS: with VNNI four times, with AVX2 twice.
+
+    On ARM with dot products, by instructions: one of `sdot` does the work of four of float32's.
+    """
+    return any(map(features().get, ("avx512vnni", "avxvnni", "avx2", "dotprod")))
 
 
 def lowest(activations: bool) -> int:
     """The level that a layer's inputs are read relative to: activations are levels minus 128."""
-    return -128 if activations or not _PAIRS else 0
+    return -128 if (activations or not _PAIRS) and not KIND.signed else 0
 
 
 def pack(weight: NDArray[np.int8], activations: bool) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
