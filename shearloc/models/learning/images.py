@@ -1,0 +1,37 @@
+"""Codes images with a model that learns: the family's interface to its coder."""
+
+from ...types import Pixels, Size
+from ..family import Coded, How
+from . import coder
+from .model import LearningModel, parse_as
+
+
+class Learning(LearningModel):
+    """A model that learns, and codes images."""
+
+    def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
+        """As `family.Model.refuses`."""
+        if shape[2] == self.channels:
+            return None
+        return f"model '{self.name}' is for images of {self.channels} channels, not {shape[2]}"
+
+    def engine_for(self, engine: str, samples: int) -> str:
+        """As `family.Model.engine_for`."""
+        return coder.chosen(engine)
+
+    def at_once(self, size: Size, engine: str, count: int) -> int:
+        """As `family.Model.at_once`: one, because the threads share each batch."""
+        return 1
+
+    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
+        """As `family.Model.encode`."""
+        return Coded(*coder.encode_images(self, images, how.engine, how.progress))
+
+    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
+        """As `family.Model.decode`."""
+        return coder.decode_images(self, coded.payload, coded.lanes, size, how.engine, how.progress)
+
+
+def parse(data: bytes, name: str, source: str) -> Learning:
+    """As `family.Family.parse`."""
+    return parse_as(Learning, data, name, source)
