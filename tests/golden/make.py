@@ -379,7 +379,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(path.relative_to(HERE), path.stat().st_size)
     os.environ["SHEARLOC_MODELS"] = str(MODELS)
     # So that nothing depends on a model that will be trained again.
-    defaults.PICTURES.update({1: "golden-gray", 3: "golden-rgb"})
+    defaults.STATIC.update({1: "golden-gray", 3: "golden-rgb"})
+    defaults.LEARNING.clear()
     for path, make in files.items():
         data = make()
         path.write_bytes(data)

@@ -142,7 +142,8 @@ def test_what_is_missing_is_made_and_nothing_overwritten(
     copy = Path(shutil.copytree(make.HERE, tmp_path / "golden", ignore=shutil.ignore_patterns("*.py", "__pycache__")))
     for name, path in (("HERE", copy), ("MODELS", copy / "models"), ("INDEX", copy / "golden.json")):
         monkeypatch.setattr(make, name, path)
-    monkeypatch.setattr(defaults, "PICTURES", dict(defaults.PICTURES))
+    monkeypatch.setattr(defaults, "STATIC", dict(defaults.STATIC))
+    monkeypatch.setattr(defaults, "LEARNING", dict(defaults.LEARNING))
     model, raw = missing = [copy / "models" / "golden-least.safetensors", copy / "raw.shl"]
     kept = local.load(model, "least").fingerprint, raw.read_bytes(), make.INDEX.read_bytes()
     for path in missing:

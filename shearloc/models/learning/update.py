@@ -7,7 +7,7 @@ compute the same scales.
 import numpy as np
 from numba import njit
 
-from ...kernels import KERNEL, PART, Apart
+from ...kernels import PART, Apart
 from .model import BACKWARD_LIMIT, COLUMNS
 from .state import BACKWARD, BITS, COLS, COLUMN, FORWARD, LIMIT, PLACE, WIDTH
 
@@ -25,15 +25,15 @@ def _power(value):  # type: ignore[no-untyped-def]
 
 
 @njit(**PART)
-def _rescale(fixed, scales, which):  # type: ignore[no-untyped-def]
-    """Scales number `which`, by the peaks, and the unit of each layer's weights for the way back."""
+def _rescale(fixed, scales):  # type: ignore[no-untyped-def]
+    """The next scales, by the peaks, and the unit of each layer's weights for the way back."""
     for j in range(np.uint64(scales.peaks.size)):
         scale = LARGEST_ROUNDED / _power(scales.peaks[j])
-        scales.scales[which, j], scales.units[which, j] = scale, np.float32(1) / scale
+        scales.scales[1, j], scales.units[1, j] = scale, np.float32(1) / scale
     for k in range(fixed.plan.shape[0]):
         column, largest = fixed.plan[k, COLUMN], np.float32(0)
         for j in range(column, column + fixed.plan[k, COLS]):
-            largest = max(largest, scales.units[which, j])
+            largest = max(largest, scales.units[1, j])
         # Backward weights are at most a quarter of forward ones.
         scales.back[k] = np.float32(4) * largest / np.float32(np.int32(1) << np.int32(fixed.plan[k, BITS]))
 
@@ -99,7 +99,7 @@ def _backward(real, factor):  # type: ignore[no-untyped-def]
 
 
 @njit(**PART)
-def _round_backward(fixed, weights, scales, which, k, first, last):  # type: ignore[no-untyped-def]
+def _round_backward(fixed, weights, scales, k, first, last):  # type: ignore[no-untyped-def]
     """Rounds layer k's weights from inputs first .. last - 1 for the way back, each output's by its gradients' unit."""
     row = fixed.plan[k]
     cols, column = row[COLS], row[COLUMN]
@@ -109,19 +109,19 @@ def _round_backward(fixed, weights, scales, which, k, first, last):  # type: ign
         begin, place = row[PLACE] + i * cols, row[BACKWARD] + i
         for pair in range(cols // 2):
             j = 2 * pair
-            lower = _backward(weights.weights[begin + j], scales.units[which, column + j] / unit)
-            upper = _backward(weights.weights[begin + j + 1], scales.units[which, column + j + 1] / unit)
+            lower = _backward(weights.weights[begin + j], scales.units[1, column + j] / unit)
+            upper = _backward(weights.weights[begin + j + 1], scales.units[1, column + j + 1] / unit)
             weights.backward[place + pair * wide] = lower | upper << np.int32(16)
 
 
 @njit(**PART)
-def _round_heads(fixed, weights, scales, which):  # type: ignore[no-untyped-def]
+def _round_heads(fixed, weights, scales):  # type: ignore[no-untyped-def]
     """Rounds the heads' weights for the way back, likewise."""
     last = fixed.plan.shape[0] - 1
     unit = scales.back[last] * np.float32(np.int32(1) << np.int32(fixed.plan[last, BITS]))
     for c in range(1, fixed.shifts.shape[0]):
         first, count = fixed.components * (3 * c + c * (c - 1) // 2), (3 + c) * fixed.components
-        units = scales.units[which, fixed.plan[last, COLUMN] + first :]
+        units = scales.units[1, fixed.plan[last, COLUMN] + first :]
         for pair in range((count + 1) // 2):
             j = 2 * pair
             for u in range(fixed.units):
@@ -138,32 +138,26 @@ def _even(number):  # type: ignore[no-untyped-def]
 
 
 @Apart
-def update(fixed, weights, scales, part, parts):  # type: ignore[no-untyped-def]
-    """A thread's share of an update. All threads begin it together, and nobody uses the weights before all are done."""
-    scales.powers[0] *= 1.0 - np.float64(fixed.forget[0])
-    scales.powers[1] *= 1.0 - np.float64(fixed.forget[1])
-    _new_peaks(weights, scales)
-    _rescale(fixed, scales, 1)
+def update(fixed, weights, scales, part, parts, begin):  # type: ignore[no-untyped-def]
+    """A thread's share of an update. All threads begin it together, and nobody uses the weights before all are done.
+
+    `begin`: the weights and peaks are the start's; only what follows from them is computed.
+    """
+    if not begin:
+        scales.powers[0] *= 1.0 - np.float64(fixed.forget[0])
+        scales.powers[1] *= 1.0 - np.float64(fixed.forget[1])
+        _new_peaks(weights, scales)
+    _rescale(fixed, scales)
     for k in range(fixed.plan.shape[0]):
         inputs = fixed.plan[k, WIDTH] + 1
         first = _even(inputs * part // parts)
         last = _even(inputs * (part + 1) // parts) if part < parts - 1 else inputs
-        _adam(fixed, weights, scales, k, first, last)
+        if not begin:
+            _adam(fixed, weights, scales, k, first, last)
         _round_forward(fixed, weights, k, first, last)
         if k:
-            _round_backward(fixed, weights, scales, 1, k, first, last)
+            _round_backward(fixed, weights, scales, k, first, last)
     if part == 0:
-        _round_heads(fixed, weights, scales, 1)
+        _round_heads(fixed, weights, scales)
     for j in range(np.uint64(scales.peaks.size)):
         scales.scales[0, j], scales.units[0, j] = scales.scales[1, j], scales.units[1, j]
-
-
-@njit(**KERNEL)
-def begin(fixed, weights, scales):  # type: ignore[no-untyped-def]
-    """What follows from the start's weights and peaks: scales, and all weights rounded."""
-    _rescale(fixed, scales, 0)
-    for k in range(fixed.plan.shape[0]):
-        inputs = fixed.plan[k, WIDTH] + 1
-        _round_forward(fixed, weights, k, 0, inputs)
-        _round_backward(fixed, weights, scales, 0, k, 0, inputs)
-    _round_heads(fixed, weights, scales, 0)

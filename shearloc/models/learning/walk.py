@@ -19,7 +19,7 @@ from ..local.orders import largest_step, shear, step_count, step_rows, step_size
 from . import backward, forward, gradient, state, symbols
 from .model import MOST_PIXELS, LearningModel
 from .symbols import Coder, Mixed, Seen, Tables
-from .update import begin, update
+from .update import update
 
 CHUNK = 64
 """Updates between two checks whether the payload ran dry."""
@@ -61,6 +61,7 @@ class Kernels(NamedTuple):
     gradients: int
     backwards: int
     update: int
+    pieces: backward.Pieces
 
 
 class Walk:
@@ -94,7 +95,7 @@ class Walk:
         found = []
         for _ in self.shares:
             scales, room = state.scales(expert), state.room(expert, max(rows, BLOCK))
-            begin(fixed, weights, scales)
+            update(fixed, weights, scales, 0, 1, True)
             at = sum(earlier.components for earlier in self._model.experts[:number])
             found.append(Expert(fixed, weights, scales, room, at))
         return found
@@ -102,7 +103,7 @@ class Walk:
     def _kernels(self, coder: Coder) -> Kernels:
         one, space, tables = self._experts[0][0], self._spaces[0], self._tables
         seen, inputs = space.seen, space.inputs
-        fixed, room, sizes = one.fixed, one.room, (0, 0, 0)
+        fixed, room, sizes, pieces = one.fixed, one.room, (0, 0, 0), backward.pieces()
         units = forward.head_units.at(fixed, room, *sizes, seen.companded)
         known = seen.predictions, seen.differences, seen.companded
         return Kernels(
@@ -114,8 +115,9 @@ class Walk:
             forward.mixtures.at(room.params, *sizes, tables.exponential, tables.inverse, space.mixed),
             symbols.code.at(True, coder, tables, *[0] * 8, seen, space.mixed),
             gradient.gradients.at(fixed, room, *sizes, 0, seen.values, seen.differences, space.mixed, tables.sigmoid),
-            backward.backwards.at(fixed, one.weights, one.scales, room, 0, 0, True),
-            update.at(fixed, one.weights, one.scales, 0, 1),
+            backward.backwards.at(pieces, fixed, one.weights, one.scales, room, 0, 0, True),
+            update.at(fixed, one.weights, one.scales, 0, 1, False),
+            pieces,
         )
 
     def run(self, decoding: bool, coder: Coder) -> Iterator[tuple[int, int]]:
@@ -198,13 +200,13 @@ def walk_steps(kernels, decoding, where, share, lanes, context, tables, experts,
         used = min(used + size, MOST_PIXELS)
         for expert in experts:
             own = (expert.fixed, expert.weights, expert.scales, expert.room)
-            call(kernels.backwards, (*own, counting, part, anew))
+            call(kernels.backwards, (kernels.pieces, *own, counting, part, anew))
         meetings += 1
         if parts > 1:
             barrier.wait(arrived, parts * meetings)
         if ends:
             for expert in experts:
-                call(kernels.update, (expert.fixed, expert.weights, expert.scales, part, parts))
+                call(kernels.update, (expert.fixed, expert.weights, expert.scales, part, parts, False))
             meetings += 1
             if parts > 1:
                 barrier.wait(arrived, parts * meetings)
