@@ -12,7 +12,7 @@ from numba import njit
 from ...kernels import PART, Apart, address, call
 from ...nets.shorts import ADDED, PLAIN
 from .model import COLUMNS, GRADIENT_LIMIT
-from .state import BACKWARD, COLS, COLUMN, LEVEL, PLACE, WIDTH
+from .state import BACKWARD, COLS, COLUMN, EXPERT, FIXED, LEVEL, PLACE, ROOM, SCALES, WEIGHTS, WIDTH
 
 
 class Pieces(NamedTuple):
@@ -73,11 +73,13 @@ def pair_up(rows, n, begin, count, out):  # type: ignore[no-untyped-def]
 
 
 @Apart
-def backwards(pieces, fixed, weights, scales, room, n, thread, anew):  # type: ignore[no-untyped-def]
+def backwards(expert, pieces, n, thread, anew):  # type: ignore[no-untyped-def]
     """From room.gradients[:n] of the parameters to a thread's sums of all weights' gradients.
 
     `anew`: the sums, and the largest gradients, begin at 0.
     """
+    one = EXPERT(expert)
+    fixed, weights, scales, room = FIXED(one.fixed), WEIGHTS(one.weights), SCALES(one.scales), ROOM(one.room)
     plan, last = fixed.plan, fixed.plan.shape[0] - 1
     if anew:
         weights.seen[thread] = 0

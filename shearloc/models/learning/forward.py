@@ -5,15 +5,18 @@ import numpy as np
 from ...coding.logistic import mixture
 from ...kernels import Apart, address, call
 from ...nets.shorts import ADDED, LEVELS, PLAIN
-from .state import BITS, COEFFICIENT_BITS, COLS, COLUMN, FORWARD, LEVEL, WIDTH
+from .state import BITS, COEFFICIENT_BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LEVEL, ROOM, WEIGHTS, WIDTH
+from .symbols import SPACE
 
 PARAMETER_LIMIT = 1 << 15
 COEFFICIENT_LIMIT = 8 << COEFFICIENT_BITS
 
 
 @Apart
-def forwards(fixed, weights, room, inputs, n):  # type: ignore[no-untyped-def]
-    """The last layer's sums, int32 room.sums[:n], of the contexts int16 inputs[:n]; room.levels keeps all levels."""
+def forwards(expert, space, n):  # type: ignore[no-untyped-def]
+    """The last layer's sums, int32 room.sums[:n], of the contexts space.inputs[:n]; room.levels keeps all levels."""
+    one = EXPERT(expert)
+    fixed, weights, room, inputs = FIXED(one.fixed), WEIGHTS(one.weights), ROOM(one.room), SPACE(space).inputs
     plan, levels = fixed.plan, room.levels
     stride, features, columns = 2 * levels.shape[1], inputs.shape[1], fixed.first_starts.size
     call(
@@ -42,11 +45,10 @@ def forwards(fixed, weights, room, inputs, n):  # type: ignore[no-untyped-def]
 
 
 @Apart
-def head_units(fixed, room, c, begin, n, seen):  # type: ignore[no-untyped-def]
-    """Levels of the units of channel c's head for the pixels begin .. begin + n - 1, which have seen earlier channels.
-
-    seen int32 [C, pixels]: these channels' companded differences.
-    """
+def head_units(expert, space, c, begin, n):  # type: ignore[no-untyped-def]
+    """Levels of the units of channel c's head for the pixels begin .. begin + n - 1, which have seen earlier channels."""
+    one = EXPERT(expert)
+    fixed, room, seen = FIXED(one.fixed), ROOM(one.room), SPACE(space).seen.companded
     units, bits = fixed.units, np.int32(fixed.plan[fixed.plan.shape[0] - 1, BITS])
     base, half = fixed.parameters + (c - 1) * units, np.int32(1) << np.int32(bits - 1)
     for i in range(begin, begin + n):
@@ -60,12 +62,14 @@ def head_units(fixed, room, c, begin, n, seen):  # type: ignore[no-untyped-def]
 
 
 @Apart
-def parameters(fixed, room, units, c, begin, n, predictions, differences, seen):  # type: ignore[no-untyped-def]
+def parameters(expert, space, units, c, begin, n):  # type: ignore[no-untyped-def]
     """Parameters int32 room.params[:n] of channel c of the pixels begin .. begin + n - 1, given earlier channels.
 
-    `units`: where `head_units` is. predictions, differences, seen int32 [C, pixels].
+    `units`: where `head_units` is.
     """
-    components = fixed.components
+    one = EXPERT(expert)
+    fixed, room, seen = FIXED(one.fixed), ROOM(one.room), SPACE(space).seen
+    components, predictions, differences = fixed.components, seen.predictions, seen.differences
     count, first = (3 + c) * components, components * (3 * c + c * (c - 1) // 2)
     params, sums = room.params, room.sums
     for i in range(n):
@@ -74,7 +78,7 @@ def parameters(fixed, room, units, c, begin, n, predictions, differences, seen):
             row[j] = there[j]
         row[count:] = 0
     if c > 0:
-        call(units, (fixed, room, c, begin, n, seen))
+        call(units, (expert, space, c, begin, n))
         wide, width = fixed.packed.shape[2], room.units.shape[2]
         source = address(room.units) + 2 * width * ((c - 1) * room.units.shape[1] + begin)
         packed = address(fixed.packed) + 2 * (c - 1) * fixed.packed.shape[1] * wide * 2
@@ -102,11 +106,11 @@ def parameters(fixed, room, units, c, begin, n, predictions, differences, seen):
 
 
 @Apart
-def mixtures(params, n, at, components, exponential, inverse, mixed):  # type: ignore[no-untyped-def]
-    """Mixtures of the parameters params[:n], into columns at .. at + components - 1 of `mixed` (`symbols.Mixed`).
-
-    exponential, inverse: `logistic.tables`.
-    """
+def mixtures(expert, space, n):  # type: ignore[no-untyped-def]
+    """The expert's mixtures of the parameters room.params[:n], into its columns of space.mixed[:n]."""
+    one = EXPERT(expert)
+    params, opened = ROOM(one.room).params, SPACE(space)
+    mixed, tables, begin, end = opened.mixed, opened.tables, one.at, one.at + one.components
     for i in range(np.uint64(n)):
-        weights, means = mixed.weights[i, at : at + components], mixed.means[i, at : at + components]
-        mixture(params[i], exponential, inverse, weights, means, mixed.inverses[i, at : at + components])
+        weights, means, inverses = mixed.weights[i, begin:end], mixed.means[i, begin:end], mixed.inverses[i, begin:end]
+        mixture(params[i], tables.exponential, tables.inverse, weights, means, inverses)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ShearlocError
+from ...kernels import keep
 from ...types import Pixels
 from ..local.context import context
 from ..local.orders import largest_step, shear, step_count, step_sizes
@@ -34,33 +35,35 @@ def walk(
     images, height, width, channels = pixels.shape
     o = shear(model.offsets)
     steps, most = step_count(height, width, o), images * largest_step(height, width, o)
-    tables, seen = symbols.symbol_tables(model.predictor), symbols.known(channels, most)
-    mixed = symbols.mixed(most, sum(expert.components for expert in model.experts))
-    inputs = np.zeros((most, state.padded(model.features, 2)), np.int16)
-    networks = [_Network(expert, most, _product(engine)) for expert in model.experts]
-    places = np.cumsum([0, *(expert.components for expert in model.experts)])
+    components = [expert.components for expert in model.experts]
+    opened = symbols.space(model.features, channels, sum(components), model.predictor, most, most)
+    kept = keep(opened), keep(coder)
+    space, codes = (memory.ctypes.data for memory in kept)
+    places = np.cumsum([0, *components]).tolist()
+    networks = [
+        _Network(expert, most, at, _product(engine)) for expert, at in zip(model.experts, places, strict=False)
+    ]
     where, done, used = context(model.offsets, model.predictor), 0, 0
     for t, n in enumerate(step_sizes(images, height, width, o).tolist()):
         if not decoding:
-            exchange(False, pixels, t, o, 0, n, seen.values)
-        gather(pixels, where, t, o, 0, n, inputs, seen.predictions)
+            exchange(space, False, pixels, t, o, 0, n)
+        gather(space, pixels, where, t, o, 0, n)
         for network in networks:
-            network.forwards(inputs[:n, : model.features])
+            network.forwards(opened.inputs[:n, : model.features])
         for c in range(channels):
-            for network, at in zip(networks, places, strict=False):
-                network.parameters(c, seen)
-                mixtures(network.room.params, n, at, network.components, tables.exponential, tables.inverse, mixed)
-            symbols.code(decoding, coder, tables, len(networks), c, n, 0, lanes, lanes, 0, done, seen, mixed)
-            for network, at in zip(networks, places, strict=False):
-                known = seen.values, seen.differences, mixed, tables.sigmoid
-                gradients(network.fixed, network.room, c, 0, n, at, *known)
+            for network in networks:
+                network.parameters(c, opened.seen)
+                mixtures(network.place, space, n)
+            symbols.code(decoding, codes, space, len(networks), c, n, 0, lanes, lanes, 0, done)
+            for network in networks:
+                gradients(network.place, space, c, 0, n)
         if decoding:
-            exchange(True, pixels, t, o, 0, n, seen.values)
-        keep = max(0, min(n, MOST_PIXELS - used))
+            exchange(space, True, pixels, t, o, 0, n)
+        counting = max(0, min(n, MOST_PIXELS - used))
         ends = t % model.every == model.every - 1 or t == steps - 1
-        used, done = 0 if ends else used + keep, done + n
+        used, done = 0 if ends else used + counting, done + n
         for network in networks:
-            network.backwards(keep)
+            network.backwards(counting)
             if ends:
                 network.update()
         if t % (CHUNK * model.every) == CHUNK * model.every - 1 or t == steps - 1:
@@ -86,8 +89,12 @@ def _product(engine: str) -> Product:
 class _Network:
     """One expert: its weights of the moment, what it makes of contexts, and what gradients make of it."""
 
-    def __init__(self, expert: Expert, rows: int, product: Product) -> None:
-        self.components, self.fixed, self.room = expert.components, state.fixed(expert), state.room(expert, rows)
+    def __init__(self, expert: Expert, rows: int, at: int, product: Product) -> None:
+        self.fixed, self.room = state.fixed(expert), state.room(expert, rows)
+        self._memory = keep(self.fixed), keep(self.room)
+        fixed, room = (memory.ctypes.data for memory in self._memory)
+        self._own = keep(state.Expert(fixed, 0, 0, room, at, expert.components))
+        self.place = self._own.ctypes.data
         self._expert, self._product, self._layers = expert, product, expert.layers[1:]
         self._weights = [np.pad(layer.weight, ((0, 1), (0, 0))).astype(np.float32) for layer in self._layers]
         self._mean, self._square = ([np.zeros_like(weight) for weight in self._weights] for _ in range(2))
@@ -125,7 +132,8 @@ class _Network:
 
     def parameters(self, c: int, seen: Seen) -> None:
         """Parameters of channel c, given earlier ones, into room.params."""
-        expert, n, k = self._expert, len(self._outputs), self.components
+        expert, n = self._expert, len(self._outputs)
+        k = expert.components
         first, count = sum(expert.counts[:c]), expert.counts[c]
         params = self._outputs[:, first : first + count]
         if c:
@@ -185,7 +193,7 @@ class _Network:
             mean = np.where(np.abs(mean) > SETTLED, mean, np.float32(0))
             square = self._square[k] + forget_square * (gradient * gradient - self._square[k])
             self._mean[k], self._square[k] = mean, square
-            changed = self._weights[k] - rate * (mean / (np.sqrt(square) + self.fixed.epsilon))
+            changed = self._weights[k] - rate * (mean / (np.sqrt(square) + self._expert.epsilon[0]))
             self._weights[k] = np.clip(changed, np.float32(-limit), np.float32(limit))
             peaks = np.maximum(self._peaks[k] * PEAK_FALL, self._seen[k])
             self._peaks[k] = np.clip(peaks, LOWEST_PEAK, HIGHEST_PEAK)

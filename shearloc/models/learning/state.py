@@ -3,13 +3,15 @@
 Layers that learn are padded to COLUMNS outputs and lie one after the other; a `plan` says where.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...kernels import opener
 from ...nets import shorts
-from .model import COLUMNS, INPUT_BITS, LEVEL_BITS, ONE, Expert, Layer
+from . import model
+from .model import COLUMNS, INPUT_BITS, LEVEL_BITS, ONE, Layer
 
 WIDTH, COLS, PLACE, FORWARD, BACKWARD, COLUMN, BITS, LEVEL, LIMIT = range(9)
 """Columns of a plan, one row for each layer that learns: inputs; outputs with padding; where its numbers begin in
@@ -24,6 +26,7 @@ LOWEST_PEAK = np.float32(2.0**-20)
 Shorts = NDArray[np.int16]
 Words = NDArray[np.int32]
 Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 
 class Fixed(NamedTuple):
@@ -32,25 +35,25 @@ class Fixed(NamedTuple):
     plan int64 [layers, 9]. first int16 [pairs of inputs, outputs, 2] and first_starts int32: the first layer, whose
     sums are shifted by first_shift. starts int32 [all columns]. learn int32 [C - 1, C - 1, U]; adjust int16
     [C - 1, U, parameters], and packed [C - 1, U / 2, padded parameters, 2]. shifts int32 [C, padded parameters]: from a
-    sum to a parameter. rates float32 [layers], in units of a weight; forget float32 [2]; epsilon float32. multiply: where
+    sum to a parameter. rates float32 [layers], in units of a weight; forget float32 [2]; epsilon float32 [1]. multiply: where
     `shorts.multiply` is.
     """
 
-    plan: NDArray[np.int64]
-    first: Shorts
-    first_starts: Words
+    plan: Annotated[Integers, 2]
+    first: Annotated[Shorts, 1]
+    first_starts: Annotated[Words, 1]
     first_shift: int
-    starts: Words
+    starts: Annotated[Words, 1]
     parameters: int
     units: int
     components: int
-    learn: Words
-    adjust: Shorts
-    packed: Shorts
-    shifts: Words
-    rates: Floats
-    forget: Floats
-    epsilon: np.float32
+    learn: Annotated[Words, 3]
+    adjust: Annotated[Shorts, 3]
+    packed: Annotated[Shorts, 4]
+    shifts: Annotated[Words, 2]
+    rates: Annotated[Floats, 1]
+    forget: Annotated[Floats, 1]
+    epsilon: Annotated[Floats, 1]
     multiply: int
 
 
@@ -63,14 +66,14 @@ class Weights(NamedTuple):
     gradients so far, and the largest of each output.
     """
 
-    weights: Floats
-    mean: Floats
-    square: Floats
-    forward: Shorts
-    backward: Words
-    heads: Words
-    sums: Words
-    seen: Floats
+    weights: Annotated[Floats, 1]
+    mean: Annotated[Floats, 1]
+    square: Annotated[Floats, 1]
+    forward: Annotated[Shorts, 1]
+    backward: Annotated[Words, 1]
+    heads: Annotated[Words, 3]
+    sums: Annotated[Words, 2]
+    seen: Annotated[Floats, 2]
 
 
 class Scales(NamedTuple):
@@ -81,11 +84,11 @@ class Scales(NamedTuple):
     unit of a layer's weights for the way back. powers float64 [2]: what Adam's means still have of their zeros.
     """
 
-    peaks: Floats
-    scales: Floats
-    units: Floats
-    back: Floats
-    powers: NDArray[np.float64]
+    peaks: Annotated[Floats, 1]
+    scales: Annotated[Floats, 2]
+    units: Annotated[Floats, 2]
+    back: Annotated[Floats, 1]
+    powers: Annotated[NDArray[np.float64], 1]
 
 
 class Room(NamedTuple):
@@ -96,17 +99,32 @@ class Room(NamedTuple):
     int32 [n, padded parameters]; masses int64 [K, 3].
     """
 
-    levels: Shorts
-    sums: Words
-    gradients: Floats
-    rounded: Shorts
-    units: Shorts
-    level_pairs: Shorts
-    gradient_pairs: Shorts
-    products: Words
-    zeros: Words
-    params: Words
-    masses: NDArray[np.int64]
+    levels: Annotated[Shorts, 2]
+    sums: Annotated[Words, 2]
+    gradients: Annotated[Floats, 2]
+    rounded: Annotated[Shorts, 2]
+    units: Annotated[Shorts, 3]
+    level_pairs: Annotated[Shorts, 3]
+    gradient_pairs: Annotated[Shorts, 3]
+    products: Annotated[Words, 2]
+    zeros: Annotated[Words, 1]
+    params: Annotated[Words, 2]
+    masses: Annotated[Integers, 2]
+
+
+class Expert(NamedTuple):
+    """One network for a thread: where its bundles are. `at`: where its `components` begin among all experts'."""
+
+    fixed: int
+    weights: int
+    scales: int
+    room: int
+    at: int
+    components: int
+
+
+FIXED, WEIGHTS, SCALES, ROOM, EXPERT = map(opener, (Fixed, Weights, Scales, Room, Expert))
+"""Kernels get an expert's address and open what they need."""
 
 
 def padded(count: int, multiple: int = COLUMNS) -> int:
@@ -134,14 +152,14 @@ def _plan(layers: tuple[Layer, ...], limits: list[int]) -> NDArray[np.int64]:
     return np.array(rows, np.int64)
 
 
-def parameter_shifts(expert: Expert) -> list[Words]:
+def parameter_shifts(expert: model.Expert) -> list[Words]:
     """From a sum to a parameter, for each channel: int32 [parameters]."""
     kinds = [LOGIT_BITS, MEAN_BITS, SCALE_BITS] + (expert.channels - 1) * [COEFFICIENT_BITS]
     shifts = expert.layers[-1].bits + LEVEL_BITS - np.repeat(kinds, expert.components)
     return [shifts[:count].astype(np.int32) for count in expert.counts]
 
 
-def fixed(expert: Expert) -> Fixed:
+def fixed(expert: model.Expert) -> Fixed:
     """What stays of a network."""
     first, *rest = expert.layers
     starts = [np.pad(layer.start, (0, -len(layer.start) % COLUMNS)) for layer in expert.layers]
@@ -159,18 +177,18 @@ def fixed(expert: Expert) -> Fixed:
         sum(expert.counts),
         expert.units,
         expert.components,
-        expert.learn,
-        expert.adjust,
+        np.ascontiguousarray(expert.learn),
+        np.ascontiguousarray(expert.adjust),
         np.stack(adjusts) if adjusts else np.zeros((0, 0, wide, 2), np.int16),
         shifts,
         expert.rates * np.float32([2.0**layer.bits for layer in rest]),
         expert.forget,
-        expert.epsilon[0],
+        expert.epsilon,
         shorts.multiply.at(*[0] * 13),
     )
 
 
-def weights(expert: Expert, threads: int) -> Weights:
+def weights(expert: model.Expert, threads: int) -> Weights:
     """The weights as every image begins with them; `update.begin` rounds them."""
     plan = _plan(expert.layers[1:], expert.limits[1:])
     width, cols, place, forward, backward, column = (int(number) for number in plan[-1][:6])
@@ -191,7 +209,7 @@ def weights(expert: Expert, threads: int) -> Weights:
     )
 
 
-def scales(expert: Expert) -> Scales:
+def scales(expert: model.Expert) -> Scales:
     """As every image begins; `update.begin` fills in what follows from the peaks."""
     peaks = [np.pad(peaks, (0, -len(peaks) % COLUMNS), constant_values=LOWEST_PEAK) for peaks in expert.peaks]
     columns = sum(map(len, peaks))
@@ -199,7 +217,7 @@ def scales(expert: Expert) -> Scales:
     return Scales(np.concatenate(peaks), *both, np.ones(len(peaks), np.float32), np.ones(2, np.float64))
 
 
-def room(expert: Expert, rows: int) -> Room:
+def room(expert: model.Expert, rows: int) -> Room:
     """Room for up to so many pixels."""
     plan, rows = _plan(expert.layers[1:], expert.limits[1:]), padded(rows, 2)
     columns = int(plan[-1][COLUMN] + plan[-1][COLS])

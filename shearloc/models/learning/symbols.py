@@ -3,7 +3,7 @@
 The coder has the mean of the experts' mixtures: all components together, each with its share of the weight.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...coding.logistic import PRECISION, mixture_interval, mixture_search, tables
 from ...coding.message import Message
 from ...coding.rans import pop_advance, pop_target
-from ...kernels import PART, Apart
+from ...kernels import PART, Apart, opener
 from ..local.context import LARGEST, shown
 
 Integers = NDArray[np.int64]
@@ -22,28 +22,28 @@ class Mixed(NamedTuple):
     """Mixtures of a block's pixels: int64 [pixels, components of all experts]. shares: the weights over the number of
     experts, rounded down."""
 
-    weights: Integers
-    means: Integers
-    inverses: Integers
-    shares: Integers
+    weights: Annotated[Integers, 2]
+    means: Annotated[Integers, 2]
+    inverses: Annotated[Integers, 2]
+    shares: Annotated[Integers, 2]
 
 
 class Tables(NamedTuple):
     """sigmoid, exponential, inverse: `logistic.tables`; seen: `context.shown`."""
 
-    sigmoid: Integers
-    exponential: Integers
-    inverse: Integers
-    seen: NDArray[np.int8]
+    sigmoid: Annotated[Integers, 2]
+    exponential: Annotated[Integers, 1]
+    inverse: Annotated[Integers, 1]
+    seen: Annotated[NDArray[np.int8], 1]
 
 
 class Seen(NamedTuple):
     """What is known of a step's pixels, int32 [C, pixels]: predictions, values, their differences, these companded."""
 
-    predictions: NDArray[np.int32]
-    values: NDArray[np.int32]
-    differences: NDArray[np.int32]
-    companded: NDArray[np.int32]
+    predictions: Annotated[NDArray[np.int32], 2]
+    values: Annotated[NDArray[np.int32], 2]
+    differences: Annotated[NDArray[np.int32], 2]
+    companded: Annotated[NDArray[np.int32], 2]
 
 
 class Coder(NamedTuple):
@@ -52,26 +52,32 @@ class Coder(NamedTuple):
     heads uint64, words uint32, tops int64: of a message with a tail a lane; starts, freqs uint32 [C, pixels].
     """
 
-    heads: NDArray[np.uint64]
-    words: NDArray[np.uint32]
-    tops: Integers
-    starts: NDArray[np.uint32]
-    freqs: NDArray[np.uint32]
+    heads: Annotated[NDArray[np.uint64], 1]
+    words: Annotated[NDArray[np.uint32], 1]
+    tops: Annotated[Integers, 1]
+    starts: Annotated[NDArray[np.uint32], 2]
+    freqs: Annotated[NDArray[np.uint32], 2]
 
 
-def symbol_tables(predictor: int) -> Tables:
-    """The tables behind a model's symbols."""
-    return Tables(*tables(), shown(predictor))
+class Space(NamedTuple):
+    """What a thread's experts share. inputs int16 [pixels, features, even]."""
+
+    inputs: Annotated[NDArray[np.int16], 2]
+    seen: Seen
+    mixed: Mixed
+    tables: Tables
 
 
-def mixed(pixels: int, components: int) -> Mixed:
-    """Room for mixtures of so many pixels."""
-    return Mixed(*(np.empty((pixels, components), np.int64) for _ in range(4)))
+SPACE, CODER = opener(Space), opener(Coder)
+"""Kernels get their addresses."""
 
 
-def known(channels: int, pixels: int) -> Seen:
-    """Room for what is known of so many pixels."""
-    return Seen(*(np.zeros((channels, pixels), np.int32) for _ in range(4)))
+def space(features: int, channels: int, components: int, predictor: int, pixels: int, block: int) -> Space:
+    """Room for so many pixels, and for mixtures of a block of them."""
+    seen = Seen(*(np.zeros((channels, pixels), np.int32) for _ in range(4)))
+    mixed = Mixed(*(np.empty((block, components), np.int64) for _ in range(4)))
+    inputs = np.zeros((pixels, features + features % 2), np.int16)
+    return Space(inputs, seen, mixed, Tables(*tables(), shown(predictor)))
 
 
 def popping(message: Message) -> Coder:
@@ -85,12 +91,13 @@ def measuring(starts: NDArray[np.uint32], freqs: NDArray[np.uint32]) -> Coder:
 
 
 @Apart
-def code(decoding, coder, tables, experts, channel, size, lane, stop, lanes, at, done, seen, mixed):  # type: ignore[no-untyped-def]
+def code(decoding, coder, space, experts, channel, size, lane, stop, lanes, at, done):  # type: ignore[no-untyped-def]
     """Decodes a channel of the pixels of lanes lane .. stop - 1 of `lanes`, of a step of `size` pixels, or measures it.
 
-    `mixed` has their mixtures; in `seen` and `mixed` they begin at `at` and at 0. The step's first pixel is the coder's
-    pixel `done`.
+    In space.seen they begin at `at`, in space.mixed at 0. The step's first pixel is the coder's pixel `done`.
     """
+    opened, codes = SPACE(space), CODER(coder)
+    seen, mixed, tables = opened.seen, opened.mixed, opened.tables
     begin, end = size * lane // lanes, size * stop // lanes
     for i in range(np.uint64(end - begin)):
         for k in range(np.uint64(mixed.shares.shape[1])):
@@ -98,9 +105,9 @@ def code(decoding, coder, tables, experts, channel, size, lane, stop, lanes, at,
     if decoding:
         for one in range(lane, stop):
             ends = size * one // lanes - begin, size * (one + 1) // lanes - begin
-            _pop(coder, np.uint64(one), np.uint64(channel), ends, at, seen.values, tables.sigmoid, mixed)
+            _pop(codes, np.uint64(one), np.uint64(channel), ends, at, seen.values, tables.sigmoid, mixed)
     else:
-        _measure(coder, np.uint64(channel), end - begin, at, done + begin, seen.values, tables.sigmoid, mixed)
+        _measure(codes, np.uint64(channel), end - begin, at, done + begin, seen.values, tables.sigmoid, mixed)
     for i in range(at, at + end - begin):
         difference = np.int64(seen.values[channel, i] - seen.predictions[channel, i])
         seen.differences[channel, i] = difference

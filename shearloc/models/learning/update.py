@@ -9,7 +9,7 @@ from numba import njit
 
 from ...kernels import PART, Apart
 from .model import BACKWARD_LIMIT, COLUMNS
-from .state import BACKWARD, BITS, COLS, COLUMN, FORWARD, LIMIT, PLACE, WIDTH
+from .state import BACKWARD, BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LIMIT, PLACE, SCALES, WEIGHTS, WIDTH
 
 SETTLED = np.float32(2.0**-40)
 """A mean gradient smaller than that is 0: it would end in numbers that processors may or may not flush to 0."""
@@ -54,7 +54,7 @@ def _adam(fixed, weights, scales, k, first, last):  # type: ignore[no-untyped-de
     row = fixed.plan[k]
     cols, column, limit = row[COLS], row[COLUMN], np.float32(row[LIMIT])
     correction = np.sqrt(1.0 - scales.powers[1]) / (1.0 - scales.powers[0])
-    rate, epsilon = np.float32(np.float64(fixed.rates[k]) * correction), fixed.epsilon
+    rate, epsilon = np.float32(np.float64(fixed.rates[k]) * correction), fixed.epsilon[0]
     forget, forget_square = fixed.forget[0], fixed.forget[1]
     units = scales.units[0, column : column + cols]
     for i in range(first, last):
@@ -138,11 +138,13 @@ def _even(number):  # type: ignore[no-untyped-def]
 
 
 @Apart
-def update(fixed, weights, scales, part, parts, begin):  # type: ignore[no-untyped-def]
+def update(expert, part, parts, begin):  # type: ignore[no-untyped-def]
     """A thread's share of an update. All threads begin it together, and nobody uses the weights before all are done.
 
     `begin`: the weights and peaks are the start's; only what follows from them is computed.
     """
+    one = EXPERT(expert)
+    fixed, weights, scales = FIXED(one.fixed), WEIGHTS(one.weights), SCALES(one.scales)
     if not begin:
         scales.powers[0] *= 1.0 - np.float64(fixed.forget[0])
         scales.powers[1] *= 1.0 - np.float64(fixed.forget[1])
