@@ -132,7 +132,11 @@ def _smallest(planes: Planes, plain: Picture, low: bool, options: Options) -> Co
         found.append(CodedPart(Part(planes.shape[2], Method.DEFLATE), png.compress(plain, _DEFLATE_LEVEL)))
     least = min([raw_size, *(coded.size for coded in found)])
     if 8 * least > _MODEL_FLOOR * planes.size and not (low and least > _NOISE * planes.size):
-        found.append(_by_model(planes, defaults.picture(planes.shape[2], options.effort, options.how), options, _HOPELESS * least))
+        found.append(
+            _by_model(
+                planes, defaults.picture(planes.shape[2], options.effort, options.how), options, _HOPELESS * least
+            )
+        )
     if fast:
         rival = min([raw_size, *(coded.size for coded in found if coded.part.method != Method.WEBP)])
         refined = webp.refined(planes, fast, rival, options.effort)
@@ -196,7 +200,9 @@ def _adapter() -> ModuleType:
     try:
         from ..training import adapt
     except ImportError as error:
-        raise ShearlocError(f'a model that does not learn needs torch from effort 7 on ({error}): pip install "torch>=2.9"') from error
+        raise ShearlocError(
+            f'a model that does not learn needs torch from effort 7 on ({error}): pip install "torch>=2.9"'
+        ) from error
     return adapt
 
 

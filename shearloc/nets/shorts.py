@@ -110,7 +110,9 @@ def tile(rows: int, result: int, kind: Kind = KIND) -> Any:
                 old.add_incoming(row[v], loop)
             here = builder.add(here, row_stride)
         following = builder.add(step, ir.Constant(number, 1))
-        for phi, new in zip(phis, (following, builder.add(phis[1], left_step), builder.add(there, right_step)), strict=True):
+        for phi, new in zip(
+            phis, (following, builder.add(phis[1], left_step), builder.add(there, right_step)), strict=True
+        ):
             phi.add_incoming(new, loop)
         builder.cbranch(builder.icmp_signed("<", following, steps), loop, after)
         builder.position_at_end(after)
@@ -136,7 +138,9 @@ _six_levels, _one_levels = tile(ROWS, LEVELS), tile(1, LEVELS)
 
 
 @Apart
-def multiply(result, left, row_stride, left_step, right, right_step, steps, rows, columns, out, out_stride, starts, shift):  # type: ignore[no-untyped-def]
+def multiply(
+    result, left, row_stride, left_step, right, right_step, steps, rows, columns, out, out_stride, starts, shift
+):  # type: ignore[no-untyped-def]
     """rows x columns sums of the products of `steps` pairs, to `out` as `result` says.
 
     The left side's pair s of row r lies at left + r row_stride + s left_step, the right side's of column c at right +

@@ -1,7 +1,8 @@
 """Codes images with a model that learns: the family's interface to its coder."""
 
+from ...errors import CorruptError, ShearlocError
 from ...types import Pixels, Size
-from ..family import Coded, How
+from ..family import Coded, How, Order
 from . import coder
 from .model import LearningModel, parse_as
 
@@ -24,11 +25,15 @@ class Learning(LearningModel):
         return 1
 
     def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
-        """As `family.Model.encode`."""
+        """As `family.Model.encode`; it takes no side information."""
         return Coded(*coder.encode_images(self, images, how.engine, how.progress))
 
     def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
-        """As `family.Model.decode`."""
+        """As `family.Model.decode`. ShearlocError for an order that the payload is not in."""
+        if coded.order != Order.SHEARED or coded.side_information:
+            raise CorruptError("a payload of a model that learns is in sheared order, and has no side information")
+        if how.order not in ("auto", "sheared"):
+            raise ShearlocError(f"the file is coded in sheared order, so it cannot be decoded in {how.order} order")
         return coder.decode_images(self, coded.payload, coded.lanes, size, how.engine, how.progress)
 
 

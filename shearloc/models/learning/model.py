@@ -35,7 +35,7 @@ GRADIENT_LIMIT, BACKWARD_LIMIT = 1023, 8191
 and 256 outputs of both, fit an int32. `weight_limit` says what weights stay within."""
 MOST_INPUTS, MOST_OUTPUTS, MOST_PIXELS = 256, 256, 8192
 START_LIMIT = 1 << 23
-LEAST_BITS, MOST_BITS = 4, 15
+LEAST_BITS, MOST_BITS = 5, 15
 
 MAX_CHANNELS, MAX_LAYERS, MAX_EXPERTS, MAX_OFFSET, MAX_EVERY = 4, 8, 4, 32, 64
 """Limits of a model. A file may bring its own, so these bound what a pixel costs."""
@@ -122,7 +122,11 @@ class Expert:
             raise ValueError(f"a head has a weight beyond {limit}")
         if 128 * int(np.abs(self.learn.astype(np.int64)).sum(1).max(initial=0)) > 255 * self.units * limit:
             raise ValueError("a head's sums can leave an int32")
-        for numbers, (low, high) in ((self.rates, _RATE_RANGE), (self.epsilon, _RATE_RANGE), (self.forget, (2.0**-20, 1.0))):
+        for numbers, (low, high) in (
+            (self.rates, _RATE_RANGE),
+            (self.epsilon, _RATE_RANGE),
+            (self.forget, (2.0**-20, 1.0)),
+        ):
             if not ((numbers >= low) & (numbers <= high)).all():
                 raise ValueError("a learning rate is out of range")
         if not all(((peaks >= _PEAK_RANGE[0]) & (peaks <= _PEAK_RANGE[1])).all() for peaks in self.peaks):

@@ -40,9 +40,7 @@ def walk(
     kept = keep(opened), keep(coder)
     space, codes = (memory.ctypes.data for memory in kept)
     places = np.cumsum([0, *components]).tolist()
-    networks = [
-        _Network(expert, most, at, _product(engine)) for expert, at in zip(model.experts, places, strict=False)
-    ]
+    networks = [_Network(expert, most, at, _product(engine)) for expert, at in zip(model.experts, places, strict=False)]
     where, done, used = context(model.offsets, model.predictor), 0, 0
     for t, n in enumerate(step_sizes(images, height, width, o).tolist()):
         if not decoding:
@@ -218,5 +216,3 @@ def _levels(sums: Integers, shift: int) -> Integers:
 def _with_one(levels: Integers) -> Integers:
     """Levels and the input that is always there."""
     return np.pad(levels, ((0, 0), (0, 1)), constant_values=ONE)
-
-

@@ -83,7 +83,10 @@ def _round_forward(fixed, weights, k, first, last):  # type: ignore[no-untyped-d
     for i in range(first, last, 2):
         begin = row[PLACE] + i * cols
         both = i + 1 < last
-        upper, lower = weights.weights[begin : begin + cols], weights.weights[begin + cols * both : begin + cols * (1 + both)]
+        upper, lower = (
+            weights.weights[begin : begin + cols],
+            weights.weights[begin + cols * both : begin + cols * (1 + both)],
+        )
         there = np.float32(1 if both else 0)
         out = weights.forward[row[FORWARD] + i * cols : row[FORWARD] + (i + 2) * cols]
         for j in range(np.uint64(cols)):
