@@ -91,8 +91,8 @@ def _called(place, arguments):  # type: ignore[no-untyped-def]
 def opener(bundle: Any) -> Any:
     """A function for kernels that gives a bundle which `keep` put at an address.
 
-    A bundle is a NamedTuple whose fields are int, Annotated[NDArray[dtype], dimensions], or bundles. A kernel that takes
-    its address instead of it has hundreds of numbers less to pass on, and compiles in half the time.
+    A bundle is a NamedTuple whose fields are int, Annotated[NDArray[dtype], dimensions], or bundles. A kernel that
+    takes its address instead of it has hundreds of numbers less to pass on, and compiles in half the time.
     """
     kind = _kind_of(bundle)
 
@@ -121,8 +121,9 @@ def _kind_of(bundle: Any) -> Any:
 
 def keep(bundle: Any) -> NDArray[np.int64]:
     """Memory that holds a bundle for its `opener`. The bundle must live as long. TypeError where arrays are others."""
-    if typeof(bundle) != _kind_of(type(bundle)):
-        raise TypeError(f"{type(bundle).__name__} is {typeof(bundle)}, not {_kind_of(type(bundle))}")
+    found, wanted = typeof(bundle), _kind_of(type(bundle))  # type: ignore[no-untyped-call]
+    if found != wanted:
+        raise TypeError(f"{type(bundle).__name__} is {found}, not {wanted}")
     return np.array(list(_words(bundle)), np.int64)
 
 

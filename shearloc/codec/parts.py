@@ -187,7 +187,6 @@ def _by_model(planes: Planes, name: str, options: Options, hopeless: float = mat
 def _model_for(planes: Planes, name: str) -> Model:
     """The model of this name or path, for such planes. UnsupportedImageError where it is for others."""
     model = zoo.load(name)
-    channels = planes.shape[2]
     if not model.family.pictures:
         raise UnsupportedImageError(f"model '{name}' codes archives only: use `encode_images`, or `shearloc archive`")
     if problem := model.refuses(planes.shape):

@@ -138,9 +138,9 @@ _six_levels, _one_levels = tile(ROWS, LEVELS), tile(1, LEVELS)
 
 
 @Apart
-def multiply(
+def multiply(  # type: ignore[no-untyped-def]
     result, left, row_stride, left_step, right, right_step, steps, rows, columns, out, out_stride, starts, shift
-):  # type: ignore[no-untyped-def]
+):
     """rows x columns sums of the products of `steps` pairs, to `out` as `result` says.
 
     The left side's pair s of row r lies at left + r row_stride + s left_step, the right side's of column c at right +

@@ -1,6 +1,6 @@
 """Exports trained float networks to a model that learns, as its experts: rounding to 16 bits, and the proof.
 
-    python -m shearloc.training.export_learning colour-max.safetensors a/float.pt b/float.pt --rates 3e-4 6e-4 1.5e-4 --rates 6e-4 1.5e-4
+    python -m shearloc.training.export_learning two.safetensors a/float.pt b/float.pt --rates 3e-4 6e-4 --rates 6e-4
 
 A run of `shearloc.training.train` leaves its float network and shape in its folder. Needs torch; the models do not.
 """
@@ -40,7 +40,7 @@ def _layer(linear: nn.Linear, input_bits: int, largest: float, limit: int, offse
 
 
 def expert(net: LocalNet, rates: Sequence[float]) -> Expert:
-    """A float network without blocks as an expert; `rates`: of each layer but the first. ValueError where it does not fit."""
+    """A float network as an expert; `rates`: of each layer but the first. ValueError where it does not fit."""
     shape, k, last = net.shape, net.shape.components, len(linears(net.hidden))
     if len(rates) != last + 1 or shape.blocks or shape.shared_logits:
         raise ValueError(f"the network needs {last + 1} rates, no blocks, and logits for each channel")

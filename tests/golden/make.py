@@ -118,7 +118,7 @@ def _dense(
 
 
 def learning_models() -> dict[str, LearningModel]:
-    """Models that learn: gray with an update every third step; RGB; RGB by two experts, one with a hidden layer more."""
+    """Models that learn: gray, an update every third step; RGB; RGB by two experts, one with a hidden layer more."""
     gray = _expert(1, 11, (32,), components=2, units=0, rates=(0.004,))
     colour = _expert(3, 15, (32,), components=2, units=4, rates=(0.002,))
     deep = _expert(3, 15, (32, 64), components=3, units=2, rates=(0.004, 0.001))

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...coding import lanes as stream
+from ...coding import pseudorandom
+from ...coding.lengths import code_lengths
+from ...coding.logistic import PRECISION
 from ...coding.message import Message
 from ...errors import ShearlocError
 from ...nets import barrier
 from ...types import Pixels, Progress, Size
-from ..local.orders import shear, step_sizes
+from ..local.orders import shear, step_sizes, wavefront_positions
 from . import plain, symbols
 from .model import LearningModel
 from .symbols import Coder
@@ -58,16 +61,47 @@ def encode_images(
 def decode_images(
     model: LearningModel, payload: bytes, lanes: int, size: Size, engine: str, progress: Progress | None = None
 ) -> Pixels:
-    """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError if the payload is not theirs."""
+    """The uint8 [N, H, W, C] of size (N, H, W) that `encode_images` coded. CorruptError if the payload is another."""
     stream.check_count(lanes, size[0] * size[1])
     message = Message.from_bytes(payload, lanes, shared=False)
+    pixels = _popped(model, message, size, engine, progress)
+    message.check_empty()
+    return pixels
+
+
+def lengths(model: LearningModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> NDArray[np.int64]:
+    """Code length of every subpixel of uint8 [N, H, W, C] in 2^-16 bits, int64 of the same shape.
+
+    Each image is coded without the others: what a model learns from one would shorten the next.
+    """
+    images, height, width, channels = pixels.shape
+    places = wavefront_positions(1, height, width, shear(model.offsets))
+    found = np.empty((images, channels, height * width), np.int64)
+    for number, image in enumerate(pixels):
+        freqs = frequencies(model, image[None], engine)[1]
+        found[number][:, places] = [code_lengths(row) for row in freqs]
+        if progress:
+            progress(number + 1, images)
+    return np.moveaxis(found.reshape(images, channels, height, width), 1, 3)
+
+
+def sample(model: LearningModel, size: Size, seed: int, engine: str, progress: Progress | None = None) -> Pixels:
+    """The uint8 [N, H, W, C] of size (N, H, W) that pseudo-random words decode to. It learns from what it draws."""
+    images, height, width = size
+    lanes = _lanes((*size, model.channels))
+    symbols_of = stream.lane_sizes(step_sizes(images, height, width, shear(model.offsets)), lanes) * model.channels
+    counts = [count * PRECISION // 32 + 1 for count in symbols_of.tolist()]
+    return _popped(model, pseudorandom.message(seed, counts), size, engine, progress)
+
+
+def _popped(model: LearningModel, message: Message, size: Size, engine: str, progress: Progress | None) -> Pixels:
+    """Images popped from a message; they mean nothing where it ends dry."""
     pixels = np.zeros((*size, model.channels), np.uint8)
-    for done, steps in _walk(model, pixels, lanes, engine, True, symbols.popping(message)):
+    for done, steps in _walk(model, pixels, message.lanes, engine, True, symbols.popping(message)):
         if message.dry:
             break
         if progress:
             progress(done, steps)
-    message.check_empty()
     return pixels
 
 

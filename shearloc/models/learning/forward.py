@@ -46,7 +46,7 @@ def forwards(expert, space, n):  # type: ignore[no-untyped-def]
 
 @Apart
 def head_units(expert, space, c, begin, n):  # type: ignore[no-untyped-def]
-    """Levels of the units of channel c's head for the pixels begin .. begin + n - 1, which have seen earlier channels."""
+    """Levels of the units of channel c's head, which see earlier channels, for the pixels begin .. begin + n - 1."""
     one = EXPERT(expert)
     fixed, room, seen = FIXED(one.fixed), ROOM(one.room), SPACE(space).seen.companded
     units, bits = fixed.units, np.int32(fixed.plan[fixed.plan.shape[0] - 1, BITS])

@@ -1,14 +1,20 @@
 """Codes images with a model that learns: the family's interface to its coder."""
 
+import numpy as np
+
 from ...errors import CorruptError, ShearlocError
 from ...types import Pixels, Size
-from ..family import Coded, How, Order
+from ..family import Coded, How, Latents, Lengths, Order
 from . import coder
 from .model import LearningModel, parse_as
 
 
 class Learning(LearningModel):
     """A model that learns, and codes images."""
+
+    @property
+    def size(self) -> None:
+        """Images of any size."""
 
     def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
         """As `family.Model.refuses`."""
@@ -35,6 +41,19 @@ class Learning(LearningModel):
         if how.order not in ("auto", "sheared"):
             raise ShearlocError(f"the file is coded in sheared order, so it cannot be decoded in {how.order} order")
         return coder.decode_images(self, coded.payload, coded.lanes, size, how.engine, how.progress)
+
+    def lengths(self, images: Pixels, how: How) -> Lengths:
+        """As `family.Model.lengths`."""
+        pixels = coder.lengths(self, images, how.engine, how.progress)
+        return Lengths(pixels, np.zeros(len(images), np.int64))
+
+    def latents(self, images: Pixels, how: How) -> Latents:
+        """It has none: ShearlocError."""
+        raise ShearlocError(f"model '{self.name}' has no latents; autoencoders have")
+
+    def sample(self, size: Size, seed: int, how: How) -> Pixels:
+        """As `family.Model.sample`, of any size."""
+        return coder.sample(self, size, seed, how.engine, how.progress)
 
 
 def parse(data: bytes, name: str, source: str) -> Learning:

@@ -64,7 +64,7 @@ class Layer:
 @dataclass(frozen=True, eq=False)
 class Expert:
     """One network. layers: the first, then those that learn. learn int32 [C - 1, C - 1, U], adjust int16
-    [C - 1, U, (2 + C) K]: the heads. peaks float32: the usual largest gradient of each output, of each layer that learns.
+    [C - 1, U, (2 + C) K]: the heads. peaks float32: each output's usual largest gradient, of each layer that learns.
 
     rates float32 [layers that learn]: Adam's, in real weights. forget float32 [2]: what part of its two means an update
     forgets; epsilon, in units of a gradient.
@@ -144,7 +144,7 @@ class Expert:
             raise ValueError(f"there are more than {MOST_OUTPUTS} outputs")
         if widths[-1] != sum(self.counts) + later * self.units or self.units % 2 or (later > 0) != (self.units > 0):
             raise ValueError("the last layer does not fit the channels and components")
-        shapes: dict[str, tuple[type, tuple[int, ...]]] = {
+        shapes: dict[str, tuple[object, tuple[int, ...]]] = {
             "learn": (np.int32, (later, later, self.units)),
             "adjust": (np.int16, (later, self.units, self.counts[-1] if later else 0)),
             "rates": (np.float32, (count - 1,)),

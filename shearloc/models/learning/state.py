@@ -35,8 +35,8 @@ class Fixed(NamedTuple):
     plan int64 [layers, 9]. first int16 [pairs of inputs, outputs, 2] and first_starts int32: the first layer, whose
     sums are shifted by first_shift. starts int32 [all columns]. learn int32 [C - 1, C - 1, U]; adjust int16
     [C - 1, U, parameters], and packed [C - 1, U / 2, padded parameters, 2]. shifts int32 [C, padded parameters]: from a
-    sum to a parameter. rates float32 [layers], in units of a weight; forget float32 [2]; epsilon float32 [1]. multiply: where
-    `shorts.multiply` is.
+    sum to a parameter. rates float32 [layers], in units of a weight; forget float32 [2]; epsilon float32 [1].
+    multiply: where `shorts.multiply` is.
     """
 
     plan: Annotated[Integers, 2]
@@ -181,7 +181,7 @@ def fixed(expert: model.Expert) -> Fixed:
         np.ascontiguousarray(expert.adjust),
         np.stack(adjusts) if adjusts else np.zeros((0, 0, wide, 2), np.int16),
         shifts,
-        expert.rates * np.float32([2.0**layer.bits for layer in rest]),
+        expert.rates * np.array([2.0**layer.bits for layer in rest], np.float32),
         expert.forget,
         expert.epsilon,
         shorts.multiply.at(*[0] * 13),
@@ -199,13 +199,14 @@ def weights(expert: model.Expert, threads: int) -> Weights:
         there = real[row[PLACE] :][: (inputs + 1) * row[COLS]].reshape(inputs + 1, row[COLS])
         there[:inputs, :outputs] = layer.weight
     return Weights(
-        real,
-        *(np.zeros(count, np.float32) for _ in range(2)),
-        np.zeros(forward + (width + 2) * cols, np.int16),
-        np.zeros(backward + cols // 2 * padded(width), np.int32),
-        np.zeros((expert.channels - 1, padded(expert.counts[-1], 2) // 2, padded(expert.units)), np.int32),
-        np.zeros((threads, count), np.int32),
-        np.zeros((threads, columns), np.float32),
+        weights=real,
+        mean=np.zeros(count, np.float32),
+        square=np.zeros(count, np.float32),
+        forward=np.zeros(forward + (width + 2) * cols, np.int16),
+        backward=np.zeros(backward + cols // 2 * padded(width), np.int32),
+        heads=np.zeros((expert.channels - 1, padded(expert.counts[-1], 2) // 2, padded(expert.units)), np.int32),
+        sums=np.zeros((threads, count), np.int32),
+        seen=np.zeros((threads, columns), np.float32),
     )
 
 
@@ -213,8 +214,13 @@ def scales(expert: model.Expert) -> Scales:
     """As every image begins; `update.begin` fills in what follows from the peaks."""
     peaks = [np.pad(peaks, (0, -len(peaks) % COLUMNS), constant_values=LOWEST_PEAK) for peaks in expert.peaks]
     columns = sum(map(len, peaks))
-    both = [np.ones((2, columns), np.float32) for _ in range(2)]
-    return Scales(np.concatenate(peaks), *both, np.ones(len(peaks), np.float32), np.ones(2, np.float64))
+    return Scales(
+        peaks=np.concatenate(peaks),
+        scales=np.ones((2, columns), np.float32),
+        units=np.ones((2, columns), np.float32),
+        back=np.ones(len(peaks), np.float32),
+        powers=np.ones(2, np.float64),
+    )
 
 
 def room(expert: model.Expert, rows: int) -> Room:
@@ -226,14 +232,15 @@ def room(expert: model.Expert, rows: int) -> Room:
         levels[:, row[LEVEL] + row[WIDTH]] = ONE
     widest = max(int(plan[:, COLS].max()), padded(int(plan[:, WIDTH].max()) + 2), padded(max(1, expert.units)))
     return Room(
-        levels,
-        np.zeros((rows, int(plan[-1][COLS])), np.int32),
-        np.zeros((rows, columns), np.float32),
-        np.zeros((rows, columns), np.int16),
-        np.zeros((max(1, expert.channels - 1), rows, expert.units), np.int16),
-        *(np.zeros((rows // 2, widest, 2), np.int16) for _ in range(2)),
-        np.zeros((rows, widest), np.int32),
-        np.zeros(widest, np.int32),
-        np.zeros((rows, padded(expert.counts[-1])), np.int32),
-        np.zeros((expert.components, 3), np.int64),
+        levels=levels,
+        sums=np.zeros((rows, int(plan[-1][COLS])), np.int32),
+        gradients=np.zeros((rows, columns), np.float32),
+        rounded=np.zeros((rows, columns), np.int16),
+        units=np.zeros((max(1, expert.channels - 1), rows, expert.units), np.int16),
+        level_pairs=np.zeros((rows // 2, widest, 2), np.int16),
+        gradient_pairs=np.zeros((rows // 2, widest, 2), np.int16),
+        products=np.zeros((rows, widest), np.int32),
+        zeros=np.zeros(widest, np.int32),
+        params=np.zeros((rows, padded(expert.counts[-1])), np.int32),
+        masses=np.zeros((expert.components, 3), np.int64),
     )
