@@ -1,5 +1,10 @@
-"""Models that learn: engines, threads and both directions agree; learning helps; damage and hostile models are refused."""
+"""Models that learn: engines, threads and directions agree; learning helps; damage and hostile models are refused."""
 
+import hashlib
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +26,7 @@ from shearloc.nets import barrier
 from ..golden import make
 
 Pixels = NDArray[np.uint8]
+ROOT = Path(__file__).parents[2]
 MODELS = make.learning_models()
 RGB, GRAY, EXPERTS = (MODELS[f"golden-learning{name}"] for name in ("", "-gray", "-experts"))
 
@@ -213,3 +219,33 @@ def test_what_it_cannot_do_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     for wrong in (Coded(coded.payload, 1, Order.SEQUENTIAL), replace(coded, side_information=b"x")):
         with pytest.raises(CorruptError):
             model.decode(wrong, (1, 9, 12), How())
+
+
+# --- Processors ---------------------------------------------------------------------------------------------------
+
+OTHER = {
+    "haswell": "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+popcnt,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+movbe,+f16c,+cx16",
+    "x86-64": "+sse,+sse2",
+}
+PROGRAM = """
+import hashlib
+from shearloc.nets import shorts
+from shearloc.models.learning import coder
+from tests.golden import make
+from tests.models.test_learning import EXPERTS, model_of
+payload, _ = coder.encode_images(model_of(EXPERTS), make.smooth(40, 50, 3)[None], "numba")
+print(shorts.KIND.lanes, shorts.KIND.dot, hashlib.sha256(payload).hexdigest())
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="these are its processors")
+@pytest.mark.parametrize("processor", OTHER)
+def test_other_processors_write_the_same_bytes(processor: str, tmp_path: Path) -> None:
+    """Numba compiles for processors with other vectors, which this one has, too; FMA must not fuse anything."""
+    asked = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": OTHER[processor], "NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], cwd=ROOT, env=os.environ | asked, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    payload, _ = coder.encode_images(model_of(EXPERTS), make.smooth(40, 50, 3)[None], "numba")
+    assert done.stdout.split() == ["8", "None", hashlib.sha256(payload).hexdigest()]
