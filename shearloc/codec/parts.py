@@ -125,10 +125,11 @@ def _smallest(planes: Planes, plain: Picture, low: bool, options: Options) -> Co
     found, fast = [], b""
     raw = Part(planes.shape[2], Method.RAW)
     raw_size = container.part_bytes(raw, _raw_bytes(plain))
-    if container.webp_holds(*planes.shape):
+    holds = container.webp_holds(*planes.shape)
+    if holds and webp.may_win(planes, options.effort):
         fast = webp.encode(planes, *webp.FAST)
         found.append(CodedPart(Part(planes.shape[2], Method.WEBP), fast))
-    if low or not fast or plain.depth < 8 or plain.colour == PALETTE:
+    if low or not holds or plain.depth < 8 or plain.colour == PALETTE:
         found.append(CodedPart(Part(planes.shape[2], Method.DEFLATE), png.compress(plain, _DEFLATE_LEVEL)))
     least = min([raw_size, *(coded.size for coded in found)])
     if 8 * least > _MODEL_FLOOR * planes.size and not (low and least > _NOISE * planes.size):

@@ -25,8 +25,9 @@ def picture(planes: int, effort: int, how: How) -> str:
     return LEARNING[planes][(effort - 1) // 3]
 
 
-def candidates(shape: tuple[int, ...]) -> tuple[str, ...]:
+def candidates(shape: tuple[int, ...], effort: int, engine: str) -> tuple[str, ...]:
     """Models to try on an archive of images [H, W, C]."""
     height, width, channels = shape
-    small = SMALL_IMAGES.get(channels, ()) if max(height, width) <= SMALL_SIDE else ()
-    return (STATIC[channels], *small)
+    if max(height, width) <= SMALL_SIDE:
+        return (STATIC[channels], *SMALL_IMAGES.get(channels, ()))
+    return tuple(dict.fromkeys((STATIC[channels], picture(channels, effort, How(engine)))))

@@ -11,7 +11,7 @@ FAMILY = Family(
     format="shearloc-learning-1",
     precision=24,
     module=f"{__name__}.images",
-    # An archive's chunk learns from all its images together, so it has more of them than other families' chunks.
-    chunk_samples=1 << 19,
+    # The images of a chunk share its time steps, and so its updates: of more images at once it learns less.
+    chunk_samples=1 << 17,
     most_step_pixels=1 << 17,
 )
