@@ -94,7 +94,7 @@ def opener(bundle: Any) -> Any:
     A bundle is a NamedTuple whose fields are int, Annotated[NDArray[dtype], dimensions], or bundles. A kernel that
     takes its address instead of it has hundreds of numbers less to pass on, and compiles in half the time.
     """
-    kind = _kind_of(bundle)
+    kind = _type_of(bundle)
 
     @intrinsic
     def opened(_, place):  # type: ignore[no-untyped-def]
@@ -107,12 +107,12 @@ def opener(bundle: Any) -> Any:
     return opened
 
 
-def _kind_of(bundle: Any) -> Any:
+def _type_of(bundle: Any) -> Any:
     """Numba's type of a bundle."""
     fields = []
     for hint in get_type_hints(bundle, include_extras=True).values():
         if isinstance(hint, type):
-            fields.append(types.int64 if hint is int else _kind_of(hint))
+            fields.append(types.int64 if hint is int else _type_of(hint))
         else:
             array, dimensions = get_args(hint)
             fields.append(types.Array(from_dtype(np.dtype(get_args(get_args(array)[1])[0])), dimensions, "C"))
@@ -121,7 +121,7 @@ def _kind_of(bundle: Any) -> Any:
 
 def keep(bundle: Any) -> NDArray[np.int64]:
     """Memory that holds a bundle for its `opener`. The bundle must live as long. TypeError where arrays are others."""
-    found, wanted = typeof(bundle), _kind_of(type(bundle))  # type: ignore[no-untyped-call]
+    found, wanted = typeof(bundle), _type_of(type(bundle))  # type: ignore[no-untyped-call]
     if found != wanted:
         raise TypeError(f"{type(bundle).__name__} is {found}, not {wanted}")
     return np.array(list(_words(bundle)), np.int64)

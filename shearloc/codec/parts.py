@@ -191,7 +191,9 @@ def _model_for(planes: Planes, name: str) -> Model:
     if not model.family.pictures:
         raise UnsupportedImageError(f"model '{name}' codes archives only: use `encode_images`, or `shearloc archive`")
     if problem := model.refuses(planes.shape):
-        raise UnsupportedImageError(f"{problem}; leave the choice to 'auto'")
+        raise UnsupportedImageError(
+            f"{problem}; use '{defaults.STATIC[planes.shape[2]]}' or leave the choice to 'auto'"
+        )
     return model
 
 

@@ -25,6 +25,11 @@ def picture(planes: int, effort: int, how: How) -> str:
     return LEARNING[planes][(effort - 1) // 3]
 
 
+def pictures() -> tuple[str, ...]:
+    """Every model that `picture` may give."""
+    return (*STATIC.values(), *(name for names in LEARNING.values() for name in names))
+
+
 def candidates(shape: tuple[int, ...], effort: int, engine: str) -> tuple[str, ...]:
     """Models to try on an archive of images [H, W, C]."""
     height, width, channels = shape

@@ -2,7 +2,7 @@
 
     python -m shearloc.training.export_learning two.safetensors a/float.pt b/float.pt --rates 3e-4 6e-4 --rates 6e-4
 
-A run of `shearloc.training.train` leaves its float network and shape in its folder. Needs torch; the models do not.
+A run of `shearloc.training.train` leaves its float network and card in its folder. Needs torch; the models do not.
 """
 
 import argparse
@@ -83,8 +83,9 @@ def export(name: str, nets: Sequence[LocalNet], rates: Sequence[Sequence[float]]
 
 
 def _load(path: Path) -> LocalNet:
-    """The float network of a run, from its weights (`float.pt`) and, beside them, its shape."""
-    net = LocalNet(Shape(**json.loads(path.with_name("shape.json").read_text())))
+    """The float network of a run, from its weights (`float.pt`) and the shape in the card beside them."""
+    (card,) = path.parent.glob("*.json")
+    net = LocalNet(Shape(**json.loads(card.read_text())["shape"]))
     net.load_state_dict(torch.load(path, weights_only=True))
     return net
 
@@ -94,7 +95,7 @@ def main() -> None:
     form = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(prog="python -m shearloc.training.export_learning", formatter_class=form)
     parser.add_argument("out", type=Path, help="the model file, NAME.safetensors")
-    parser.add_argument("nets", type=Path, nargs="+", help="float.pt of each expert, with shape.json beside it")
+    parser.add_argument("nets", type=Path, nargs="+", help="float.pt of each expert, its card beside it")
     parser.add_argument(
         "--rates", type=float, nargs="+", action="append", required=True, help="an expert's, of each layer that learns"
     )

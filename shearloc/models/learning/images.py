@@ -31,7 +31,9 @@ class Learning(LearningModel):
         return 1
 
     def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
-        """As `family.Model.encode`; it takes no side information."""
+        """As `family.Model.encode`; it takes no side information. ShearlocError for another order."""
+        if how.order not in ("sheared", "parallel"):
+            raise ShearlocError(f"model '{self.name}' learns step by step, so it has no {how.order} order")
         return Coded(*coder.encode_images(self, images, how.engine, how.progress))
 
     def decode(self, coded: Coded, size: Size, how: How) -> Pixels:

@@ -4,14 +4,13 @@ Products of integers are float64 matrix products, exact because no partial sum e
 from the same kernels as there.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ShearlocError
 from ...kernels import keep
+from ...nets import engines
 from ...types import Pixels
 from ..local.context import context
 from ..local.orders import largest_step, shear, step_count, step_sizes
@@ -25,7 +24,6 @@ from .update import HIGHEST_PEAK, LARGEST_ROUNDED, LOWEST_PEAK, PEAK_FALL, SETTL
 from .walk import CHUNK, exchange, gather
 
 Integers = NDArray[np.int64]
-Product = Callable[[NDArray[Any], NDArray[Any]], Integers]
 
 
 def walk(
@@ -40,7 +38,10 @@ def walk(
     kept = keep(opened), keep(coder)
     space, codes = (memory.ctypes.data for memory in kept)
     places = np.cumsum([0, *components]).tolist()
-    networks = [_Network(expert, most, at, _product(engine)) for expert, at in zip(model.experts, places, strict=False)]
+    networks = [
+        _Network(expert, most, at, engines.integer_product(engine))
+        for expert, at in zip(model.experts, places, strict=False)
+    ]
     where, done, used = context(model.offsets, model.predictor), 0, 0
     for t, n in enumerate(step_sizes(images, height, width, o).tolist()):
         if not decoding:
@@ -68,26 +69,10 @@ def walk(
             yield t + 1, steps
 
 
-def _product(engine: str) -> Product:
-    """Matrix products of integers, by NumPy or torch. ShearlocError where torch is not installed."""
-    if engine == "numpy":
-        return lambda left, right: (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
-    try:
-        import torch
-    except ImportError as error:
-        raise ShearlocError(f"the engine 'torch' is not available here ({error}); use --engine numpy") from error
-
-    def by_torch(left: NDArray[Any], right: NDArray[Any]) -> Integers:
-        one, two = (torch.from_numpy(side.astype(np.float64)) for side in (left, right))
-        return (one @ two).numpy().astype(np.int64)
-
-    return by_torch
-
-
 class _Network:
     """One expert: its weights of the moment, what it makes of contexts, and what gradients make of it."""
 
-    def __init__(self, expert: Expert, rows: int, at: int, product: Product) -> None:
+    def __init__(self, expert: Expert, rows: int, at: int, product: engines.Product) -> None:
         self.fixed, self.room = state.fixed(expert), state.room(expert, rows)
         self._memory = keep(self.fixed), keep(self.room)
         fixed, room = (memory.ctypes.data for memory in self._memory)
