@@ -44,7 +44,7 @@ def rates(
 ) -> None:
     """Real file bytes of a model over a folder, its code length, and its float parent."""
     about = _begin(json_file)
-    coder = zoo.load_as(LocalModel, defaults.PICTURES[1 if gray else 3] if model == "auto" else model)
+    coder = zoo.load_as(LocalModel, defaults.STATIC[1 if gray else 3] if model == "auto" else model)
     parent = rates_.load_parent(float_parent, coder) if float_parent else None
     paths = find_images([folder])
     with progress("rates", len(paths)) as advance:
