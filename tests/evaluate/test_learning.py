@@ -20,8 +20,8 @@ def test_along_an_image(tmp_path: Path) -> None:
     assert along.starts.shape == along.learns.shape == (10,)
     bits = model.lengths(image[None], How()).images[0] / 2**16
     assert np.isclose(along.learns.mean() * image.size, bits)
-    assert along.learns[-1] < 0.8 * along.starts[-1]
-    assert abs(along.learns[0] - along.starts[0]) < 0.5
+    assert along.learns[5:].mean() < along.starts[5:].mean()
+    assert np.isclose(along.learns[0], along.starts[0], rtol=0.3)
     pytest.importorskip("matplotlib")
     plots.draw_along({"tiny": {"static": along.starts, "learning": along.learns}}, tmp_path / "a.svg")
     assert "svg" in (tmp_path / "a.svg").read_text()
