@@ -190,7 +190,7 @@ class _Rival:
         from ..training.train import bits_of_model
 
         start = time.perf_counter()
-        name = base or defaults.PICTURES[data.held_out.channels]
+        name = base or defaults.STATIC[data.held_out.channels]
         bits = round(bits_of_model(name, data), 4)
         typer.echo(f"'{name}' has {bits:.4f} held-out bits per dimension")
         return cls(name, base is not None, bits, time.perf_counter() - start)

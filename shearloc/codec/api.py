@@ -145,15 +145,16 @@ def encode_picture(
 
     `model` is a name that `shearloc models` lists, or the path of a model file. It codes the colours; alpha and the low
     bytes of 16-bit samples are stored in whatever way is smallest. "auto" stores the smallest of the default model,
-    lossless WebP and plain storage. `effort` 1..9: from 5 on, WebP gets more time where it may win; from 7 on, the
-    model's biases are adapted to the image, which needs torch and takes many times longer, but costs the decoder
-    nothing. `engine` (auto, numpy, torch, cuda, numba) chooses what computes; it never changes a decoded pixel, nor a
-    byte of the file below effort 7. `order` (sheared, parallel, sequential) is the order in which a model codes pixels:
-    the first two write the same file; a sequential file can only be decoded pixel by pixel. `embed` puts the weights of
-    the models that are used into the file, so that it decodes where they are not installed. `threads`: most processors
-    to use. `progress` is called now and then with (done, total). Raises UnsupportedImageError, UnknownModelError,
-    ShearlocError where torch is needed and not installed, ValueError for a bad effort, engine, order or number of
-    threads.
+    lossless WebP and plain storage. `effort` 1..9: "auto" takes a larger model at 4 and at 7, and slow WebP where it
+    may win at 5. From 7 on, the biases of a named local model are adapted to the image, which needs torch and takes
+    many times longer, but costs the decoder nothing. `engine` (auto, numpy, torch, cuda, numba) chooses what computes;
+    it never changes a decoded pixel, nor a byte of the file below effort 7. `order` (sheared, parallel, sequential) is
+    the order in which a model codes pixels: the first two write the same file; a sequential file can only be decoded
+    pixel by pixel. `embed` puts the weights of the models that are used into the file, so that it decodes where they
+    are not installed. `threads`: most processors to use. `progress` is called now and then with (done, total).
+
+    Raises UnsupportedImageError, UnknownModelError, ShearlocError where torch is needed and not installed, ValueError
+    for a bad effort, engine, order or number of threads.
     """
     from . import parts
 

@@ -96,9 +96,8 @@ def picture(data: bytes, models: Path) -> Array:
             first = len(planes) - CHANNELS[colour]
             found = np.stack(planes[first : first + part["planes"]], 2)
         else:
-            model = local_model(part["name"], part["fingerprint"], chunks, models)
-            adjust(model, part["side"])
-            found = local(model, payload, part["lanes"], (1, height, width), part["order"] == 1)[0]
+            wanted = part["name"], part["fingerprint"], chunks, models
+            found = by_model(part["method"], payload, part, wanted, (1, height, width))[0]
         if whole:
             planes = [found[:, :, c] for c in range(CHANNELS[colour])]
             depth = 8 if depth < 16 else depth
@@ -114,11 +113,23 @@ def picture(data: bytes, models: Path) -> Array:
 
 def part_fields(file: Reader) -> dict[str, Any]:
     part: dict[str, Any] = {"planes": file.u8(), "method": file.u8(), "length": file.varint()}
-    if part["method"] == 2:
+    if part["method"] in (2, 6):
         part |= {"order": file.u8(), "name": file.string().decode(), "fingerprint": file.take(8)}
         part |= {"precision": file.u8(), "lanes": file.varint(), "side": file.string()}
         assert part["precision"] == 24
     return part
+
+
+def by_model(method: int, payload: bytes, part: dict[str, Any], wanted: Any, size: tuple[int, int, int]) -> Array:
+    """int64 [N, H, W, C] of a local model, or one that learns."""
+    if method == 6:
+        from .second_learning import learning, learning_model
+
+        assert part["order"] == 1 and not part["side"]
+        return learning(learning_model(*wanted), payload, part["lanes"], size)
+    model = local_model(*wanted)
+    adjust(model, part["side"])
+    return local(model, payload, part["lanes"], size, part["order"] == 1)
 
 
 def rows_of(payload: bytes, method: int, height: int, width: int, channels: int, depth: int) -> Array:
@@ -169,7 +180,7 @@ Mixture = tuple[list[int], list[int], list[int]]
 def safetensors(data: bytes) -> tuple[dict[str, str], dict[str, Array]]:
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
-    types = {"I8": np.int8, "I16": np.int16, "I32": np.int32, "U8": np.uint8}
+    types = {"I8": np.int8, "I16": np.int16, "I32": np.int32, "U8": np.uint8, "F32": np.float32}
     metadata = header.pop("__metadata__")
     arrays = {}
     for name, entry in header.items():
@@ -187,7 +198,7 @@ def safetensors(data: bytes) -> tuple[dict[str, str], dict[str, Array]]:
 def fingerprint(text: str, arrays: dict[str, Array]) -> bytes:
     digest = hashlib.sha256(text.encode())
     for name in sorted(arrays):
-        kind = {np.int8: "|i1", np.int16: "<i2", np.int32: "<i4"}[arrays[name].dtype.type]
+        kind = {np.int8: "|i1", np.int16: "<i2", np.int32: "<i4", np.float32: "<f4"}[arrays[name].dtype.type]
         digest.update(f" {name} {kind} {arrays[name].shape}".encode() + arrays[name].tobytes())
     return digest.digest()[:8]
 
@@ -442,7 +453,7 @@ def archive(data: bytes, models: Path) -> tuple[Array, tuple[str, ...]]:
     packed, in_chunk = file.string(), file.varint()
     lengths = [file.varint() for _ in range(-(-images // in_chunk))]
     chunks = chunks_of(file.string()) if file.at < end else []
-    assert depth == 8 and precision == {0: 0, 2: 24, 3: 28}[method]
+    assert depth == 8 and precision == {0: 0, 2: 24, 3: 28, 6: 24}[method]
     assert file.at == end and file.u32() == crc(data[:end])
     found = []
     for number, length in enumerate(lengths):
@@ -452,11 +463,12 @@ def archive(data: bytes, models: Path) -> tuple[Array, tuple[str, ...]]:
         payload = chunk[4:-4]
         if method == 0:
             pixels = np.frombuffer(payload, np.uint8).reshape(count, height, width, channels)
-        elif method == 2:
+        elif method in (2, 6):
             inner = Reader(payload)
             lanes = inner.varint()
-            model = local_model(name, wanted, chunks, models)
-            pixels = local(model, payload[inner.at :], lanes, (count, height, width), True)
+            fields = {"lanes": lanes, "order": 1, "side": b""}
+            size = count, height, width
+            pixels = by_model(method, payload[inner.at :], fields, (name, wanted, chunks, models), size)
             pixels = turned(pixels, dict(chunks).get(b"TURN"), number * in_chunk)
         else:
             pixels = chain(vae_model(name, wanted, chunks, models), payload, count, steps)
