@@ -20,9 +20,18 @@ def patterns(count: int) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", ["golden-learning", "golden-learning-experts"])
-def test_a_start_gets_better_for_such_images(name: str) -> None:
-    model, images = MODELS[name], patterns(3)
-    better = reptile.improve(model, images[:2], 2.0, 0.3)
+def test_part_of_the_way_is_a_better_start(name: str) -> None:
+    model, image = MODELS[name], patterns(1)[0]
+    starts = [state.weights(expert, 1).weights for expert in model.experts]
+    before, ends = reptile.adapted(model, starts, image)
+    nearer = [start + np.float32(0.5) * (end - start) for start, end in zip(starts, ends, strict=True)]
+    assert reptile.adapted(model, nearer, image)[0] < before
+    assert reptile.adapted(model, starts, image)[0] == before
+
+
+def test_a_start_gets_better_for_such_images() -> None:
+    model, images = MODELS["golden-learning-experts"], patterns(3)
+    better = reptile.improve(model, images[:2], 2.0, 0.1)
     starts = [[state.weights(expert, 1).weights for expert in one.experts] for one in (model, better)]
     before, after = (reptile.adapted(one, own, images[2])[0] for one, own in zip((model, better), starts, strict=True))
     assert after < before
