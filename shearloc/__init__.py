@@ -1,8 +1,7 @@
 """Shearloc: a lossless image codec whose probability model is a small neural network.
 
-This is the face: the functions most people need, and the errors. It is not where work is done, and importing
-it is cheap: NumPy, Numba and torch are imported by the first function that needs them. Pillow, where it is used, opens
-and saves `.shl` files from then on.
+It exports the functions most people need, and the errors. Importing it is cheap: NumPy, Numba and torch are imported
+by the first function that needs them. If Pillow is in use, it opens and saves `.shl` files from then on.
 """
 
 from importlib import import_module

@@ -88,7 +88,7 @@ class Walk:
         shares = [lanes * part // self.parts for part in range(self.parts + 1)]
         self.shares = [(part, *shares[part : part + 2], self.parts) for part in range(self.parts)]
         self._pixels, self._lanes = pixels, lanes
-        self._context = context(model.offsets, model.predictor)
+        self._context = context(model.offsets, model.predictor, model.channels)
         rows = max(most * (last - first) // lanes + 1 for _, first, last, _ in self.shares)
         self._kept: list[Any] = []
         self._spaces = [self._space(model, rows, max(BLOCK, most // lanes + 1)) for _ in self.shares]
