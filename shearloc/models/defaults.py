@@ -3,6 +3,9 @@
 PICTURES = {1: "gray", 3: "photo"}
 """By the number of planes that go together."""
 
+DEEP = "linear16"
+"""Of pictures of 16 bits, whatever their channels."""
+
 SMALL_IMAGES = {3: ("small", "nelloc-r1")}
 """Also tried on archives of small images, by the channels. Not `nelloc-gray`: one image out of a chunk would take
 100 ms instead of 35."""
