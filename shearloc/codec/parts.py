@@ -106,10 +106,11 @@ def _split_is_hopeless(picture: Picture, rival: int) -> bool:
     """Whether high and low bytes, each by a quick WebP, take so much more than `rival` bytes that no care helps."""
     channels = CHANNELS[picture.colour]
     high, low = (take_planes(picture.samples, first, channels) for first in (0, channels))
+    if (high == low).all():  # 8 bits, doubled
+        return False
     if not container.webp_holds(*high.shape):
         return True
-    split = (high,) if (high == low).all() else (high, low)
-    return sum(len(webp.encode(planes, *webp.FAST)) for planes in split) > _HOPELESS_SPLIT * rival
+    return sum(len(webp.encode(planes, *webp.FAST)) for planes in (high, low)) > _HOPELESS_SPLIT * rival
 
 
 def _best_split(picture: Picture, options: Options) -> list[CodedPart]:
