@@ -116,7 +116,7 @@ class Family:
     module: str
     """Absolute name of the module that has `parse`."""
     deep: bool = False
-    """Whether it codes whole pictures of 16 bits, all their planes at once."""
+    """Whether it codes pictures of 16 bits, all their planes at once, and nothing else."""
     pictures: bool = True
     """Whether single pictures are coded by it; if not, one image makes an archive of one."""
     lanes: bool = True

@@ -76,7 +76,7 @@ class Squares:
         """Writes the model as .safetensors."""
         tensors.write(path, self._arrays(), {"format": FAMILY.format})
 
-    def refuses(self, shape: tuple[int, ...], levels: int = 1 << 16) -> str | None:
+    def refuses(self, shape: tuple[int, ...], levels: int = 256) -> str | None:
         """As `family.Model.refuses`."""
         if levels <= 256:
             return f"model '{self.name}' is for pictures of 16 bits"
