@@ -12,7 +12,7 @@ from .errors import CorruptError, FormatError, ShearlocError, UnknownModelError,
 from .plugins import pillow as _pillow
 
 if TYPE_CHECKING:
-    from .codec.api import decode, encode, encode_images, info, read, write
+    from .codec.api import code_lengths, decode, encode, encode_images, info, read, write
     from .codec.collections.collection import Collection
     from .codec.info import ArchiveInfo, Info, PictureInfo
 
@@ -29,6 +29,7 @@ __all__ = [
     "UnknownModelError",
     "UnsupportedImageError",
     "__version__",
+    "code_lengths",
     "coding",
     "decode",
     "encode",

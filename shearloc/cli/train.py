@@ -216,6 +216,7 @@ def _round(
         scales = learner.rounded_by_data(net, data, schedule, progress, folder, report, deadline)
     card = learner.describe(net, out.stem, folders, base, data, schedule, progress)
     export(net, out.stem, scales).save(folder / "model.safetensors")
+    card["scores"] = learner.held_out_scores(folder / "model.safetensors", data)
     learner.write_card(folder / "card.json", card)
     return card
 

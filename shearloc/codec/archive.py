@@ -65,10 +65,9 @@ def encode_images(
     Raises UnsupportedImageError, which names the image where it is one, UnknownModelError, ShearlocError for an option
     that does nothing for the named model, ValueError for bad steps or a bad effort.
     """
-    pixels = _as_images(images)
+    pixels = as_images(images)
     _check_names(names, len(pixels))
-    if not 0 <= steps <= MAX_STEPS:
-        raise ValueError(f"steps (K) are from 0 to {MAX_STEPS}, not {steps}")
+    check_steps(steps)
     check_effort(effort)
     if model == "auto":
         model = _smallest(pixels, steps, engine, embed)
@@ -110,7 +109,7 @@ def decode_undamaged(
             damage[chunk] = str(error)
 
     size, count = (header.chunk_images, header.height, header.width), len(header.sizes)
-    _for_chunks(decode, count, _at_once(model, size, engine, count), engine, progress)
+    for_chunks(decode, count, _at_once(model, size, engine, count), engine, progress)
     return _shaped(images), header.names, dict(sorted(damage.items()))
 
 
@@ -127,7 +126,7 @@ def decode_chunk(
 # --- What comes in, and what goes out -------------------------------------------------------------------------------
 
 
-def _as_images(images: Pixels) -> Pixels:
+def as_images(images: Pixels) -> Pixels:
     """Contiguous uint8 [N, H, W, C]; UnsupportedImageError, which says what to do, for anything else."""
     if not isinstance(images, np.ndarray):
         kind = type(images).__name__
@@ -146,6 +145,12 @@ def _as_images(images: Pixels) -> Pixels:
     if images.size == 0:
         raise UnsupportedImageError(f"the images have shape {images.shape}: no pixels")
     return np.ascontiguousarray(images)
+
+
+def check_steps(steps: int) -> None:
+    """ValueError for a number of steps that no archive has."""
+    if not 0 <= steps <= MAX_STEPS:
+        raise ValueError(f"steps (K) are from 0 to {MAX_STEPS}, not {steps}")
 
 
 def _check_names(names: list[str] | None, count: int) -> None:
@@ -249,7 +254,7 @@ def _encode_with(
         results[k] = coded
 
     threads = _at_once(model, (chunk_images, height, width), engine, len(parts))
-    _for_chunks(work, len(parts), threads, engine, how.progress)
+    for_chunks(work, len(parts), threads, engine, how.progress)
     from ..coding.lengths import LENGTH_BITS  # here, because it imports Numba, which `info` does without
 
     bodies = [_seal(part, coded) for part, coded in zip(parts, results, strict=True)]
@@ -333,7 +338,7 @@ def _at_once(model: Model | None, size: Size, engine: str, count: int) -> int:
     return model.at_once(size, engine, count) if model else 1
 
 
-def _for_chunks(work: Callable[[int], None], count: int, threads: int, engine: str, progress: Progress | None) -> None:
+def for_chunks(work: Callable[[int], None], count: int, threads: int, engine: str, progress: Progress | None) -> None:
     """Calls work(k) for every chunk, on so many threads with a share of the processors; the first error is raised."""
     from ..nets import engines
 

@@ -20,6 +20,9 @@ LENGTH_BITS = 16
 _TABLE_BITS = 12
 """Leading bits of a number that count, the first one aside: lengths are right to 2^-13 bits or so."""
 
+_FRACTION_BITS, _EXPONENT_OF_ONE = 52, 1023
+"""Of a float64 (IEEE 754)."""
+
 
 def code_lengths(freqs: NDArray[Any], precision: int = PRECISION) -> NDArray[np.int64]:
     """precision - log2(freq) in 2^-16 bits, int64, of frequencies from 1 to 2^precision, integers of any shape."""
@@ -28,10 +31,10 @@ def code_lengths(freqs: NDArray[Any], precision: int = PRECISION) -> NDArray[np.
 
 def logarithms(values: NDArray[Any]) -> NDArray[np.int64]:
     """log2 in 2^-16 bits, int64, of positive integers of any shape."""
-    # As float64 the same everywhere, and exact below 2^53: value = fraction * 2^exponent, 1/2 <= fraction < 1.
-    fractions, exponents = np.frexp(values.astype(np.float64))
-    index = ((2 * fractions - 1) * (1 << _TABLE_BITS)).astype(np.int64)
-    return ((exponents.astype(np.int64) - 1) << LENGTH_BITS) + _logarithms()[index]
+    # As float64 the same everywhere, and exact below 2^53: its bits are an exponent, and a fraction's leading bits.
+    bits = values.astype(np.float64).view(np.int64)
+    index = (bits >> _FRACTION_BITS - _TABLE_BITS) & ((1 << _TABLE_BITS) - 1)
+    return ((bits >> _FRACTION_BITS) - _EXPONENT_OF_ONE << LENGTH_BITS) + _logarithms()[index]
 
 
 @cache

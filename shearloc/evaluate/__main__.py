@@ -231,7 +231,7 @@ def batches(
     model: Annotated[list[str] | None, typer.Option(help="May be repeated; auto: as `shearloc encode`.")] = None,
     effort: Annotated[list[int] | None, typer.Option(min=1, max=9, help="May be repeated.")] = None,
     data: Annotated[Path, typer.Option(help="The folder that has it.")] = Path("../shared/data"),
-    count: Annotated[int, typer.Option(min=1, help="So many images at most.")] = 1000,
+    count: Annotated[int, typer.Option(min=1, help="So many images at most.")] = 5000,
     rounds: Annotated[int, typer.Option(min=1, help="Timed rounds.")] = 5,
     json_file: JsonFile = None,
 ) -> None:
@@ -255,6 +255,66 @@ def batches(
     show_table(f"{dataset}, {len(images)} test images in one archive, {rounds} rounds", columns, cells)
     if not all(row["exact"] for row in rows):
         raise ShearlocError("not every archive came back exactly")
+
+
+@app.command()
+def quantiles(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, or the path of its file.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="What it was trained on.")],
+    against: Annotated[list[str] | None, typer.Option(help="A model, png, webp, jxl or jp2; may be repeated.")] = None,
+    regret: Annotated[list[int] | None, typer.Option(min=1, help="K of a regret; may be repeated.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="So many images at most.")] = 5000,
+) -> None:
+    """Write the quantiles of a model's scores of held-out images into its card."""
+    from . import cards, scores
+
+    coder = zoo.load(model)
+    images, what = cards.held_out(folders, coder.channels, count)
+    kinds = [scores.chosen(other) for other in (None, *(against or ()))]
+    kinds += [scores.chosen(None, steps) for steps in regret or ()]
+    found = cards.measured(model, images, what, kinds)
+    cards.add(zoo.file_of(model).with_suffix(".json"), found)
+    for name, pairs in found["quantiles"].items():
+        middle = next(value for share, value in pairs if share == 0.5)
+        typer.echo(f"{coder.name}, {name}: median {middle:.4f} bits per dimension of {found['images']} {what}")
+
+
+@app.command()
+def ood(
+    source: Annotated[str, typer.Argument(help="fashion-mnist or cifar10: what the models were trained on.")],
+    data: Annotated[Path, typer.Option(help="The folder that has the data.")] = Path("../shared/data"),
+    images: Annotated[int, typer.Option(min=2, help="Of each set.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Of which images, and of noise.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="K of the likelihood regret.")] = 30,
+    json_file: JsonFile = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the tables there too.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="OUT", help="Draw histograms: .png or .svg.")] = None,
+) -> None:
+    """How well scores tell a training set from others: AUROC, AUPRC and FPR80, beside published figures."""
+    from dataclasses import asdict
+
+    from . import ood as ood_
+    from . import plots
+
+    if source not in ood_.SOURCES:
+        raise ShearlocError(f"no models for '{source}'; there are {', '.join(ood_.SOURCES)}")
+    about = _begin(json_file)
+    for out in (markdown, plot):
+        if out:
+            files.check_writable(out)
+    budget = ood_.Budget(images, seed, steps)
+    found = ood_.measure(source, data, budget, lambda text: typer.echo(text, err=True))
+    tables = found.tables(source)
+    if json_file:
+        measured = {"source": source, "budget": asdict(budget), "models": found.models, "tables": tables}
+        published = {"published": ood_.PUBLISHED[source], "quantiles_of_bits": ood_.summary(found)}
+        write_json(json_file, about | measured | published)
+    if plot:
+        plots.draw_histograms(found.scores, plot)
+    text = ood_.markdown(source, tables)
+    if markdown:
+        markdown.write_text(text, encoding="utf-8")
+    typer.echo(text)
 
 
 def _show_chapter4(name: str, result: dict[str, Any], thesis: dict[str, Any]) -> None:

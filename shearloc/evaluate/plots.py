@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import ShearlocError
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
+    from .latents import Diagnosis
     from .results import Row
 
 CURVES = {
@@ -82,6 +85,40 @@ def _bound(rows: list[dict[str, Any]], key: str, bound: str) -> _Line:
     points = [{"epoch": row["epoch"], "bits": row[key][bound]} for row in rows]
     line = _line(points, "epoch", "bits", f"{CURVES[key]}, {bound.upper()}")
     return line._replace(style="o-" if bound == "elbo" else "s--")
+
+
+def draw_histograms(scores: "dict[str, dict[str, NDArray[np.float64]]]", path: Path) -> None:
+    """Draws, for each score, histograms of its values by set of images, bits. ShearlocError without matplotlib."""
+    import numpy as np
+
+    rows = -(-len(scores) // 2)
+    figure = _figure(10, 2.4 * rows)
+    for axes, (name, by_set) in zip(figure.subplots(rows, 2, squeeze=False).flat, scores.items(), strict=False):
+        low, high = np.quantile(np.concatenate(list(by_set.values())), (0.002, 0.998))
+        edges = np.linspace(low, max(high, low + 1), 80)
+        for label, values in by_set.items():
+            axes.hist(np.clip(values, low, high), edges, histtype="step", label=label)
+        axes.set_title(name, fontsize="small")
+        axes.tick_params(labelsize="x-small", labelleft=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize="small")
+    figure.savefig(path, dpi=80)
+
+
+def draw_latents(found: "Diagnosis", path: Path) -> None:
+    """Draw every latent's divergence and the variance of its means. ShearlocError without matplotlib."""
+    order = (-found.divergences).argsort()
+    figure = _figure(8, 5)
+    for axes, values, label in zip(
+        figure.subplots(2, 1, sharex=True),
+        (found.divergences, found.variances),
+        ("KL, bits", "variance of means"),
+        strict=True,
+    ):
+        axes.bar(range(len(order)), values[order], width=1.0)
+        axes.set_ylabel(label)
+    axes.axhline(0.01, color="black", linewidth=0.8)
+    axes.set_xlabel("latents, the dearest first")
+    figure.savefig(path, dpi=80)
 
 
 # --- Rate against speed -----------------------------------------------------------------------------------------

@@ -58,6 +58,35 @@ class Coded:
     orientations: NDArray[np.uint8] | None = None
 
 
+@dataclass(frozen=True)
+class Lengths:
+    """Code lengths of images in 2^-16 bits: the same integers with every engine and number of threads.
+
+    `pixels` int64 [N, H, W, C]: of every subpixel. `latents` int64 [N]: what an image's latents cost beyond them, 0 in
+    a model without.
+    """
+
+    pixels: NDArray[np.int64]
+    latents: NDArray[np.int64]
+
+    @property
+    def images(self) -> NDArray[np.int64]:
+        """Of whole images, int64 [N]."""
+        return np.asarray(self.pixels.sum((1, 2, 3)) + self.latents)
+
+
+@dataclass(frozen=True, eq=False)
+class Latents:
+    """Posteriors of images' latents, to look at: N(mean, sigma^2) each, beside a prior of N(0, 1).
+
+    `means`, `sigmas` float64 [N, L]. `bits(z)`: -log2 p(x|z) of each image given its latents z float64 [N, L].
+    """
+
+    means: NDArray[np.float64]
+    sigmas: NDArray[np.float64]
+    bits: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
 class Model(Protocol):
     """A model of any family."""
 
@@ -76,6 +105,10 @@ class Model(Protocol):
     @property
     def channels(self) -> int:
         """Channels of the images it codes."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the images it codes, None for any."""
 
     @property
     def adaptable(self) -> bool:
@@ -98,6 +131,22 @@ class Model(Protocol):
 
     def decode(self, coded: Coded, size: Size, how: How) -> Samples:
         """The images of that size. CorruptError if `coded` cannot be theirs."""
+
+    def lengths(self, images: Pixels, how: How) -> Lengths:
+        """Code lengths of uint8 [N, H, W, C] that it does not refuse, each image's the same in any company.
+
+        Of a model with latents they are -ELBO, with one pseudo-random draw of the latents that depends on the image
+        alone. ShearlocError for a family that has none, or where the engine is missing.
+        """
+
+    def latents(self, images: Pixels, how: How) -> Latents:
+        """Posteriors of uint8 [N, H, W, C] that it does not refuse. ShearlocError for a family without latents."""
+
+    def sample(self, size: Size, seed: int, how: How) -> Pixels:
+        """uint8 [N, H, W, C] of that size, decoded from pseudo-random words: the same on every machine.
+
+        ShearlocError for a family that cannot, or a size that the model does not have.
+        """
 
 
 @dataclass(frozen=True)

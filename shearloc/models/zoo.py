@@ -68,6 +68,11 @@ def card(name: str) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
+def file_of(name: str) -> Path:
+    """The model file of this name, or path; its card is beside it. UnknownModelError if there is none."""
+    return _path(name)
+
+
 def training_images(name: str) -> set[str] | None:
     """Fingerprints (`images.fingerprint`) of the images a model was trained on; None where its card has no record.
 

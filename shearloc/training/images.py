@@ -230,6 +230,12 @@ class PixelSet:
         starts = (ends - heights * widths) * channels
         return cls(np.concatenate([image.ravel() for image in images]), starts, heights, widths, ends, channels)
 
+    def each(self) -> list[NDArray[np.uint8]]:
+        """The images one by one, views uint8 [H, W, C]."""
+        sizes = zip(self.heights.tolist(), self.widths.tolist(), strict=True)
+        parts = np.split(self.pixels, self.starts[1:])
+        return [part.reshape(*size, self.channels) for part, size in zip(parts, sizes, strict=True)]
+
     def images(self) -> NDArray[np.uint8]:
         """All images as a view uint8 [n, H, W, C]. ShearlocError where their sizes differ."""
         if len(set(self.heights.tolist())) > 1 or len(set(self.widths.tolist())) > 1:

@@ -1,4 +1,4 @@
-"""Sets of small images of equal size, each as one array: MNIST, binary MNIST made of it, CIFAR-10.
+"""Sets of small images of equal size, each as one array: MNIST, binary MNIST made of it, Fashion-MNIST, CIFAR-10.
 
 For training and measuring autoencoders. `images.py` reads the files.
 """
@@ -21,11 +21,15 @@ def binarise(gray: Pixels, seed: int = BINARY_SEED) -> Pixels:
 
 
 DATASETS = ("mnist-binary", "mnist", "cifar10")
+"""Those of the thesis's chapter 4."""
 
 
 def load_dataset(name: str, data: Path) -> tuple[Pixels, Pixels]:
-    """Training and test images of one of DATASETS from the folder `data` (see its README). ShearlocError."""
-    folder, channels = (data / "cifar10", 3) if name == "cifar10" else (data / "mnist", 1)
+    """Training and test images of one of DATASETS, or of "fashion-mnist", from the folder `data` (see its README).
+
+    ShearlocError where they are not there.
+    """
+    folder, channels = data / name.removesuffix("-binary"), 3 if name == "cifar10" else 1
     training, test = (load_data(folder, channels, part) for part in ("train", "test"))
     if not training or not test:
         raise ShearlocError(f"{folder} does not hold {folder.name}: training and test images")

@@ -57,6 +57,9 @@ ADAPTING_BATCH = 4096
 CARD_PIXELS, CARD_WINDOW_PIXELS = 1 << 18, 1 << 21
 """Most held-out pixels for a card's rate; more in windows, because windows differ more."""
 
+MOST_SCORED, SCORED_PIXELS = 1000, 1 << 22
+"""Held-out images whose scores a card's quantiles are of, and their pixels: the most."""
+
 MOST_FINGERPRINTS = 20_000
 """Most training images that a card lists. Larger sets, such as CIFAR-10, are identified by their name."""
 
@@ -231,11 +234,32 @@ def bits_of_model(model: str, data: Data) -> float:
     return held_out_bits(net, data)
 
 
+def held_out_scores(model_file: Path, data: Data) -> dict[str, Any]:
+    """A card's `scores`: quantiles of the finished model's bits of at most SCORED_PIXELS of the held-out pixels."""
+    from ..models import quantiles, zoo
+
+    images, pixels = data.held_out.each(), 0
+    few: list[NDArray[np.uint8]] = []
+    for image in images[:: max(1, len(images) // MOST_SCORED)]:
+        pixels += image.shape[0] * image.shape[1]
+        if few and pixels > SCORED_PIXELS:
+            break
+        few.append(image)
+    return quantiles.of_images(zoo.load(str(model_file)), few)
+
+
+ONE_LINE = ("training_images", "scores")
+"""Long parts of a card, each on one line."""
+
+
 def write_card(path: Path, card: dict[str, Any]) -> None:
-    """Writes a card as JSON, the fingerprints of the training images on one line."""
-    key = "training_images"
-    text = json.dumps(card | {key: 0} if key in card else card, indent=2)
-    path.write_text(text.replace(f'"{key}": 0', f'"{key}": {json.dumps(card.get(key))}') + "\n", encoding="utf-8")
+    """Writes a card as JSON, the fingerprints of the training images and the scores' quantiles on one line each."""
+    text = json.dumps(card, indent=2)
+    for key in ONE_LINE:
+        if key in card:
+            whole = json.dumps({key: card[key]}, indent=2)[4:-2]
+            text = text.replace(whole, f'"{key}": {json.dumps(card[key])}')
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def _summary(net: Net, folders: list[Path], progress: Progress) -> str:
@@ -295,11 +319,13 @@ def main() -> None:
         card["test_images"] = len(test)
         card["test_bits_per_dimension"] = round(mean_bits_of(net, test), 4)
     if isinstance(net, LocalNet):
-        export(net, args.name, scales).save(args.out / f"{args.name}.safetensors")
+        file = args.out / f"{args.name}.safetensors"
+        export(net, args.name, scales).save(file)
+        card["scores"] = held_out_scores(file, data)
     else:
         torch.save(net.state_dict(), args.out / f"{args.name}.pt")
     write_card(args.out / f"{args.name}.json", card)
-    print(json.dumps({key: value for key, value in card.items() if key != "training_images"}, indent=2))
+    print(json.dumps({key: value for key, value in card.items() if key not in ONE_LINE}, indent=2))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from torch import Tensor
 from ..models.vae.shape import SHAPES, VaeShape, latent_side
 from . import checkpoints, number_types, objectives
 from .fitting import keep_freed_memory, set_rates
-from .small_images import DATASETS, load_dataset
+from .small_images import load_dataset
 from .vae_float import Block, Vae, divergence_bits
 
 HELD_OUT = 1000
@@ -214,7 +214,7 @@ def _start(base: str | None, shape: VaeShape, pixels: NDArray[np.uint8]) -> Vae:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", choices=DATASETS)
+    parser.add_argument("dataset", choices=sorted(SHAPES))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and weights")
     parser.add_argument(

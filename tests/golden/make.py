@@ -136,6 +136,7 @@ def vae_models() -> dict[str, VaeModel]:
         "golden-logistic": VaeShape(6, 1, "logistic", latents=3, width=10),
         "golden-colour": VaeShape(8, 3, "logistic", latents=8, width=6, blocks=1),
         "golden-blocks": VaeShape(8, 1, "bernoulli", latents=4, width=5, blocks=2),
+        "golden-pooled": VaeShape(8, 1, "logistic", latents=3, width=4, blocks=1, pooled=True),
     }
     return {name: _vae(shape) for name, shape in shapes.items()}
 
@@ -345,6 +346,7 @@ def archives() -> dict[str, Callable[[], bytes]]:
         "archive-bernoulli-0": lambda: archive_with(binary, names, "golden-bernoulli"),
         "archive-bernoulli-3": lambda: archive_with(binary, None, "golden-bernoulli", steps=3, **small),
         "archive-blocks-3": lambda: archive_with(binary, None, "golden-blocks", steps=3),
+        "archive-pooled-2": lambda: archive_with(blobs(12, 8, 1, False), None, "golden-pooled", steps=2),
         "archive-logistic-0": lambda: archive_with(gray, None, "golden-logistic"),
         "archive-logistic-3": lambda: archive_with(gray, names, "golden-logistic", steps=3),
         "archive-colour-0": lambda: archive_with(colour, names, "golden-colour"),

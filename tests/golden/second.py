@@ -892,7 +892,8 @@ def encoder(model: Model, pixels: Array) -> tuple[Array, Array]:
     if B:
         for _ in range(B):
             x = net.block(x)
-        x = net.dense(net.relu(x))
+        x = net.relu(x)
+        x = net.dense(net.fold(x, model["side"] // 4) if model.get("pooled") else x)
     else:
         x = net.dense(net.relu(net.dense(net.relu(x))))
     half = x.shape[3] // 2
@@ -902,9 +903,10 @@ def encoder(model: Model, pixels: Array) -> tuple[Array, Array]:
 def decoder(model: Model, z: Array) -> tuple[Array, Net]:
     """Likelihood parameters [n, side, side, outputs], and the pass."""
     net, B = Net(model, "decoder"), model["blocks"]
-    p = model["side"] // 4 if B else 1
+    p = model["side"] // 4 if B and not model.get("pooled") else 1
     x = net.dense(z.reshape(len(z), p, p, -1))
     if B:
+        x = net.unfold(x, model["side"] // 4) if model.get("pooled") else x
         for _ in range(B):
             x = net.block(x)
         return net.unfold(net.dense(net.relu(x)), 4), net

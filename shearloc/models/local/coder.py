@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...coding import lanes as stream
+from ...coding import pseudorandom
 from ...coding.lengths import code_lengths
+from ...coding.logistic import PRECISION
 from ...coding.message import Message, unchanged_on_error
 from ...errors import CorruptError
 from ...nets import engines
@@ -42,6 +44,26 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
     if engine == CUDA:
         return _device().frequencies(model, pixels, progress)
     return wavefront.frequencies(model, pixels, engine, progress)
+
+
+def lengths(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> NDArray[np.int64]:
+    """Code length of every subpixel of uint8 [N, H, W, C] in 2^-16 bits, int64 of the same shape."""
+    images, height, width, channels = pixels.shape
+    found = np.empty((channels, images * height * width), np.int64)
+    places = wavefront_positions(images, height, width, shear(model.offsets))
+    for row, freqs in zip(found, frequencies(model, pixels, engine, progress)[1], strict=True):
+        row[places] = code_lengths(freqs)
+    return np.moveaxis(found.reshape(channels, images, height, width), 0, 3)
+
+
+def sample(model: LocalModel, size: Size, seed: int, engine: str, progress: Progress | None = None) -> Pixels:
+    """The uint8 [N, H, W, C] of size (N, H, W) that pseudo-random words decode to."""
+    images, height, width = size
+    sizes = step_sizes(images, height, width, shear(model.offsets))
+    lanes = stream.lane_count(images * height, images * height * width * model.channels)
+    symbols = stream.lane_sizes(sizes, lanes) * model.channels
+    counts = [count * PRECISION // 32 + 1 for count in symbols.tolist()]
+    return pop_images(pseudorandom.message(seed, counts), model, size, engine, progress)
 
 
 def encode_images(

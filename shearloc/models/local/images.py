@@ -6,11 +6,13 @@ pictures, the model's biases can be adapted to the image; the adjustments are si
 
 from collections.abc import Callable
 
+import numpy as np
+
 from ...errors import CorruptError, ShearlocError
 from ...nets import engines
 from ...types import Pixels, Size
 from .. import orientation
-from ..family import Coded, How, Order
+from ..family import Coded, How, Latents, Lengths, Order
 from . import adaptation, coder
 from .model import LocalModel, parse_as
 
@@ -49,6 +51,19 @@ class Local(LocalModel):
         decode_images = _decoder(coded.order, how.order)
         adapted = _adapted(self, coded.side_information)
         return decode_images(adapted, coded.payload, coded.lanes, size, how.engine, how.progress)
+
+    def lengths(self, images: Pixels, how: How) -> Lengths:
+        """As `family.Model.lengths`."""
+        pixels = coder.lengths(self, images, how.engine, how.progress)
+        return Lengths(pixels, np.zeros(len(images), np.int64))
+
+    def latents(self, images: Pixels, how: How) -> Latents:
+        """It has none: ShearlocError."""
+        raise ShearlocError(f"model '{self.name}' has no latents; autoencoders have")
+
+    def sample(self, size: Size, seed: int, how: How) -> Pixels:
+        """As `family.Model.sample`, of any size."""
+        return coder.sample(self, size, seed, how.engine, how.progress)
 
 
 def parse(data: bytes, name: str, source: str) -> Local:

@@ -52,6 +52,11 @@ class LocalModel:
         return FAMILY
 
     @property
+    def size(self) -> None:
+        """Any."""
+        return None
+
+    @property
     def stepwise(self) -> bool:
         """Whether it has masked convolutions, which see what the layers before them gave for earlier pixels."""
         return len(self.neighbours) > 0

@@ -1,9 +1,10 @@
 """Codes images with an autoencoder: the family's interface to the bits-back chain."""
 
 from ...nets.engines import processors
+from ...nets.fixed_point import product_of
 from ...types import Pixels, Size
-from ..family import Coded, How
-from . import chain
+from ..family import Coded, How, Latents, Lengths
+from . import chain, lengths
 from .model import VaeModel, parse_as
 
 
@@ -38,6 +39,18 @@ class Vae(VaeModel):
     def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
         """As `family.Model.decode`."""
         return chain.decode_chain(self, coded.payload, size[0], how.steps, how.engine)
+
+    def lengths(self, images: Pixels, how: How) -> Lengths:
+        """As `family.Model.lengths`."""
+        return Lengths(*lengths.lengths(self, images, how.steps, product_of(how.engine)))
+
+    def latents(self, images: Pixels, how: How) -> Latents:
+        """As `family.Model.latents`."""
+        return lengths.latents(self, images, how.steps, product_of(how.engine))
+
+    def sample(self, size: Size, seed: int, how: How) -> Pixels:
+        """As `family.Model.sample`, of the model's size."""
+        return lengths.sample(self, size, seed, product_of(how.engine))
 
 
 def parse(data: bytes, name: str, source: str) -> Vae:

@@ -63,7 +63,7 @@ def _step(
     model: VaeModel, images: Pixels, means: Numbers, log_sigmas: Numbers, signs: NDArray[np.int64], product: Product
 ) -> None:
     """One step for a batch, in place."""
-    offsets = signs * _sigmas(log_sigmas)
+    offsets = signs * sigmas(log_sigmas)
     above, below = (_gradient_at(model, images, means + side * offsets, product) for side in (1, -1))
     _update(means, log_sigmas, above, below, signs, bins.tables().sigma)
 
@@ -82,7 +82,7 @@ def _gradient_at(model: VaeModel, images: Pixels, z: Numbers, product: Product) 
     return latent_gradient(model, tape, gradient, product)
 
 
-def _sigmas(log_sigmas: Numbers) -> NDArray[np.int64]:
+def sigmas(log_sigmas: Numbers) -> NDArray[np.int64]:
     """Standard deviations in 2^-16."""
     out = np.empty(log_sigmas.shape, np.int64)
     _fill_sigmas(log_sigmas.reshape(-1), bins.tables().sigma, out.reshape(-1))

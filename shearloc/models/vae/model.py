@@ -83,6 +83,11 @@ class VaeModel:
         return self.shape.channels
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of an image."""
+        return self.shape.side, self.shape.side
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of an image."""
         return self.shape.side, self.shape.side, self.shape.channels
@@ -136,7 +141,8 @@ def parse_as(kind: type[Kind], data: bytes, name: str, source: str) -> Kind:
 
 
 def _shape_text(shape: VaeShape) -> str:
-    return json.dumps(asdict(shape), sort_keys=True)
+    """The shape as JSON; `pooled` only where it is true, so that older models keep their fingerprints."""
+    return json.dumps({key: value for key, value in asdict(shape).items() if value is not False}, sort_keys=True)
 
 
 def _map_sizes(shape: VaeShape) -> dict[str, tuple[int, int]]:

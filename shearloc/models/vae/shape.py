@@ -30,6 +30,7 @@ class VaeShape:
     `likelihood`: "bernoulli" (pixels 0 and 1, one channel) or "logistic" (discretised, 0 .. 255; with three
     channels each mean is linear in the pixel's earlier channels). `blocks` 0: fully connected with two hidden layers
     in each network; otherwise that many residual blocks in each, on positions of 4 x 4 pixels that share the latents.
+    `pooled`: latents belong to the whole image instead, and a dense step between them and all positions.
     """
 
     side: int
@@ -38,6 +39,7 @@ class VaeShape:
     latents: int
     width: int
     blocks: int = 0
+    pooled: bool = False
 
     @property
     def samples(self) -> int:
@@ -60,13 +62,12 @@ def encoder_steps(shape: VaeShape) -> list[Step]:
     if not shape.blocks:
         inner: list[Step] = [("dense", shape.samples, shape.width), ("relu",), ("dense", shape.width, shape.width)]
         return [("fold", shape.side), *inner, ("relu",), ("dense", shape.width, 2 * shape.latents)]
-    return [
-        ("fold", 4),
-        ("dense", 16 * shape.channels, shape.width),
-        *shape.blocks * [("block", shape.width)],
-        ("relu",),
-        ("dense", shape.width, 2 * shape.latents // latent_side(shape) ** 2),
-    ]
+    side = shape.side // 4
+    last: list[Step] = [("dense", shape.width, 2 * shape.latents // side**2)]
+    if shape.pooled:
+        last = [("fold", side), ("dense", side**2 * shape.width, 2 * shape.latents)]
+    first = ("dense", 16 * shape.channels, shape.width)
+    return [("fold", 4), first, *shape.blocks * [("block", shape.width)], ("relu",), *last]
 
 
 def decoder_steps(shape: VaeShape) -> list[Step]:
@@ -75,23 +76,22 @@ def decoder_steps(shape: VaeShape) -> list[Step]:
         inner: list[Step] = [("dense", shape.latents, shape.width), ("relu",), ("dense", shape.width, shape.width)]
         last = ("dense", shape.width, shape.side**2 * shape.outputs)
         return [*inner, ("relu",), last, ("unfold", shape.side)]
-    return [
-        ("dense", shape.latents // latent_side(shape) ** 2, shape.width),
-        *shape.blocks * [("block", shape.width)],
-        ("relu",),
-        ("dense", shape.width, 16 * shape.outputs),
-        ("unfold", 4),
-    ]
+    side = shape.side // 4
+    first: list[Step] = [("dense", shape.latents // side**2, shape.width)]
+    if shape.pooled:
+        first = [("dense", shape.latents, side**2 * shape.width), ("unfold", side)]
+    blocks = shape.blocks * [("block", shape.width)]
+    return [*first, *blocks, ("relu",), ("dense", shape.width, 16 * shape.outputs), ("unfold", 4)]
 
 
 def latent_side(shape: VaeShape) -> int:
-    """Positions along a side that the latents are spread over: 1 where fully connected."""
-    return shape.side // 4 if shape.blocks else 1
+    """Positions along a side that the latents are spread over: 1 where they belong to the whole image."""
+    return shape.side // 4 if shape.blocks and not shape.pooled else 1
 
 
 def check(shape: VaeShape) -> None:
     """ValueError for a shape that is not possible."""
-    side, channels, likelihood, *sizes, blocks = astuple(shape)
+    side, channels, likelihood, *sizes, blocks, pooled = astuple(shape)
     if likelihood not in (BERNOULLI, LOGISTIC):
         raise ValueError(f"the likelihood '{likelihood}' is not known")
     if not all(type(size) is int for size in (side, channels, *sizes, blocks)):
@@ -100,19 +100,22 @@ def check(shape: VaeShape) -> None:
         raise ValueError(f"{side} x {side} x {channels}, latents and width {sizes}: a size is out of range")
     if likelihood == BERNOULLI and channels != 1:
         raise ValueError("a Bernoulli likelihood is for one channel")
+    if type(pooled) is not bool or (pooled and not blocks):
+        raise ValueError("only positions of residual blocks can be pooled")
     if not 0 <= blocks <= MAX_BLOCKS or (blocks and (side % 4 or sizes[0] % latent_side(shape) ** 2)):
         raise ValueError("blocks do not fit the side and latents")
 
 
 def largest_tape(shape: VaeShape) -> int:
     """Numbers that one image's pass through a network holds, about."""
-    positions = latent_side(shape) ** 2
+    positions = (shape.side // 4 if shape.blocks else 1) ** 2
     return shape.samples + shape.side**2 * shape.outputs + positions * shape.width * (9 + 2 * shape.blocks)
 
 
 SHAPES = {
     "mnist-binary": VaeShape(28, 1, BERNOULLI, latents=16, width=500),
     "mnist": VaeShape(28, 1, LOGISTIC, latents=32, width=500),
+    "fashion-mnist": VaeShape(28, 1, LOGISTIC, latents=64, width=32, blocks=2, pooled=True),
     "cifar10": VaeShape(32, 3, LOGISTIC, latents=1024, width=64, blocks=2),
 }
 """The shipped autoencoders, by data set."""

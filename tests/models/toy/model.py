@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from shearloc.errors import CorruptError
-from shearloc.models.family import Coded, Family, How
+from shearloc.errors import CorruptError, ShearlocError
+from shearloc.models.family import Coded, Family, How, Latents, Lengths
 from shearloc.nets import tensors
 from shearloc.types import Pixels, Size
 
@@ -21,6 +21,7 @@ class Toy:
     constant: int
     channels: int = 3
     adaptable: bool = False
+    size: None = None
 
     @property
     def family(self) -> Family:
@@ -48,6 +49,15 @@ class Toy:
         except zlib.error as error:
             raise CorruptError(str(error)) from error
         return samples.reshape(*size, self.channels) - np.uint8(self.constant)
+
+    def lengths(self, images: Pixels, how: How) -> Lengths:
+        raise ShearlocError(f"model '{self.name}' has no code lengths")
+
+    def latents(self, images: Pixels, how: How) -> Latents:
+        raise ShearlocError(f"model '{self.name}' has no latents")
+
+    def sample(self, size: Size, seed: int, how: How) -> Pixels:
+        raise ShearlocError(f"model '{self.name}' has no samples")
 
 
 def save(path: Path, constant: int) -> None:
