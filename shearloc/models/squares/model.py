@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...errors import CorruptError, ShearlocError
 from ...nets import engines, tensors
 from ...types import Progress, Samples, Size
-from ..family import Coded, Family, How, Order
+from ..family import Coded, Family, How, Latents, Lengths, Order
 from . import FAMILY, experts, payload, spread, tiles
 from .payload import Head
 
@@ -54,6 +54,11 @@ class Squares:
     def channels(self) -> int:
         """The most channels of a picture; it takes fewer, too."""
         return experts.MOST_CHANNELS
+
+    @property
+    def size(self) -> None:
+        """Any."""
+        return None
 
     @property
     def adaptable(self) -> bool:
@@ -128,6 +133,18 @@ class Squares:
         for _ in _side_by_side(decode, range(len(grid)), how.progress):
             pass
         return payload.unranked(head, ranks)[None]
+
+    def lengths(self, images: Samples, how: How) -> Lengths:
+        """It is for coding only: ShearlocError, here and below."""
+        raise ShearlocError(f"model '{self.name}' learns from the picture it codes, so it has no scores")
+
+    def latents(self, images: Samples, how: How) -> Latents:
+        """As `lengths`."""
+        raise ShearlocError(f"model '{self.name}' has no latents; autoencoders have")
+
+    def sample(self, size: Size, seed: int, how: How) -> Samples:
+        """As `lengths`."""
+        raise ShearlocError(f"model '{self.name}' knows nothing before it has seen a picture, so it has no samples")
 
     def _run(self, samples: NDArray[np.int64], head: Head, words: NDArray[np.uint32], *, decoding: bool) -> int:
         """`tiles.run` from the model's start."""
