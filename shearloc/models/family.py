@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Progress, Samples, Size
+from ..types import Pixels, Progress, Samples, Size
 
 
 class Order(IntEnum):
