@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, get_ident
 from time import monotonic
-from typing import Any
+from typing import Any, get_args, get_type_hints
 from uuid import uuid4
 
 import numpy as np
@@ -16,6 +16,7 @@ from numba import njit, typeof, types
 from numba.core import cgutils, event
 from numba.core.caching import IndexDataCacheFile
 from numba.extending import intrinsic
+from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
 
 KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
@@ -85,6 +86,56 @@ call: Any = _call
 def _called(place, arguments):  # type: ignore[no-untyped-def]
     """`call`, from Python."""
     call(place, arguments)
+
+
+def opener(bundle: Any) -> Any:
+    """A function for kernels that gives a bundle which `keep` put at an address.
+
+    A bundle is a NamedTuple whose fields are int, Annotated[NDArray[dtype], dimensions], or bundles. A kernel that
+    takes its address instead of it has hundreds of numbers less to pass on, and compiles in half the time.
+    """
+    kind = _type_of(bundle)
+
+    @intrinsic
+    def opened(_, place):  # type: ignore[no-untyped-def]
+        def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            pointer = builder.inttoptr(args[0], context.get_data_type(kind).as_pointer())
+            return context.unpack_value(builder, kind, pointer)
+
+        return kind(types.int64), generate
+
+    return opened
+
+
+def _type_of(bundle: Any) -> Any:
+    """Numba's type of a bundle."""
+    fields = []
+    for hint in get_type_hints(bundle, include_extras=True).values():
+        if isinstance(hint, type):
+            fields.append(types.int64 if hint is int else _type_of(hint))
+        else:
+            array, dimensions = get_args(hint)
+            fields.append(types.Array(from_dtype(np.dtype(get_args(get_args(array)[1])[0])), dimensions, "C"))
+    return types.BaseTuple.from_types(fields, bundle)  # type: ignore[no-untyped-call]
+
+
+def keep(bundle: Any) -> NDArray[np.int64]:
+    """Memory that holds a bundle for its `opener`. The bundle must live as long. TypeError where arrays are others."""
+    found, wanted = typeof(bundle), _type_of(type(bundle))  # type: ignore[no-untyped-call]
+    if found != wanted:
+        raise TypeError(f"{type(bundle).__name__} is {found}, not {wanted}")
+    return np.array(list(_words(bundle)), np.int64)
+
+
+def _words(value: Any) -> Iterator[int]:
+    """A value as Numba has it in memory: of an array no owner, its size, its items' size, its data, shape, strides."""
+    if isinstance(value, np.ndarray):
+        yield from (0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides)
+    elif isinstance(value, tuple):
+        for field in value:
+            yield from _words(field)
+    else:
+        yield int(value)
 
 
 LINE = 64

@@ -55,13 +55,16 @@ Embed = Annotated[
 
 EFFORT = """\b
 Default: 5.
-1-4  the model, fast WebP, deflate, raw: the
-     smallest is stored
+1-3  the smallest model that learns, deflate,
+     raw, and fast WebP on drawings: the
+     smallest file is kept
+4    the middle model, fast WebP on all
 5-6  and slow WebP where it may win
-7    and adapt the model to the picture: 100
-     steps, seconds to minutes, needs torch
-8    200 steps
-9    400 steps
+7-9  the largest model
+
+A local model named by --model is adapted to
+the picture at 7, 8 and 9: by 100, 200 or 400
+steps, which take seconds to minutes and torch.
 """
 """What each level of effort adds, for pictures (docs/effort.md)."""
 

@@ -218,7 +218,7 @@ class _Rival:
         from ..training.train import bits_of_model
 
         start = time.perf_counter()
-        name = base or defaults.PICTURES[held_out.channels]
+        name = base or defaults.STATIC[held_out.channels]
         bits = round(bits_of_model(name, held_out), 4)
         typer.echo(f"'{name}' has {bits:.4f} held-out bits per dimension")
         elsewhere = _bits(name, others)

@@ -145,8 +145,9 @@ def encode_picture(
     `model` is a name that `shearloc models` lists, or the path of a model file, which then codes the colours (alpha and
     low bytes of 16 bits find their own way); "auto" stores the smallest of what the default model, lossless WebP and
     plain storage make of it.
-    `effort` 1..9: from 5 on WebP gets more time where it may win; from 7 on the model's biases are adapted to the
-    image, which takes torch and many times longer, and costs the decoder nothing. `engine` (auto, numpy, torch, cuda,
+    `effort` 1..9: "auto" takes a larger model at 4 and at 7, and slow WebP where it may win at 5; the biases of a named
+    local model are adapted to the image from 7 on, which takes torch and many times longer, and costs the decoder
+    nothing. `engine` (auto, numpy, torch, cuda,
     numba) chooses what computes; it never changes a decoded pixel, nor a byte of the file below effort 7. `order`
     (sheared, parallel, sequential) is that of a model's pixels: the first two write the same file, the last one that
     can only be decoded pixel by pixel. `embed` puts the weights of the models that are used into the file, so that it

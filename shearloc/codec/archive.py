@@ -70,7 +70,7 @@ def encode_images(
     check_steps(steps)
     check_effort(effort)
     if model == "auto":
-        model = _smallest(pixels, steps, engine, embed)
+        model = _smallest(pixels, steps, effort, engine, embed)
     elif model != RAW:
         _check_options(model, steps, effort)
     how = How(engine, steps=steps, orientations=orientation.tried(effort, pixels.shape[:3]), progress=progress)
@@ -178,16 +178,16 @@ def _shaped(images: Pixels) -> Pixels:
 # --- Choosing a model -----------------------------------------------------------------------------------------------
 
 
-def _candidates(images: Pixels) -> list[str]:
+def _candidates(images: Pixels, effort: int, engine: str) -> list[str]:
     """Models that can code these images."""
     shape, levels = images.shape[1:], int(images.max()) + 1
     here = zoo.names()
     fixed = [name for name in here if zoo.family_of(name).fixed_size]
     fitting = [name for name in fixed if zoo.load(name).refuses(shape, levels) is None]
-    return fitting + [name for name in defaults.candidates(shape) if name in here]
+    return fitting + [name for name in defaults.candidates(shape, effort, engine) if name in here]
 
 
-def _smallest(images: Pixels, steps: int, engine: str, embed: bool) -> str:
+def _smallest(images: Pixels, steps: int, effort: int, engine: str, embed: bool) -> str:
     """The model that makes the smallest archive, judged by PROBE of the images; "raw" where none fits."""
     sample = images[np.linspace(0, len(images) - 1, min(PROBE, len(images))).astype(int)]
     how = How(engine, steps=steps)
@@ -196,7 +196,7 @@ def _smallest(images: Pixels, steps: int, engine: str, embed: bool) -> str:
         weights = len(_encode_with(sample[:1], None, name, how, True)) if embed else 0
         return len(_encode_with(sample, None, name, how)) * len(images) / len(sample) + weights
 
-    return min([*_candidates(images), RAW], key=size)
+    return min([*_candidates(images, effort, engine), RAW], key=size)
 
 
 def _model_for(name: str, images: Pixels, names: list[str] | None) -> Model | None:

@@ -159,14 +159,19 @@ def _smallest(planes: Planes, plain: Picture, low: bool, options: Options) -> Co
     found, fast = [], b""
     raw = Part(planes.shape[2], Method.RAW)
     raw_size = container.part_bytes(raw, _raw_bytes(plain))
-    if container.webp_holds(*planes.shape):
+    holds = container.webp_holds(*planes.shape)
+    if holds and webp.may_win(planes, options.effort):
         fast = webp.encode(planes, *webp.FAST)
         found.append(CodedPart(Part(planes.shape[2], Method.WEBP), fast))
-    if low or not fast or plain.depth < 8 or plain.colour == PALETTE:
+    if low or not holds or plain.depth < 8 or plain.colour == PALETTE:
         found.append(CodedPart(Part(planes.shape[2], Method.DEFLATE), png.compress(plain, _DEFLATE_LEVEL)))
     least = min([raw_size, *(coded.size for coded in found)])
     if 8 * least > _MODEL_FLOOR * planes.size and not (low and least > _NOISE * planes.size):
-        found.append(_by_model(planes, defaults.PICTURES[planes.shape[2]], options, _HOPELESS * least))
+        found.append(
+            _by_model(
+                planes, defaults.picture(planes.shape[2], options.effort, options.how), options, _HOPELESS * least
+            )
+        )
     if fast:
         rival = min([raw_size, *(coded.size for coded in found if coded.part.method != Method.WEBP)])
         refined = webp.refined(planes, fast, rival, options.effort)
@@ -203,8 +208,8 @@ def _raw(picture: Picture) -> bytes:
 def _by_model(planes: Samples, name: str, options: Options, hopeless: float = math.inf) -> CodedPart:
     """By a model; adapted, if the effort says so and that can win: `hopeless` bytes are too many to begin with."""
     model = _model_for(planes, name)
-    updates = ADAPTING_UPDATES.get(options.effort, 0)
-    adapt = _adapter() if updates and model.adaptable else None
+    updates = ADAPTING_UPDATES.get(options.effort, 0) if model.adaptable else 0
+    adapt = _adapter() if updates else None
     weights = (embedded.weights(name, model),) if options.embed else ()
     coded = _model_part(model, planes, model.encode(planes[None], options.how))
     if adapt and coded.size < hopeless:
@@ -217,11 +222,12 @@ def _by_model(planes: Samples, name: str, options: Options, hopeless: float = ma
 def _model_for(planes: Samples, name: str) -> Model:
     """The model of this name or path, for such planes. UnsupportedImageError where it is for others."""
     model = zoo.load(name)
-    channels, levels = planes.shape[2], 1 << 8 * planes.itemsize
     if not model.family.pictures:
         raise UnsupportedImageError(f"model '{name}' codes archives only: use `encode_images`, or `shearloc archive`")
-    if problem := model.refuses(planes.shape, levels):
-        raise UnsupportedImageError(f"{problem}; use '{defaults.PICTURES[channels]}' or leave the choice to 'auto'")
+    if problem := model.refuses(planes.shape, 1 << 8 * planes.itemsize):
+        raise UnsupportedImageError(
+            f"{problem}; use '{defaults.STATIC[planes.shape[2]]}' or leave the choice to 'auto'"
+        )
     return model
 
 
@@ -230,7 +236,9 @@ def _adapter() -> ModuleType:
     try:
         from ..training import adapt
     except ImportError as error:
-        raise ShearlocError(f'effort 7 and more need torch ({error}): pip install "torch>=2.9"') from error
+        raise ShearlocError(
+            f'a model that does not learn needs torch from effort 7 on ({error}): pip install "torch>=2.9"'
+        ) from error
     return adapt
 
 

@@ -44,7 +44,7 @@ def rates(
 ) -> None:
     """Real file bytes of a model over a folder, its code length, and its float parent."""
     about = _begin(json_file)
-    coder = zoo.load_as(LocalModel, defaults.PICTURES[1 if gray else 3] if model == "auto" else model)
+    coder = zoo.load_as(LocalModel, defaults.STATIC[1 if gray else 3] if model == "auto" else model)
     parent = rates_.load_parent(float_parent, coder) if float_parent else None
     paths = find_images([folder])
     with progress("rates", len(paths)) as advance:
@@ -286,6 +286,7 @@ def ood(
     images: Annotated[int, typer.Option(min=2, help="Of each set.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Of which images, and of noise.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="K of the likelihood regret.")] = 30,
+    tuned: Annotated[int, typer.Option(min=0, help="Images of each set for the encoder's regret; needs torch.")] = 0,
     json_file: JsonFile = None,
     markdown: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the tables there too.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="OUT", help="Draw histograms: .png or .svg.")] = None,
@@ -302,7 +303,7 @@ def ood(
     for out in (markdown, plot):
         if out:
             files.check_writable(out)
-    budget = ood_.Budget(images, seed, steps)
+    budget = ood_.Budget(images, seed, steps, tuned)
     found = ood_.measure(source, data, budget, lambda text: typer.echo(text, err=True))
     tables = found.tables(source)
     if json_file:

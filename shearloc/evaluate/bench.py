@@ -122,9 +122,7 @@ def seen_in_training(images: Iterable[Path], models: Iterable[str]) -> tuple[dic
     """
     from ..training.images import fingerprint
 
-    names = dict.fromkeys(
-        name for model in models for name in (defaults.PICTURES.values() if model == "auto" else [model])
-    )
+    names = dict.fromkeys(name for model in models for name in (defaults.pictures() if model == "auto" else [model]))
     records = {name: zoo.training_images(name) for name in names}
     prints = {}
     for path in images:

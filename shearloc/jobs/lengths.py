@@ -97,7 +97,7 @@ def _image_and_model(data: bytes) -> "tuple[Pixels, str | None]":
 def _default(image: "Pixels") -> str:
     from ..models import defaults
 
-    return defaults.PICTURES[1 if image.ndim == 2 else 3]
+    return defaults.STATIC[1 if image.ndim == 2 else 3]
 
 
 def _write_image(path: Path, image: "Pixels") -> None:

@@ -1,7 +1,14 @@
 """Which shipped models are tried where nobody names one."""
 
-PICTURES = {1: "gray", 3: "photo"}
-"""By the number of planes that go together."""
+from .family import How
+
+STATIC = {1: "gray", 3: "photo"}
+"""Models that do not learn while they code, by the number of planes that go together."""
+
+LEARNING = {
+    3: ("colour-fast", "colour-default", "colour-max"),
+}
+"""Models that do, for the efforts 1 to 3, 4 to 6, and 7 to 9."""
 
 DEEP = "linear16"
 """Of pictures of 16 bits, whatever their channels."""
@@ -14,8 +21,21 @@ SMALL_SIDE = 64
 """Images of at most this many pixels a side are small."""
 
 
-def candidates(shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Models to try on images [H, W, C]."""
+def picture(planes: int, effort: int, how: How) -> str:
+    """The model of so many planes of a picture. What learns has no order but the sheared one, and no GPU."""
+    if planes not in LEARNING or how.engine == "cuda" or how.order == "sequential":
+        return STATIC[planes]
+    return LEARNING[planes][(effort - 1) // 3]
+
+
+def pictures() -> tuple[str, ...]:
+    """Every model that `picture` may give."""
+    return (*STATIC.values(), *(name for names in LEARNING.values() for name in names))
+
+
+def candidates(shape: tuple[int, ...], effort: int, engine: str) -> tuple[str, ...]:
+    """Models to try on an archive of images [H, W, C]."""
     height, width, channels = shape
-    small = SMALL_IMAGES.get(channels, ()) if max(height, width) <= SMALL_SIDE else ()
-    return (PICTURES[channels], *small)
+    if max(height, width) <= SMALL_SIDE:
+        return (STATIC[channels], *SMALL_IMAGES.get(channels, ()))
+    return tuple(dict.fromkeys((STATIC[channels], picture(channels, effort, How(engine)))))

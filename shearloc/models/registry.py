@@ -7,6 +7,7 @@ from .family import Family
 _FOLDERS = (
     "local",
     "vae",
+    "learning",
     "squares",
 )
 """One line for each family: a folder beside this file."""

@@ -7,7 +7,8 @@ threads do is not known here.
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -48,6 +49,30 @@ def all_together(arrived: NDArray[np.int64]) -> Iterator[None]:
     except BaseException:
         arrived[0] = _FOR_ALL
         raise
+
+
+@contextmanager
+def together(parts: int) -> Iterator[Callable[[Callable[[int, NDArray[np.int64]], None]], None]]:
+    """A function that runs another for each of `parts` threads, this one among them, with what they meet by.
+
+    An error in any thread is raised here, and no thread waits for one that has failed.
+    """
+    arrived = np.zeros(1, np.int64)
+    with ThreadPoolExecutor(max(1, parts - 1)) as pool:
+
+        def run(work: Callable[[int, NDArray[np.int64]], None]) -> None:
+            def one(part: int) -> None:
+                with all_together(arrived):
+                    work(part, arrived)
+
+            arrived[0] = 0
+            with all_together(arrived):
+                jobs = [pool.submit(one, part) for part in range(1, parts)]
+                one(0)
+            for job in jobs:
+                job.result()
+
+        yield run
 
 
 def _number_at(builder: Any, address: Any) -> Any:

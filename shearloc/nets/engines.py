@@ -10,7 +10,7 @@ A runner holds a network's weights in its engine's form and buffers for up to `r
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import ShearlocError
 from ..kernels import VECTOR
 from . import network
 from .layers import Dense, requantize, requantize_and_add
@@ -130,6 +131,28 @@ class TorchRunner(Runner):
         source, target = self._tensors[k]
         self._torch._int_mm(source[:n], self._weights[k], out=target[:n])
         return self._products[k][:n]
+
+
+Product = Callable[[NDArray[Any], NDArray[Any]], NDArray[np.int64]]
+
+
+def integer_product(engine: str) -> Product:
+    """Matrix products of integers, int64, by "numpy" or "torch": exact where no partial sum exceeds 2^53.
+
+    ShearlocError where torch is not installed.
+    """
+    if engine == "numpy":
+        return lambda left, right: (left.astype(np.float64) @ right.astype(np.float64)).astype(np.int64)
+    try:
+        import torch
+    except ImportError as error:
+        raise ShearlocError(f"the engine 'torch' is not available here ({error}); use --engine numpy") from error
+
+    def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.int64]:
+        one, two = (torch.from_numpy(side.astype(np.float64)) for side in (left, right))
+        return np.asarray((one @ two).numpy().astype(np.int64))
+
+    return product
 
 
 def choose(engine: str, samples: int) -> str:

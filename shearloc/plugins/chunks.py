@@ -64,8 +64,8 @@ def encode(chunk: NDArray[Any], model: str, effort: int, channels: str) -> bytes
     count, height, width, depth = stack_shape(chunk.shape, channels)
     native = np.ascontiguousarray(chunk, chunk.dtype.newbyteorder("="))
     with _alone():
-        if count > 1 and native.dtype == np.uint8 and depth in defaults.PICTURES:
-            name = defaults.PICTURES[depth] if model == "auto" else model
+        if count > 1 and native.dtype == np.uint8 and depth in defaults.STATIC:
+            name = defaults.STATIC[depth] if model == "auto" else model
             return archive.encode_images(native.reshape(count, height, width, depth), model=name, effort=effort)
         shape = (count * height, width) if depth == 1 else (count * height, width, depth)
         return api.encode(native.reshape(shape), model=model, effort=effort)

@@ -83,7 +83,7 @@ def test_every_model_that_is_used(own: Path, picture: Pixels, tmp_path: Path, mo
 def test_weights_count_as_bytes(own: Path, picture: Pixels) -> None:
     """A small image is not worth a model with "auto", nor is a small alpha with any."""
     image = picture(60, 60, 3)
-    assert shearloc.info(shearloc.encode(image)).method == "local"
+    assert shearloc.info(shearloc.encode(image)).method == "learning"
     about = shearloc.info(shearloc.encode(image, embed=True))
     assert (about.method, about.embedded_weights) == ("webp", None)
     about = shearloc.info(shearloc.encode(np.dstack([image, picture(60, 60, 1).T]), model=str(own), embed=True))

@@ -76,11 +76,11 @@ def test_the_command_writes_tables(data_folder: Path, tmp_path: Path, monkeypatc
     small = ood.Source(1, ("mnist", "constant"), "nelloc-gray", "none", "gray", "vae-mnist")
     monkeypatch.setitem(ood.SOURCES, "fashion-mnist", small)
     out = tmp_path / "ood.json"
-    options = ["--data", str(data_folder), "--images", "12", "--steps", "2", "--json", str(out)]
+    options = ["--data", str(data_folder), "--images", "12", "--steps", "2", "--tuned", "2", "--json", str(out)]
     done = CliRunner().invoke(app, ["ood", "fashion-mnist", *options, "--markdown", str(tmp_path / "ood.md")])
     assert done.exit_code == 0, done.output
     found = json.loads(out.read_text())
-    assert found["budget"] == {"images": 12, "seed": 1, "steps": 2}
+    assert found["budget"] == {"images": 12, "seed": 1, "steps": 2, "tuned": 2}
     assert set(found["models"]) == {"full", "general", "vae"}
     assert set(found["tables"]) == {"AUROC", "AUPRC", "FPR80"}
     table = found["tables"]["AUROC"]

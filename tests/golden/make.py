@@ -3,7 +3,7 @@
 With `--check` it lists them and writes nothing.
 
 What exists is neither overwritten nor removed: files of a released version stay for ever. To pin something new, add it
-to `local_models`, `vae_models`, `pictures` or `archives` below under a new name and run this once.
+to `local_models`, `vae_models`, `learning_models`, `pictures` or `archives` below under a new name and run this once.
 The models are random but sound, small, and biased to predict about as well as the median edge detector alone.
 """
 
@@ -27,6 +27,7 @@ from shearloc.codec.pictures import png
 from shearloc.codec.pictures.picture import Picture
 from shearloc.models import defaults, orientation, zoo
 from shearloc.models.family import How
+from shearloc.models.learning.model import Expert, Layer, LearningModel
 from shearloc.models.local import adaptation
 from shearloc.models.local.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 from shearloc.models.local.model import LocalModel
@@ -129,6 +130,54 @@ def squares_models() -> dict[str, Squares]:
     return {"golden-squares": Squares("", weights, shapes.astype(np.int32))}
 
 
+def learning_models() -> dict[str, LearningModel]:
+    """Models that learn: gray, an update every third step; RGB; RGB by two experts, one with a hidden layer more."""
+    gray = _expert(1, 11, (32,), components=2, units=0, rates=(0.004,))
+    colour = _expert(3, 15, (32,), components=2, units=4, rates=(0.002,))
+    deep = _expert(3, 15, (32, 64), components=3, units=2, rates=(0.004, 0.001))
+    near, level = causal_offsets(2, 1), causal_offsets(1, 1, level=True)
+    return {
+        "golden-learning-gray": _learning(1, near, (gray,), 3),
+        "golden-learning": _learning(3, level, (colour,), 1),
+        "golden-learning-experts": _learning(3, level, (deep, colour), 2),
+    }
+
+
+def _learning(channels: int, offsets: NDArray[np.int32], experts: tuple[Expert, ...], every: int) -> LearningModel:
+    model = LearningModel("", channels, offsets, experts, every)
+    model.prove()
+    return model
+
+
+def _expert(
+    channels: int, features: int, widths: tuple[int, ...], components: int, units: int, rates: tuple[float, ...]
+) -> Expert:
+    """A random network of these widths."""
+    draw = np.random.default_rng([channels, *widths, components, units])
+    kinds = [kind for c in range(channels) for kind in range(3 + c) for _ in range(components)]
+    outputs = len(kinds) + (channels - 1) * units
+    layers, inputs = [], features
+    for bits, width in zip((10, *(11 for _ in widths)), (*widths, outputs), strict=True):
+        spread = 2.0**bits / np.sqrt(inputs)
+        weight = np.rint(draw.normal(0, spread if layers else spread / 4, (inputs, width))).astype(np.int16)
+        layers.append(Layer(weight, draw.integers(0, 1 << bits + 4, width).astype(np.int32), bits))
+        inputs = width
+    # The first distributions are those of the median edge detector, of scales from 2 grey levels on.
+    places = np.arange(len(kinds)) % components
+    middles = np.array([{0: -0.5, 1: 0.02, 2: 0.8}.get(kind, 0.2) for kind in kinds]) * (1 + places)
+    start = np.concatenate([middles, np.full(outputs - len(kinds), 0.3)])
+    layers[-1] = Layer(layers[-1].weight // 16, np.rint(start * 2.0**17).astype(np.int32), 11)
+    later = channels - 1
+    learn = draw.integers(-2000, 2001, (later, later, units)).astype(np.int32)
+    adjust = draw.integers(-100, 101, (later, units, (2 + channels) * components if later else 0)).astype(np.int16)
+    for c in range(1, channels):  # what no channel reads is zero
+        learn[c - 1, c:] = 0
+        adjust[c - 1, :, (3 + c) * components :] = 0
+    peaks = tuple(np.full(len(layer.start), 0.125, np.float32) for layer in layers[1:])
+    steps = [np.array(numbers, np.float32) for numbers in (rates, (0.5, 0.01), (0.125,))]
+    return Expert(components, tuple(layers), learn, adjust, peaks, *steps)
+
+
 def vae_models() -> dict[str, VaeModel]:
     """Each likelihood; fully connected, and with residual blocks for gray and colour."""
     shapes = {
@@ -203,6 +252,13 @@ def pictures() -> dict[str, Callable[[], bytes]]:
         "local-embedded-metadata": lambda: _picture(Picture(gray, chunks=(text,)), "golden-nelloc-gray", embed=True),
         "local-embedded-convolution": lambda: _picture(Picture(rgb[:6, :7]), "golden-convolution", embed=True),
         "example": lambda: _picture(Picture(example), "golden-example"),
+        # Models that learn.
+        "learning-gray": lambda: _picture(Picture(gray), "golden-learning-gray"),
+        "learning-rgb": lambda: _picture(Picture(rgb), "golden-learning"),
+        "learning-rgb-300x200": lambda: _picture(Picture(smooth(200, 300, 3)), "golden-learning"),
+        "learning-noise": lambda: _picture(Picture(noise), "golden-learning"),
+        "learning-experts": lambda: _picture(Picture(rgb), "golden-learning-experts"),
+        "learning-rgb-1x1": lambda: _picture(Picture(rgb[:1, :1]), "golden-learning-experts", embed=True),
         # Every kind of picture.
         "gray-alpha": lambda: _picture(Picture(np.dstack([gray, gray[::-1]])), "golden-gray"),
         "rgba": lambda: _picture(Picture(rgba), "golden-rgb"),
@@ -343,6 +399,8 @@ def archives() -> dict[str, Callable[[], bytes]]:
         "archive-local-lanes": lambda: archive_with(np.stack([smooth(150, 200, 3)] * 3), None, "golden-rgb"),
         "archive-local-oriented": lambda: archive_with(colour, names, "golden-convolution", effort=9),
         "archive-local-flipped": lambda: archive_with(gray[:9, :, :5] + 0, None, "golden-gray", effort=8, embed=True),
+        "archive-learning": lambda: archive_with(colour, names, "golden-learning-experts"),
+        "archive-learning-gray": lambda: archive_with(gray, None, "golden-learning-gray", **small),
         "archive-bernoulli-0": lambda: archive_with(binary, names, "golden-bernoulli"),
         "archive-bernoulli-3": lambda: archive_with(binary, None, "golden-bernoulli", steps=3, **small),
         "archive-blocks-3": lambda: archive_with(binary, None, "golden-blocks", steps=3),
@@ -398,7 +456,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check = parser.parse_args(arguments).check
     models = {
         MODELS / f"{name}.safetensors": model
-        for name, model in (local_models() | vae_models() | squares_models()).items()
+        for name, model in (local_models() | vae_models() | learning_models() | squares_models()).items()
     }
     models = {path: model for path, model in models.items() if not path.exists()}
     index = json.loads(INDEX.read_text()) if INDEX.exists() else {}
@@ -414,7 +472,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(path.relative_to(HERE), path.stat().st_size)
     os.environ["SHEARLOC_MODELS"] = str(MODELS)
     # So that nothing depends on a model that will be trained again.
-    defaults.PICTURES.update({1: "golden-gray", 3: "golden-rgb"})
+    defaults.STATIC.update({1: "golden-gray", 3: "golden-rgb"})
+    defaults.LEARNING.clear()
     defaults.DEEP = "golden-squares"
     for path, make in files.items():
         data = make()

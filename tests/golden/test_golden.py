@@ -29,6 +29,8 @@ from . import make
 INDEX = json.loads(make.INDEX.read_text())
 NAMES = sorted(INDEX)
 ENGINES = ("numpy", "numba", "torch")
+LANED = {family.method for family in FAMILIES if family.lanes}
+"""Methods whose lanes threads share."""
 
 
 @pytest.fixture(autouse=True)
@@ -48,15 +50,15 @@ def ways(name: str) -> Iterator[tuple[str, int]]:
     """Engine and number of processors of every decoding of a file that runs other code than those before it.
 
     Engines differ where there is a model. Processors share the lanes of a sheared payload with the engine numba, and
-    the chunks of an archive that is not by a local model.
+    the chunks of an archive whose payloads have none.
     """
     if name in PICTURES:
-        by_model = [part for part in PICTURES[name].parts if part.method == LOCAL_FAMILY.method]
+        by_model = [part for part in PICTURES[name].parts if part.method in LANED]
         lanes, shared_chunks = max((part.lanes for part in by_model if part.order == Order.SHEARED), default=0), 0
     else:
         header, start = archive_header.read(data(name))
         by_model = header.method != Method.RAW
-        if header.method == LOCAL_FAMILY.method:  # the first chunk's lanes come after a checksum
+        if header.method in LANED:  # the first chunk's lanes come after a checksum
             lanes, shared_chunks = take_varint(io.BytesIO(data(name)[start + 4 :])), 0
         else:
             lanes, shared_chunks = 0, len(header.sizes)
@@ -142,7 +144,9 @@ def test_what_is_missing_is_made_and_nothing_overwritten(
     copy = Path(shutil.copytree(make.HERE, tmp_path / "golden", ignore=shutil.ignore_patterns("*.py", "__pycache__")))
     for name, path in (("HERE", copy), ("MODELS", copy / "models"), ("INDEX", copy / "golden.json")):
         monkeypatch.setattr(make, name, path)
-    monkeypatch.setattr(defaults, "PICTURES", dict(defaults.PICTURES))
+    monkeypatch.setattr(defaults, "STATIC", dict(defaults.STATIC))
+    monkeypatch.setattr(defaults, "LEARNING", dict(defaults.LEARNING))
+    monkeypatch.setattr(defaults, "DEEP", defaults.DEEP)
     model, raw = missing = [copy / "models" / "golden-least.safetensors", copy / "raw.shl"]
     kept = local.load(model, "least").fingerprint, raw.read_bytes(), make.INDEX.read_bytes()
     for path in missing:

@@ -1,13 +1,14 @@
 """The decoder that was written from docs/FORMAT.md reads the golden files, too."""
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from shearloc.codec import api, archive
 
-from . import example, make, second
+from . import example, make, second, second_learning, second_squares
 
 SMALL = 20_000
 """Bytes: it is slow."""
@@ -28,9 +29,12 @@ def test_the_text_is_enough(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert np.array_equal(found.reshape(expected.shape), expected)
 
 
-def test_it_stands_alone() -> None:
-    imports = [line for line in Path(second.__file__).read_text().splitlines() if line.startswith(("import", "from"))]
-    assert imports and not any("shearloc" in line or "from ." in line for line in imports)
+@pytest.mark.parametrize("module", [second, second_learning, second_squares], ids=lambda module: module.__name__)
+def test_it_stands_alone(module: ModuleType) -> None:
+    imports = [
+        line for line in Path(str(module.__file__)).read_text().splitlines() if line.startswith(("import", "from"))
+    ]
+    assert imports and not any("shearloc" in line or "from . import" in line for line in imports)
 
 
 def test_the_worked_example() -> None:

@@ -10,7 +10,7 @@ without the shear, pixel by pixel or from gathered patches.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -160,7 +160,7 @@ def _on_threads(
     rows = max(most * (last - first) // lanes + 1 for first, last, _ in shares)
     spaces = [_space(model, walk, net, rows, most // lanes + 1) for _ in shares]
     calls = kernels(net, spaces[0], walk.past, coder, pixels)
-    with _together(parts) as run:
+    with barrier.together(parts) as run:
         for begin in range(0, walk.steps, CHUNK):
             end = min(begin + CHUNK, walk.steps)
             walk.move_to(begin)
@@ -172,30 +172,6 @@ def _on_threads(
 
             run(chunk)
             yield end, walk.steps
-
-
-@contextmanager
-def _together(parts: int) -> Iterator[Callable[[Callable[[int, NDArray[np.int64]], None]], None]]:
-    """A function that runs another for each of `parts` threads, this one among them, with what they meet by.
-
-    An error in any thread is raised here, and no thread waits for one that has failed.
-    """
-    arrived = np.zeros(1, np.int64)
-    with ThreadPoolExecutor(max(1, parts - 1)) as pool:
-
-        def run(work: Callable[[int, NDArray[np.int64]], None]) -> None:
-            def one(part: int) -> None:
-                with barrier.all_together(arrived):
-                    work(part, arrived)
-
-            arrived[0] = 0
-            with barrier.all_together(arrived):
-                jobs = [pool.submit(one, part) for part in range(1, parts)]
-                one(0)
-            for job in jobs:
-                job.result()
-
-        yield run
 
 
 def _space(model: LocalModel, walk: Walk, net: Net, rows: int, most: int) -> Space:

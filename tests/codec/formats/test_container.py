@@ -185,7 +185,7 @@ def test_16_bits_count_twice() -> None:
         *({"colour": colour} for colour in (1, 5, 7)),
         *({"depth": depth} for depth in (0, 1, 4, 12, 32)),
         {"method": 3},
-        {"method": 6},
+        {"method": 60},
         {"order": 2},
     ],
     ids=str,

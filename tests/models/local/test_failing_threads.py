@@ -66,7 +66,7 @@ def test_a_thread_that_does_not_start(tiny_model: Models, monkeypatch: pytest.Mo
     model = tiny_model(1)
     monkeypatch.setattr(wavefront.stream, "lane_count", lambda *_: 3)
     assert error_of(lambda: frequencies(model, IMAGES, "numba")) is None
-    monkeypatch.setattr(wavefront, "ThreadPoolExecutor", OneThreadLess)
+    monkeypatch.setattr(barrier, "ThreadPoolExecutor", OneThreadLess)
     assert "can't start" in str(error_of(lambda: frequencies(model, IMAGES, "numba")))
 
 

@@ -1,0 +1,116 @@
+"""Forwards through a network that learns: from contexts to the mixtures of a pixel's channels."""
+
+import numpy as np
+
+from ...coding.logistic import mixture
+from ...kernels import Apart, address, call
+from ...nets.shorts import ADDED, LEVELS, PLAIN
+from .state import BITS, COEFFICIENT_BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LEVEL, ROOM, WEIGHTS, WIDTH
+from .symbols import SPACE
+
+PARAMETER_LIMIT = 1 << 15
+COEFFICIENT_LIMIT = 8 << COEFFICIENT_BITS
+
+
+@Apart
+def forwards(expert, space, n):  # type: ignore[no-untyped-def]
+    """The last layer's sums, int32 room.sums[:n], of the contexts space.inputs[:n]; room.levels keeps all levels."""
+    one = EXPERT(expert)
+    fixed, weights, room, inputs = FIXED(one.fixed), WEIGHTS(one.weights), ROOM(one.room), SPACE(space).inputs
+    plan, levels = fixed.plan, room.levels
+    stride, features, columns = 2 * levels.shape[1], inputs.shape[1], fixed.first_starts.size
+    call(
+        fixed.multiply,
+        (
+            *(LEVELS, address(inputs), 2 * features, 4, address(fixed.first), 4 * columns, features // 2, n, columns),
+            *(address(levels) + 2 * plan[0, LEVEL], stride, address(fixed.first_starts), np.int64(fixed.first_shift)),
+        ),
+    )
+    last = plan.shape[0] - 1
+    for k in range(last + 1):
+        cols, pairs = plan[k, COLS], (plan[k, WIDTH] + 2) // 2
+        source = address(levels) + 2 * plan[k, LEVEL]
+        packed, starts = address(weights.forward) + 2 * plan[k, FORWARD], address(fixed.starts) + 4 * plan[k, COLUMN]
+        if k == last:
+            result, target, wide = PLAIN, address(room.sums), 4 * room.sums.shape[1]
+        else:
+            result, target, wide = LEVELS, address(levels) + 2 * plan[k + 1, LEVEL], stride
+        call(
+            fixed.multiply,
+            (
+                *(np.int64(result), source, stride, 4, packed, 4 * cols, pairs, n, cols),
+                *(target, np.int64(wide), starts, plan[k, BITS]),
+            ),
+        )
+
+
+@Apart
+def head_units(expert, space, c, begin, n):  # type: ignore[no-untyped-def]
+    """Levels of the units of channel c's head, which see earlier channels, for the pixels begin .. begin + n - 1."""
+    one = EXPERT(expert)
+    fixed, room, seen = FIXED(one.fixed), ROOM(one.room), SPACE(space).seen.companded
+    units, bits = fixed.units, np.int32(fixed.plan[fixed.plan.shape[0] - 1, BITS])
+    base, half = fixed.parameters + (c - 1) * units, np.int32(1) << np.int32(bits - 1)
+    for i in range(begin, begin + n):
+        sums, levels = room.sums[i, base : base + units], room.units[c - 1, i]
+        for e in range(c):
+            learn, shown = fixed.learn[c - 1, e], seen[e, i]
+            for u in range(units):
+                sums[u] += np.int32(learn[u] * shown)
+        for u in range(units):
+            levels[u] = min(max(np.int32(sums[u] + half) >> bits, np.int32(0)), np.int32(255))
+
+
+@Apart
+def parameters(expert, space, units, c, begin, n):  # type: ignore[no-untyped-def]
+    """Parameters int32 room.params[:n] of channel c of the pixels begin .. begin + n - 1, given earlier channels.
+
+    `units`: where `head_units` is.
+    """
+    one = EXPERT(expert)
+    fixed, room, seen = FIXED(one.fixed), ROOM(one.room), SPACE(space).seen
+    components, predictions, differences = fixed.components, seen.predictions, seen.differences
+    count, first = (3 + c) * components, components * (3 * c + c * (c - 1) // 2)
+    params, sums = room.params, room.sums
+    for i in range(n):
+        row, there = params[i], sums[begin + i, first : first + count]
+        for j in range(np.uint64(count)):
+            row[j] = there[j]
+        row[count:] = 0
+    if c > 0:
+        call(units, (expert, space, c, begin, n))
+        wide, width = fixed.packed.shape[2], room.units.shape[2]
+        source = address(room.units) + 2 * width * ((c - 1) * room.units.shape[1] + begin)
+        packed = address(fixed.packed) + 2 * (c - 1) * fixed.packed.shape[1] * wide * 2
+        call(
+            fixed.multiply,
+            (
+                *(ADDED, source, 2 * width, 4, packed, 4 * wide, fixed.packed.shape[1], n, wide),
+                *(address(params), 4 * wide, 0, 0),
+            ),
+        )
+    shifts, limit = fixed.shifts[c], np.int32(PARAMETER_LIMIT)
+    for i in range(n):
+        row = params[i]
+        for j in range(shifts.size):
+            half = np.int32(1) << np.int32(shifts[j] - 1)
+            row[j] = min(max(np.int32(row[j] + half) >> shifts[j], -limit), limit)
+        means, prediction = row[components : 2 * components], np.int32(64) * predictions[c, begin + i]
+        for j in range(components):
+            means[j] += prediction
+        for e in range(c):
+            difference, coefficients = differences[e, begin + i], row[(3 + e) * components : (4 + e) * components]
+            for j in range(components):
+                coefficient = min(max(coefficients[j], np.int32(-COEFFICIENT_LIMIT)), np.int32(COEFFICIENT_LIMIT))
+                means[j] += np.int32(np.int32(coefficient * difference) + np.int32(2)) >> np.int32(2)
+
+
+@Apart
+def mixtures(expert, space, n):  # type: ignore[no-untyped-def]
+    """The expert's mixtures of the parameters room.params[:n], into its columns of space.mixed[:n]."""
+    one = EXPERT(expert)
+    params, opened = ROOM(one.room).params, SPACE(space)
+    mixed, tables, begin, end = opened.mixed, opened.tables, one.at, one.at + one.components
+    for i in range(np.uint64(n)):
+        weights, means, inverses = mixed.weights[i, begin:end], mixed.means[i, begin:end], mixed.inverses[i, begin:end]
+        mixture(params[i], tables.exponential, tables.inverse, weights, means, inverses)

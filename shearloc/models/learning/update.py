@@ -1,0 +1,168 @@
+"""The optimiser: Adam, element by element in float32, and the weights rounded for both ways.
+
+Every operation is one of IEEE 754's, rounded to nearest, in the order written. Threads share the rows of weights; all
+compute the same scales.
+"""
+
+import numpy as np
+from numba import njit
+
+from ...kernels import PART, Apart
+from .model import BACKWARD_LIMIT, COLUMNS
+from .state import BACKWARD, BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LIMIT, PLACE, SCALES, WEIGHTS, WIDTH
+
+SETTLED = np.float32(2.0**-40)
+"""A mean gradient smaller than that is 0: it would end in numbers that processors may or may not flush to 0."""
+PEAK_FALL, LOWEST_PEAK, HIGHEST_PEAK = np.float32(0.75), np.float32(2.0**-20), np.float32(2.0**20)
+LARGEST_ROUNDED = np.float32(256)
+"""A gradient as large as its peak becomes that to twice that."""
+
+
+@njit(**PART)
+def _power(value):  # type: ignore[no-untyped-def]
+    """The power of two in (value / 2, value] of a positive normal float32."""
+    return np.int32(np.float32(value).view(np.int32) & np.int32(0x7F800000)).view(np.float32)
+
+
+@njit(**PART)
+def _rescale(fixed, scales):  # type: ignore[no-untyped-def]
+    """The next scales, by the peaks, and the unit of each layer's weights for the way back."""
+    for j in range(np.uint64(scales.peaks.size)):
+        scale = LARGEST_ROUNDED / _power(scales.peaks[j])
+        scales.scales[1, j], scales.units[1, j] = scale, np.float32(1) / scale
+    for k in range(fixed.plan.shape[0]):
+        column, largest = fixed.plan[k, COLUMN], np.float32(0)
+        for j in range(column, column + fixed.plan[k, COLS]):
+            largest = max(largest, scales.units[1, j])
+        # Backward weights are at most a quarter of forward ones.
+        scales.back[k] = np.float32(4) * largest / np.float32(np.int32(1) << np.int32(fixed.plan[k, BITS]))
+
+
+@njit(**PART)
+def _new_peaks(weights, scales):  # type: ignore[no-untyped-def]
+    """Peaks from all threads' largest gradients since the last update."""
+    for j in range(np.uint64(scales.peaks.size)):
+        peak = scales.peaks[j] * PEAK_FALL
+        for thread in range(weights.seen.shape[0]):
+            peak = max(peak, weights.seen[thread, j])
+        scales.peaks[j] = min(max(peak, LOWEST_PEAK), HIGHEST_PEAK)
+
+
+@njit(**PART)
+def _adam(fixed, weights, scales, k, first, last):  # type: ignore[no-untyped-def]
+    """Changes layer k's weights from inputs first .. last - 1 by all threads' sums and the scales that these have."""
+    row = fixed.plan[k]
+    cols, column, limit = row[COLS], row[COLUMN], np.float32(row[LIMIT])
+    correction = np.sqrt(1.0 - scales.powers[1]) / (1.0 - scales.powers[0])
+    rate, epsilon = np.float32(np.float64(fixed.rates[k]) * correction), fixed.epsilon[0]
+    forget, forget_square = fixed.forget[0], fixed.forget[1]
+    units = scales.units[0, column : column + cols]
+    for i in range(first, last):
+        begin = row[PLACE] + i * cols
+        end = begin + cols
+        real, mean, square = weights.weights[begin:end], weights.mean[begin:end], weights.square[begin:end]
+        sums = weights.sums[0, begin:end]
+        for thread in range(1, weights.sums.shape[0]):
+            more = weights.sums[thread, begin:end]
+            for j in range(np.uint64(cols)):
+                sums[j] += more[j]
+        for j in range(np.uint64(cols)):
+            gradient = np.float32(sums[j]) * units[j]
+            m = mean[j] + forget * (gradient - mean[j])
+            m = m if abs(m) > SETTLED else np.float32(0)
+            v = square[j] + forget_square * (gradient * gradient - square[j])
+            mean[j], square[j] = m, v
+            real[j] = min(max(real[j] - rate * (m / (np.sqrt(v) + epsilon)), -limit), limit)
+
+
+@njit(**PART)
+def _round_forward(fixed, weights, k, first, last):  # type: ignore[no-untyped-def]
+    """Rounds layer k's weights from inputs first .. last - 1, `first` even, for the way forward."""
+    row = fixed.plan[k]
+    cols = row[COLS]
+    for i in range(first, last, 2):
+        begin = row[PLACE] + i * cols
+        both = i + 1 < last
+        upper, lower = (
+            weights.weights[begin : begin + cols],
+            weights.weights[begin + cols * both : begin + cols * (1 + both)],
+        )
+        there = np.float32(1 if both else 0)
+        out = weights.forward[row[FORWARD] + i * cols : row[FORWARD] + (i + 2) * cols]
+        for j in range(np.uint64(cols)):
+            out[np.uint64(2) * j] = np.int16(np.int32(np.rint(upper[j])))
+            out[np.uint64(2) * j + np.uint64(1)] = np.int16(np.int32(np.rint(lower[j] * there)))
+
+
+@njit(**PART)
+def _backward(real, factor):  # type: ignore[no-untyped-def]
+    """A weight for the way back, as the lower 16 bits of an int32."""
+    limit = np.float32(BACKWARD_LIMIT)
+    return np.int32(min(max(np.rint(real * factor), -limit), limit)) & np.int32(0xFFFF)
+
+
+@njit(**PART)
+def _round_backward(fixed, weights, scales, k, first, last):  # type: ignore[no-untyped-def]
+    """Rounds layer k's weights from inputs first .. last - 1 for the way back, each output's by its gradients' unit."""
+    row = fixed.plan[k]
+    cols, column = row[COLS], row[COLUMN]
+    wide = (row[WIDTH] + COLUMNS - 1) // COLUMNS * COLUMNS
+    unit = scales.back[k] * np.float32(np.int32(1) << np.int32(row[BITS]))
+    for i in range(first, min(last, row[WIDTH])):
+        begin, place = row[PLACE] + i * cols, row[BACKWARD] + i
+        for pair in range(cols // 2):
+            j = 2 * pair
+            lower = _backward(weights.weights[begin + j], scales.units[1, column + j] / unit)
+            upper = _backward(weights.weights[begin + j + 1], scales.units[1, column + j + 1] / unit)
+            weights.backward[place + pair * wide] = lower | upper << np.int32(16)
+
+
+@njit(**PART)
+def _round_heads(fixed, weights, scales):  # type: ignore[no-untyped-def]
+    """Rounds the heads' weights for the way back, likewise."""
+    last = fixed.plan.shape[0] - 1
+    unit = scales.back[last] * np.float32(np.int32(1) << np.int32(fixed.plan[last, BITS]))
+    for c in range(1, fixed.shifts.shape[0]):
+        first, count = fixed.components * (3 * c + c * (c - 1) // 2), (3 + c) * fixed.components
+        units = scales.units[1, fixed.plan[last, COLUMN] + first :]
+        for pair in range((count + 1) // 2):
+            j = 2 * pair
+            for u in range(fixed.units):
+                packed = _backward(np.float32(fixed.adjust[c - 1, u, j]), units[j] / unit)
+                if j + 1 < count:
+                    upper = _backward(np.float32(fixed.adjust[c - 1, u, j + 1]), units[j + 1] / unit)
+                    packed |= upper << np.int32(16)
+                weights.heads[c - 1, pair, u] = packed
+
+
+@njit(**PART)
+def _even(number):  # type: ignore[no-untyped-def]
+    return number // 2 * 2
+
+
+@Apart
+def update(expert, part, parts, begin):  # type: ignore[no-untyped-def]
+    """A thread's share of an update. All threads begin it together, and nobody uses the weights before all are done.
+
+    `begin`: the weights and peaks are the start's; only what follows from them is computed.
+    """
+    one = EXPERT(expert)
+    fixed, weights, scales = FIXED(one.fixed), WEIGHTS(one.weights), SCALES(one.scales)
+    if not begin:
+        scales.powers[0] *= 1.0 - np.float64(fixed.forget[0])
+        scales.powers[1] *= 1.0 - np.float64(fixed.forget[1])
+        _new_peaks(weights, scales)
+    _rescale(fixed, scales)
+    for k in range(fixed.plan.shape[0]):
+        inputs = fixed.plan[k, WIDTH] + 1
+        first = _even(inputs * part // parts)
+        last = _even(inputs * (part + 1) // parts) if part < parts - 1 else inputs
+        if not begin:
+            _adam(fixed, weights, scales, k, first, last)
+        _round_forward(fixed, weights, k, first, last)
+        if k:
+            _round_backward(fixed, weights, scales, k, first, last)
+    if part == 0:
+        _round_heads(fixed, weights, scales)
+    for j in range(np.uint64(scales.peaks.size)):
+        scales.scales[0, j], scales.units[0, j] = scales.scales[1, j], scales.units[1, j]

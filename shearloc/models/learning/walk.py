@@ -1,0 +1,225 @@
+"""Walks images of one size with networks that learn, one time step of the sheared order after another, on all threads.
+
+At each step a thread does its lanes' pixels: contexts, forwards, channel by channel the distributions and the values,
+their gradients, backwards. Then the threads meet, change the weights together, and meet again.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ...kernels import KERNEL, PART, Apart, call, keep
+from ...nets import barrier
+from ...types import Pixels
+from ..local.context import Context, context, look
+from ..local.orders import largest_step, shear, step_count, step_rows, step_sizes
+from . import backward, state, symbols
+from .forward import forwards, head_units, mixtures, parameters
+from .gradient import gradients
+from .model import MOST_PIXELS, LearningModel
+from .symbols import SPACE, Coder
+from .update import update
+
+CHUNK = 64
+"""Updates between two checks whether the payload ran dry."""
+LEAST = 16
+"""Pixels of the largest step that justify a thread of their own."""
+BLOCK = 256
+"""Pixels whose mixtures are computed at a time (or one lane's, if it has more), to fit into the nearest caches."""
+
+
+class Kernels(NamedTuple):
+    """Addresses of the kernels that a walk calls."""
+
+    gather: int
+    exchange: int
+    forwards: int
+    units: int
+    parameters: int
+    mixtures: int
+    code: int
+    gradients: int
+    backwards: int
+    update: int
+    pieces: backward.Pieces
+
+
+def kernels(pixels: Pixels, where: Context) -> Kernels:
+    """The kernels of a walk over these pixels."""
+    pieces = backward.pieces()
+    return Kernels(
+        gather.at(0, pixels, where, 0, 0, 0, 0),
+        exchange.at(0, True, pixels, 0, 0, 0, 0),
+        forwards.at(0, 0, 0),
+        head_units.at(*[0] * 5),
+        parameters.at(*[0] * 6),
+        mixtures.at(0, 0, 0),
+        symbols.code.at(True, *[0] * 10),
+        gradients.at(*[0] * 5),
+        backward.backwards.at(0, pieces, 0, 0, True),
+        update.at(0, 0, 0, True),
+        pieces,
+    )
+
+
+class Walk:
+    """The threads' walk over uint8 pixels [N, H, W, C], with what they share and what each has."""
+
+    def __init__(self, model: LearningModel, pixels: Pixels, lanes: int, threads: int) -> None:
+        images, height, width, _ = pixels.shape
+        self.o, self.every = shear(model.offsets), model.every
+        self.steps = step_count(height, width, self.o)
+        self.sizes = step_sizes(images, height, width, self.o)
+        most = images * largest_step(height, width, self.o)
+        self.parts = max(1, min(lanes, threads, most // LEAST))
+        shares = [lanes * part // self.parts for part in range(self.parts + 1)]
+        self.shares = [(part, *shares[part : part + 2], self.parts) for part in range(self.parts)]
+        self._pixels, self._lanes = pixels, lanes
+        self._context = context(model.offsets, model.predictor)
+        rows = max(most * (last - first) // lanes + 1 for _, first, last, _ in self.shares)
+        self._kept: list[Any] = []
+        self._spaces = [self._space(model, rows, max(BLOCK, most // lanes + 1)) for _ in self.shares]
+        self._experts = self._all_experts(model, max(rows, BLOCK))
+
+    def _keep(self, bundle: Any) -> int:
+        """The address of a bundle, which lives as long as the walk."""
+        memory = keep(bundle)
+        self._kept += [bundle, memory]
+        return memory.ctypes.data
+
+    def _space(self, model: LearningModel, rows: int, block: int) -> int:
+        components = sum(expert.components for expert in model.experts)
+        sizes = model.features, model.channels, components, model.predictor
+        return self._keep(symbols.space(*sizes, rows, block))
+
+    def _all_experts(self, model: LearningModel, rows: int) -> NDArray[np.int64]:
+        """Addresses of every thread's experts, int64 [threads, experts]. Threads share the weights."""
+        found, at = np.empty((self.parts, len(model.experts)), np.int64), 0
+        for number, expert in enumerate(model.experts):
+            shared = self._keep(state.fixed(expert)), self._keep(state.weights(expert, self.parts))
+            for part in range(self.parts):
+                own = self._keep(state.scales(expert)), self._keep(state.room(expert, rows))
+                found[part, number] = self._keep(state.Expert(*shared, *own, at, expert.components))
+                update(int(found[part, number]), 0, 1, True)
+            at += expert.components
+        return found
+
+    def run(self, decoding: bool, coder: Coder) -> Iterator[tuple[int, int]]:
+        """Decodes all pixels, or measures them; yields the number of steps done now and then."""
+        calls, ends, place = kernels(self._pixels, self._context), np.cumsum([0, *self.sizes]), self._keep(coder)
+        with barrier.together(self.parts) as run:
+            for first in range(0, self.steps, CHUNK * self.every):
+                last = min(first + CHUNK * self.every, self.steps)
+                where = first, last, int(ends[first]), self.o, self.every
+
+                def chunk(part: int, arrived: NDArray[np.int64], where: tuple[Any, ...] = where) -> None:
+                    own = self._experts[part], self._spaces[part]
+                    share = self.shares[part], self._lanes
+                    walk_steps(calls, decoding, where, *share, self._context, *own, place, arrived, self._pixels)
+
+                run(chunk)
+                yield last, self.steps
+
+
+@Apart
+def gather(space, pixels, context, t, o, begin, end):  # type: ignore[no-untyped-def]
+    """Inputs and predictions (`context.look`) of the pixels begin .. end - 1 of step t."""
+    opened = SPACE(space)
+    inputs, predictions = opened.inputs, opened.seen.predictions
+    _, height, width, channels = pixels.shape
+    first, last = step_rows(t, height, width, o)
+    flat, below = pixels.reshape(-1), width * channels
+    image, i = begin // (last - first), first + begin % (last - first)
+    for q in range(np.uint64(end - begin)):
+        place = ((image * height + i) * width + t - i * o) * channels
+        look(flat, place, below, i, t - i * o, width, context, inputs, predictions, q)
+        i += 1
+        if i == last:
+            image, i = image + 1, first
+
+
+@Apart
+def exchange(space, decoded, pixels, t, o, begin, end):  # type: ignore[no-untyped-def]
+    """Copies the values of the pixels begin .. end - 1 of step t into `pixels`, if they are decoded, or from there."""
+    values = SPACE(space).seen.values
+    _, height, width, channels = pixels.shape
+    first, last = step_rows(t, height, width, o)
+    image, i = begin // (last - first), first + begin % (last - first)
+    for q in range(np.uint64(end - begin)):
+        which, row, column = np.uint64(image), np.uint64(i), np.uint64(t - i * o)
+        for c in range(np.uint64(channels)):
+            if decoded:
+                pixels[which, row, column, c] = values[c, q]
+            else:
+                values[c, q] = pixels[which, row, column, c]
+        i += 1
+        if i == last:
+            image, i = image + 1, first
+
+
+@njit(**KERNEL)
+def walk_steps(kernels, decoding, where, share, lanes, context, experts, space, coder, arrived, pixels):  # type: ignore[no-untyped-def]
+    """One thread's lanes of some steps: (first step, one past the last, pixels before, shear, steps to an update).
+
+    share: the thread's number, its first lane, one past its last, and how many threads there are; they wait with
+    `arrived` int64 [1]. experts int64 [experts], space and coder: addresses. An update's gradients come from its first
+    MOST_PIXELS pixels.
+    """
+    first_step, last_step, done, o, every = where
+    part, first_lane, last_lane, parts = share
+    images, height, width, channels = pixels.shape
+    meetings, used = 0, 0
+    for t in range(first_step, last_step):
+        first, last = step_rows(t, height, width, o)
+        size = images * (last - first)
+        start, stop = size * first_lane // lanes, size * last_lane // lanes
+        if start < stop:
+            step = (t, o, start, stop)
+            if not decoding:
+                call(kernels.exchange, (space, decoding, pixels, *step))
+            call(kernels.gather, (space, pixels, context, *step))
+            for expert in experts:
+                call(kernels.forwards, (expert, space, stop - start))
+            lane = first_lane
+            while lane < last_lane:
+                lane_stop = _block(size, lane, last_lane, lanes)
+                begin, n = size * lane // lanes - start, size * lane_stop // lanes - size * lane // lanes
+                for c in range(channels):
+                    for expert in experts:
+                        call(kernels.parameters, (expert, space, kernels.units, c, begin, n))
+                        call(kernels.mixtures, (expert, space, n))
+                    pixels_of = (c, size, lane, lane_stop, lanes, begin, done)
+                    call(kernels.code, (decoding, coder, space, experts.size, *pixels_of))
+                    for expert in experts:
+                        call(kernels.gradients, (expert, space, c, begin, n))
+                lane = lane_stop
+            if decoding:
+                call(kernels.exchange, (space, decoding, pixels, *step))
+        anew, ends = (t - first_step) % every == 0, (t - first_step) % every == every - 1 or t == last_step - 1
+        used = 0 if anew else used
+        counting = min(max(MOST_PIXELS - used - start, 0), stop - start)
+        used = min(used + size, MOST_PIXELS)
+        for expert in experts:
+            call(kernels.backwards, (expert, kernels.pieces, counting, part, anew))
+        meetings += 1
+        if parts > 1:
+            barrier.wait(arrived, parts * meetings)
+        if ends:
+            for expert in experts:
+                call(kernels.update, (expert, part, parts, False))
+            meetings += 1
+            if parts > 1:
+                barrier.wait(arrived, parts * meetings)
+        done += size
+
+
+@njit(**PART)
+def _block(size, lane, last_lane, lanes):  # type: ignore[no-untyped-def]
+    """The lane after those, from `lane` on, whose pixels are coded together: of BLOCK pixels, or one lane."""
+    stop = lane + 1
+    while stop < last_lane and size * (stop + 1) // lanes - size * lane // lanes <= BLOCK:
+        stop += 1
+    return stop
