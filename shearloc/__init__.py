@@ -1,13 +1,15 @@
 """Shearloc: a lossless image codec whose probability model is a small neural network.
 
 It exports the functions most people need, and the errors. Importing it is cheap: NumPy, Numba and torch are imported
-by the first function that needs them. If Pillow is in use, it opens and saves `.shl` files from then on.
+by the first function that needs them. Pillow and imageio, where they are used, read and write `.shl` files from then
+on.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import CorruptError, FormatError, ShearlocError, UnknownModelError, UnsupportedImageError
+from .plugins import imageio as _imageio
 from .plugins import pillow as _pillow
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ _HOMES = {
 }
 
 _pillow.register()
+_imageio.register()
 
 
 def __getattr__(name: str) -> Any:

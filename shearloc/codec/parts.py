@@ -38,6 +38,8 @@ _MODEL_FLOOR = 0.005
 """Bits a sample that no shipped model gets below: even a single colour takes 0.006."""
 _HOPELESS = 1.15
 """A model this many times larger than another method is not adapted to the image: that gains 3 to 5%."""
+_HOPELESS_SPLIT = 1.15
+"""The same of planes by quick WebPs: models and slower WebPs gain less."""
 _NOISE = 0.98
 """Low bytes that stay this large in WebP are noise to a model, too."""
 _DEFLATE_LEVEL = 9
@@ -81,6 +83,38 @@ def encode(picture: Picture, options: Options) -> list[CodedPart]:
 
     Raises as `api.encode`.
     """
+    deep = _by_deep_model(picture, options) if picture.depth == 16 else None
+    if deep is None:
+        return _best_split(picture, options)
+    if options.model != "auto":
+        return [deep]
+    quiet = replace(options, how=with_progress(options.how, None))
+    if _split_is_hopeless(picture, deep.size):
+        return min([[deep], *_wholes(picture, deep.size, quiet)], key=_total)
+    return min([deep], _best_split(picture, quiet), key=_total)
+
+
+def _by_deep_model(picture: Picture, options: Options) -> CodedPart | None:
+    """All planes of a picture of 16 bits by the named model, if that is for them, or by the default one."""
+    name = defaults.DEEP if options.model == "auto" else options.model
+    if not zoo.family_of(name).deep:
+        return None
+    return _by_model(picture.samples.reshape(*picture.samples.shape[:2], -1), name, options)
+
+
+def _split_is_hopeless(picture: Picture, rival: int) -> bool:
+    """Whether high and low bytes, each by a quick WebP, take so much more than `rival` bytes that no care helps."""
+    channels = CHANNELS[picture.colour]
+    high, low = (take_planes(picture.samples, first, channels) for first in (0, channels))
+    if (high == low).all():  # 8 bits, doubled
+        return False
+    if not container.webp_holds(*high.shape):
+        return True
+    return sum(len(webp.encode(planes, *webp.FAST)) for planes in (high, low)) > _HOPELESS_SPLIT * rival
+
+
+def _best_split(picture: Picture, options: Options) -> list[CodedPart]:
+    """The least of parts for planes that go together, and of all planes in one part; none by a model of 16 bits."""
     groups = plane_groups(picture.colour, picture.depth)
     split: list[CodedPart] = []
     for index, count in enumerate(groups):
@@ -171,7 +205,7 @@ def _raw(picture: Picture) -> bytes:
     return png.pack_rows(picture.samples, picture.depth).tobytes()
 
 
-def _by_model(planes: Planes, name: str, options: Options, hopeless: float = math.inf) -> CodedPart:
+def _by_model(planes: Samples, name: str, options: Options, hopeless: float = math.inf) -> CodedPart:
     """By a model; adapted, if the effort says so and that can win: `hopeless` bytes are too many to begin with."""
     model = _model_for(planes, name)
     updates = ADAPTING_UPDATES.get(options.effort, 0) if model.adaptable else 0
@@ -185,12 +219,12 @@ def _by_model(planes: Planes, name: str, options: Options, hopeless: float = mat
     return replace(coded, weights=weights)
 
 
-def _model_for(planes: Planes, name: str) -> Model:
+def _model_for(planes: Samples, name: str) -> Model:
     """The model of this name or path, for these planes. UnsupportedImageError where it is for others."""
     model = zoo.load(name)
     if not model.family.pictures:
         raise UnsupportedImageError(f"model '{name}' codes archives only: use `encode_images`, or `shearloc archive`")
-    if problem := model.refuses(planes.shape):
+    if problem := model.refuses(planes.shape, 1 << 8 * planes.itemsize):
         raise UnsupportedImageError(
             f"{problem}; use '{defaults.STATIC[planes.shape[2]]}' or leave the choice to 'auto'"
         )
@@ -208,9 +242,9 @@ def _adapter() -> ModuleType:
     return adapt
 
 
-def _model_part(model: Model, planes: Planes, coded: Coded) -> CodedPart:
+def _model_part(model: Model, planes: Samples, coded: Coded) -> CodedPart:
     part = Part(
-        planes.shape[2],
+        planes.shape[2] * planes.itemsize,
         model.family.method,
         order=coded.order,
         model=model.name,
@@ -267,13 +301,17 @@ def _decode_plain(header: Header, part: Part, payload: bytes) -> Samples:
         raise CorruptError(f"a deflated part of the file is damaged ({error})") from error
 
 
-def _decode_by_model(header: Header, part: Part, payload: bytes, models: dict[bytes, Model], how: How) -> Planes:
-    """Contiguous uint8 [H, W, planes]."""
+def _decode_by_model(header: Header, part: Part, payload: bytes, models: dict[bytes, Model], how: How) -> Samples:
+    """Contiguous uint8 [H, W, planes], or of a model of 16 bits uint16 [H, W, channels]."""
     if part.family is None or part.precision != part.family.precision:
         raise FormatError("the file's coder parameters need a newer version of Shearloc")
     model = models.get(part.fingerprint) or zoo.find(part.model, part.fingerprint)
-    shape = (header.height, header.width, part.planes)
-    if model.family is not part.family or model.refuses(shape):
+    wide = 2 if part.family.deep else 1
+    shape = (header.height, header.width, part.planes // wide)
+    if model.family is not part.family or model.refuses(shape, 1 << 8 * wide):
         raise CorruptError(f"the file's {part.planes} channels do not fit its model '{part.model}'")
     coded = Coded(payload, part.lanes, Order(part.order), part.side_information)
-    return model.decode(coded, (1, header.height, header.width), how)[0]
+    planes = model.decode(coded, (1, header.height, header.width), how)[0]
+    if planes.shape != shape:
+        raise CorruptError(f"the file's part by '{part.model}' holds {planes.shape[2]} channels, not {shape[2]}")
+    return planes

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..models import zoo
-from ..types import Pixels, Progress
+from ..models import defaults, zoo
+from ..types import Pixels, Progress, Samples
 from . import api
 
 SIDE = 40
@@ -32,7 +32,7 @@ def warm_up(progress: Progress | None = None) -> None:
 
 
 def _tasks() -> list[Callable[[], None]]:
-    """A picture for each engine and order, and an archive by each model."""
+    """A picture for each engine and order, one of 16 bits, and an archive by each model."""
     colour = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     pictures = [
         (planes, engine, order)
@@ -41,6 +41,7 @@ def _tasks() -> list[Callable[[], None]]:
     ]
     return [
         *(lambda given=given: _picture(*given) for given in pictures),
+        lambda: _deep_picture(colour[:, :, 0] * np.uint16(257)),
         *(lambda name=name: _archive(name) for name in zoo.names()),
     ]
 
@@ -49,6 +50,10 @@ def _picture(planes: Pixels, engine: str, order: str) -> None:
     model = "photo" if planes.shape[2] == 3 else "gray"
     image = planes if planes.shape[2] == 3 else planes[:, :, 0]
     api.decode(api.encode(image, model=model, engine=engine, order=order), engine=engine)
+
+
+def _deep_picture(image: Samples) -> None:
+    api.decode(api.encode(image, model=defaults.DEEP))
 
 
 def _archive(name: str) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Pixels, Progress, Size
+from ..types import Pixels, Progress, Samples, Size
 
 
 class Order(IntEnum):
@@ -122,11 +122,14 @@ class Model(Protocol):
     def at_once(self, size: Size, engine: str, count: int) -> int:
         """How many of `count` batches of images of that size to code side by side on a share of the processors."""
 
-    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
-        """Code uint8 [N, H, W, C] that it does not refuse. ShearlocError where the engine is missing."""
+    def encode(self, images: Samples, how: How, side_information: bytes = b"") -> Coded:
+        """Code uint8 [N, H, W, C], of a deep family uint16 [1, H, W, C], that it does not refuse.
 
-    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
-        """The uint8 [N, H, W, C] of this size. CorruptError if `coded` cannot be theirs."""
+        ShearlocError where the engine is missing.
+        """
+
+    def decode(self, coded: Coded, size: Size, how: How) -> Samples:
+        """The images of this size. CorruptError if `coded` cannot be theirs."""
 
     def lengths(self, images: Pixels, how: How) -> Lengths:
         """Code lengths of uint8 [N, H, W, C] that it does not refuse, each image's the same in any company.
@@ -160,6 +163,8 @@ class Family:
     precision: int
     module: str
     """Absolute name of the module that has `parse`."""
+    deep: bool = False
+    """Whether it codes pictures of 16 bits, all their planes at once, and nothing else."""
     pictures: bool = True
     """Whether single pictures are coded by it; if not, one image makes an archive of one."""
     lanes: bool = True

@@ -167,7 +167,7 @@ def _parse(fields: bytes) -> tuple[Header, bytes, list[chunks.Outline]]:
     stream = io.BytesIO(fields)
     method, depth, channels = take(stream, 3)
     family = registry.by_method(method)
-    if (family is None and method != Method.RAW) or depth != 8 or channels not in (1, 3):
+    if (family is None and method != Method.RAW) or (family and family.deep) or depth != 8 or channels not in (1, 3):
         raise FormatError(
             f"the archive has method {method}, bit depth {depth}, {channels} channels: get a newer Shearloc"
         )

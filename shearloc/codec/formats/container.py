@@ -238,6 +238,8 @@ def _part_contradictions(header: Header, part: Part, length: int, first: int) ->
         yield "a part without planes"
     elif first // channels != (first + part.planes - 1) // channels and not _is_whole(header, part):
         yield "a part of both high and low bytes"
+    elif is_deep(part) and (header.depth != 16 or not _is_whole(header, part)):
+        yield "a model of 16 bits for other planes"
     if len(part.model.encode()) > _NAME_BYTES or not part.model.isprintable():
         yield "a model name that is too long or not printable"
     if len(part.fingerprint) != FINGERPRINT_BYTES:
@@ -256,8 +258,13 @@ def _part_contradictions(header: Header, part: Part, length: int, first: int) ->
 
 
 def _is_whole(header: Header, part: Part) -> bool:
-    """Whether a part holds the picture's samples as they are, not planes of 8 bits."""
-    return part.planes == header.planes and part.method in (Method.RAW, Method.DEFLATE)
+    """Whether a part holds the picture's samples, not planes of 8 bits."""
+    return part.planes == header.planes and (part.method in (Method.RAW, Method.DEFLATE) or is_deep(part))
+
+
+def is_deep(part: Part) -> bool:
+    """Whether it is by a model of samples of 16 bits."""
+    return part.family is not None and part.family.deep
 
 
 def part_format(header: Header, part: Part) -> tuple[int, int]:

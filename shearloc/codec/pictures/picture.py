@@ -47,7 +47,7 @@ Planes = NDArray[np.uint8]
 Chunk = tuple[bytes, bytes]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
     """Samples, and everything that says what they mean.
 
@@ -80,6 +80,12 @@ class Picture:
             and (self.palette is None) == (other.palette is None)
             and (self.palette is None or other.palette is None or np.array_equal(self.palette, other.palette))
         )
+
+    def __repr__(self) -> str:
+        """One line: size, kind, and how much metadata."""
+        height, width = self.samples.shape[:2]
+        chunks = f", {len(self.chunks)} chunk{'s' * (len(self.chunks) != 1)} of metadata" if self.chunks else ""
+        return f"<Picture of {width} x {height}, {self.mode}{chunks}>"
 
     @property
     def colour(self) -> Colour:
