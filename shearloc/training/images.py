@@ -198,6 +198,12 @@ def _doubled(plane: NDArray[np.float64], shape: tuple[int, ...], smooth: bool) -
     return plane[: shape[0], : shape[1]]
 
 
+def perturbed(image: NDArray[np.uint8], share: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The image with a share of its values replaced by ones drawn evenly, for background models (Ren et al., 2019)."""
+    chosen = rng.random(image.shape) < share
+    return np.where(chosen, rng.integers(0, 256, image.shape, np.uint8), image)
+
+
 def split(images: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
     """Training and held-out images: every 20th, from the 8th on, is held out; of fewer than 8, the last.
 

@@ -41,7 +41,7 @@ from .fitting import (
     mean_bits_of,
     part_done,
 )
-from .images import PixelSet, camera_like, fingerprint, load_data, split
+from .images import PixelSet, camera_like, fingerprint, load_data, perturbed, split
 from .local_float import LocalNet, Shape, grown, nelloc, revive
 from .pixelcnn import CnnShape, PixelCNN
 from .rounding import ROUNDING_PIXELS, inputs_of, round_weights
@@ -98,6 +98,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--base", help="start from this model (a name, or a .safetensors file) and its shape")
     parser.add_argument(
         "--camera-like", action="store_true", help="add a copy of each RGB image with a camera's defects"
+    )
+    parser.add_argument(
+        "--perturb",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="replace this share of the pixels by random ones: a background model, for likelihood ratios",
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="torch's; default: one for each processor")
     parser.add_argument("--nelloc", type=int, metavar="R", help="the thesis's network with R residual blocks")
@@ -308,6 +315,8 @@ def main() -> None:
     schedule = Schedule(args.minutes, finish, args.batch, args.rate, updates=args.updates)
     images = [image for folder in args.folders for image in load_data(folder, net.shape.channels)]
     rng = np.random.default_rng(schedule.seed)
+    if args.perturb:
+        images = [perturbed(image, args.perturb, rng) for image in images]
     data = Data.of(images, partial(camera_like, rng=rng) if args.camera_like else None)
     if args.base and isinstance(net, LocalNet):
         inputs = net.draw(data.training, rng, HELD_OUT_PIXELS)[0]
@@ -315,6 +324,8 @@ def main() -> None:
     progress, scales = _fitted(net, data, schedule, args)
     card = describe(net, args.name, args.folders, args.base, data, schedule, progress)
     card["camera_like_copies"] = args.camera_like
+    if args.perturb:
+        card["perturbed_share"] = args.perturb
     if test := [image for folder in args.folders for image in load_data(folder, net.shape.channels, "test")]:
         card["test_images"] = len(test)
         card["test_bits_per_dimension"] = round(mean_bits_of(net, test), 4)

@@ -26,6 +26,7 @@ from torch import Tensor
 from ..models.vae.shape import SHAPES, VaeShape, latent_side
 from . import checkpoints, number_types, objectives
 from .fitting import keep_freed_memory, set_rates
+from .images import perturbed
 from .small_images import load_dataset
 from .vae_float import Block, Vae, divergence_bits
 
@@ -229,6 +230,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--asleep-rate", type=float, default=3e-4)
     parser.add_argument("--alpha", type=float, default=0.5, help="share of the model's own samples (eq. 4.27)")
     parser.add_argument("--aggregate", action="store_true", help="sample latents from the aggregate posterior")
+    parser.add_argument("--perturb", type=float, default=0, help="replace this share of the pixels by random ones")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--latents", type=int)
@@ -245,6 +247,8 @@ def main() -> None:
     changes = {k: v for k in ("latents", "width", "blocks") if (v := getattr(args, k)) is not None}
     shape = VaeShape(**(asdict(SHAPES[args.dataset]) | changes))
     images, test = load_dataset(args.dataset, args.data)
+    if args.perturb:
+        images = perturbed(images, args.perturb, np.random.default_rng(Schedule.seed))
     training, held_out = images[:-HELD_OUT], images[-HELD_OUT:]
     torch.manual_seed(Schedule.seed)  # of the weights a new network starts with
     net = _start(args.base, shape, held_out)

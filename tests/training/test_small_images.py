@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shearloc.errors import ShearlocError
-from shearloc.training.images import IDX_FILES
+from shearloc.training.images import IDX_FILES, perturbed
 from shearloc.training.small_images import DATASETS, binarise, load_dataset
 
 
@@ -54,3 +54,10 @@ def test_measuring_data(data_folder: Path) -> None:
     train, test = load_dataset("mnist-binary", data_folder)
     assert train.shape == (60000, 28, 28, 1) and test.shape == (10000, 28, 28, 1)
     assert test.mean() == pytest.approx(0.1325, abs=0.002)
+
+
+def test_perturbed_images_keep_the_other_values() -> None:
+    image = np.full((40, 50, 1), 7, np.uint8)
+    found = perturbed(image, 0.3, np.random.default_rng(1))
+    assert found.dtype == np.uint8 and abs((found != 7).mean() - 0.3) < 0.03 and np.unique(found).size > 200
+    assert np.array_equal(perturbed(image, 0, np.random.default_rng(1)), image)

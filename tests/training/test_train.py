@@ -281,6 +281,7 @@ def test_the_command(picture: Picture, tmp_path: Path) -> None:
     assert card["updates"] == card["schedule"]["updates"] == 40
     assert card["training_images"] == [fingerprint(picture(40 + k, 48, 3)) for k in range(9) if k != 7]
     assert 0 < card["held_out_bits_per_dimension"] < 8
+    assert card["scores"]["images"] == 1 and len(card["scores"]["quantiles"]["bits"]) > 10
     assert (tmp_path / "run" / "checkpoint.pt").exists()
 
 
