@@ -1,8 +1,8 @@
 """Shearloc: a lossless image codec whose probability model is a small neural network.
 
-This is the face: the functions most people need, and the errors. It is not where work is done, and importing
-it is cheap: NumPy, Numba and torch are imported by the first function that needs them. Pillow and imageio, where they
-are used, read and write `.shl` files from then on.
+It exports the functions most people need, and the errors. Importing it is cheap: NumPy, Numba and torch are imported
+by the first function that needs them. Pillow and imageio, where they are used, read and write `.shl` files from then
+on.
 """
 
 from importlib import import_module

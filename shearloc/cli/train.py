@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from ..training.train import Data
 
 TRAINING_SHARE = 0.65
-"""Of the minutes, what is trained with floats; loading, rounding and judging take the rest."""
+"""Share of the minutes for training with floats; loading, rounding and judging take the rest."""
 FEW_IMAGES = 20
-"""With fewer, the held-out ones are too few to judge by."""
+"""With fewer images, too few are held out to judge by."""
 REPORTS = 40
-"""Looks at the held-out images in the time that a training has."""
+"""How often a training looks at the held-out images."""
 PATIENCE = 8
-"""Looks in a row without a new lowest rate that end it."""
+"""Looks in a row without a new lowest rate after which it ends."""
 
 
 @command(
@@ -115,7 +115,7 @@ def train(
 
 
 def _prepare_torch() -> None:
-    """All cores, memory that is kept, random weights that are the same each time. ShearlocError without torch."""
+    """Uses all cores, keeps freed memory, and seeds the random weights. ShearlocError without torch."""
     try:
         from ..training.fitting import Schedule, keep_freed_memory, same_weights_each_time, use_processors
     except ImportError as error:
@@ -138,7 +138,7 @@ def _check_output(out: Path, force: bool) -> None:
 
 
 def _begin(folders: list[Path], channels: int | None, base: str | None) -> tuple[Any, "Data"]:
-    """The network as it starts, and the images. ShearlocError where that does not go together."""
+    """The network to start from, and the images. ShearlocError where they do not go together."""
     from ..training import images
     from ..training.local_float import LocalNet, Shape
     from ..training.train import Data, start_from
@@ -186,7 +186,7 @@ def _colour(channels: int) -> str:
 
 
 def _claim(folder: Path, run: dict[str, Any]) -> None:
-    """Make the folder of a training, or go on in it. ShearlocError where it is another training's."""
+    """Makes the folder of a training, or resumes in it. ShearlocError where it belongs to another training."""
     known = folder / "run.json"
     if not known.exists():
         folder.mkdir(exist_ok=True)
@@ -199,10 +199,10 @@ def _claim(folder: Path, run: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class _Rival:
-    """What the new model is compared with: the base, or the model that encoders take without one.
+    """The model to compare the new one with: the base, or the model that encoders use by default.
 
-    `bits` on the held-out images, `elsewhere` on those of --general. `seconds`: how long it took to find these rates,
-    as it will with the new model.
+    `bits` on the held-out images, `elsewhere` on those of --general. `seconds`: how long it took to measure these
+    rates; the new one will take as long.
     """
 
     name: str
@@ -251,7 +251,7 @@ def _round(
 
 
 def _finish(out: Path, card: dict[str, Any], rival: _Rival, force: bool, elsewhere: float | None = None) -> None:
-    """Compare the model with its rival, on other images, too, and put it and its card in their places."""
+    """Compares the model with its rival, on other images, too, and puts it and its card in their places."""
     from ..models import zoo
 
     folder, bits = _folder_of(out), card["held_out_bits_per_dimension"]
@@ -280,13 +280,13 @@ def _finish(out: Path, card: dict[str, Any], rival: _Rival, force: bool, elsewhe
 
 
 def _folder_of(out: Path) -> Path:
-    """Where a training keeps what it needs to go on."""
+    """Where a training keeps what it needs to resume."""
     return out.with_suffix(".training")
 
 
 @contextmanager
 def _asking_to_stop(message: str) -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed: the first time it only asks, so that training ends between two updates."""
+    """Whether Ctrl-C was pressed. The first press only asks, so that training ends between two updates."""
     asked = False
 
     def ask(*_: object) -> None:

@@ -55,6 +55,12 @@ def sample(model: str, size: tuple[int, int] | None, count: int = 1, *, seed: in
     return coder.sample((count, height, width), seed, How(coder.engine_for(engine, samples)))
 
 
+def is_binary(model: str, shape: tuple[int, ...]) -> bool:
+    """Whether a model codes images [H, W, C] of values 0 and 1 only. UnknownModelError."""
+    coder = zoo.load(model)
+    return coder.refuses(shape, 2) is None and coder.refuses(shape, 3) is not None
+
+
 def prepared(images: Pixels, model: str, steps: int, engine: str) -> tuple[Pixels, Model, How]:
     """Images as [N, H, W, C], the model, and how to measure them.
 

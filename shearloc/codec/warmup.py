@@ -1,7 +1,7 @@
-"""Has Numba compile every kernel for this processor, so that whatever comes next finds them in its cache.
+"""Has Numba compile every kernel for this processor, so that later runs find them in its cache.
 
-For images of containers, and before tests. Numba keeps what it compiled beside the package, or where NUMBA_CACHE_DIR
-says. Nothing here knows which kernels there are: it codes small images of every kind, and reads them again.
+This is for container images, and before tests. Numba keeps compiled code beside the package, or where NUMBA_CACHE_DIR
+says. Nothing here lists the kernels: it encodes small images of every kind, and decodes them.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from ..types import Pixels, Progress, Samples
 from . import api
 
 SIDE = 40
-"""Pixels a side of pictures."""
+"""Side of the pictures, in pixels."""
 SHAPES = ((SIDE, 3, 256), (SIDE, 1, 256), (32, 3, 256), (28, 1, 256), (28, 1, 2))
 """Side, channels and levels of images in archives: every shipped model takes some of them."""
 COUNT = 8

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..codec import measuring
 from ..errors import ShearlocError
 from ..models import quantiles, zoo
 from ..training.images import load_data, split
+from ..training.small_images import BINARY_SEED, binarise
 from ..training.train import write_card
 from ..types import Pixels
 from . import scores
@@ -34,6 +36,8 @@ def held_out(folders: list[Path], channels: int, count: int) -> tuple[list[Pixel
 def measured(model: str, images: list[Pixels], what: str, kinds: list[tuple[str, scores.Score]]) -> dict[str, Any]:
     """A card's `scores` (`models/quantiles.py`): of the bits, and of scores as `scores.chosen` gives them."""
     coder = zoo.load(model)
+    if measuring.is_binary(model, images[0].shape):
+        images = list(binarise(np.stack(images), BINARY_SEED + 1))  # as `load_dataset` makes test images
     groups: dict[tuple[int, ...], list[Pixels]] = defaultdict(list)
     for image in images:
         if coder.refuses(image.shape, int(image.max()) + 1) is None:

@@ -5,7 +5,7 @@ It parses no arguments and prints nothing: each function does one job and return
 
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ShearlocError, UnsupportedImageError
 from . import inout
@@ -13,6 +13,8 @@ from .message import counted
 from .plan import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ..types import Pixels
 
 ARRAY = ".npy"
@@ -25,6 +27,8 @@ def draw_samples(
 
     `size`: height and width; None for the only one that the model has. Raises ShearlocError, OSError.
     """
+    import numpy as np
+
     from ..codec import measuring
     from .heat import sheet
 
@@ -36,14 +40,15 @@ def draw_samples(
     elif out.exists() and not (out.is_dir() and (force or not any(out.iterdir()))):
         raise ShearlocError(f"{out}: exists already; give another OUT, or --force to write into it")
     images = measuring.sample(model, size, count, seed=seed, engine=engine)
+    binary = measuring.is_binary(model, images.shape[1:])
     if suffix in IMAGE_SUFFIXES:
-        _write_image(out, sheet(images))
+        _write_image(out, sheet(images * np.uint8(255) if binary else images))
     elif suffix == ARRAY:
         _write_array(out, images)
     else:
         digits = len(str(count - 1))
         for number, image in enumerate(images):
-            _write_image(out / f"{number:0{digits}}.png", image)
+            _write_image(out / f"{number:0{digits}}.png", image[..., 0].astype(bool) if binary else image)
     height, width = images.shape[1:3]
     return f"{counted(count, 'sample')} of {model}, {height} x {width}, seed {seed} -> {out}"
 
@@ -100,7 +105,7 @@ def _default(image: "Pixels") -> str:
     return defaults.STATIC[1 if image.ndim == 2 else 3]
 
 
-def _write_image(path: Path, image: "Pixels") -> None:
+def _write_image(path: Path, image: "NDArray[Any]") -> None:
     from ..codec.pictures import files
     from ..codec.pictures.picture import from_array
 

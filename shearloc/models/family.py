@@ -1,7 +1,7 @@
-"""What every family of models gives: a description for files, and models that encode and decode images.
+"""What every family of models provides: a description for files, and models that encode and decode images.
 
-A family is a folder of `models/`. Its `__init__.py` holds a `Family`, which costs nothing to import; its models, and
-all that computes, are loaded when the first of them is needed.
+A family is a folder of `models/`. Its `__init__.py` holds a `Family`, which costs nothing to import. Its models, and
+all code that computes, are loaded when the first model is needed.
 """
 
 import sys
@@ -42,12 +42,11 @@ class How:
 
 @dataclass(frozen=True)
 class Coded:
-    """Images as a model has coded them: the payload, and what a decoder must know beside it.
+    """Images as a model has coded them: the payload, and what else a decoder must know.
 
-    `lanes`: rANS stacks in the payload, 0 for a family that keeps them inside it. `side_information`: what adapts the
-    model to the image. `net_bits`: what the images cost without the start of a bits-back chain, in 2^-16
-    bits, 0 without one.
-    `orientations` uint8 [N]: how each image lies, None for all as they are.
+    `lanes`: lanes of the payload's message, 0 for a family that keeps them inside it. `side_information`: what adapts
+    the model to the image. `net_bits`: what the images cost without the start of a bits-back chain, in 2^-16 bits; 0
+    without one. `orientations` uint8 [N]: how each image lies, None where all are as they are.
     """
 
     payload: bytes
@@ -130,7 +129,7 @@ class Model(Protocol):
         """
 
     def decode(self, coded: Coded, size: Size, how: How) -> Samples:
-        """The images of that size. CorruptError if `coded` cannot be theirs."""
+        """The images of this size. CorruptError if `coded` cannot be theirs."""
 
     def lengths(self, images: Pixels, how: How) -> Lengths:
         """Code lengths of uint8 [N, H, W, C] that it does not refuse, each image's the same in any company.

@@ -132,11 +132,19 @@ def _start(args: argparse.Namespace) -> Net:
 
 
 def start_from(base: str, blocks: int | None = None) -> LocalNet:
-    """The network of a model (a name, or a .safetensors file), with more residual blocks if `blocks` says so."""
+    """The network of a model (a name, or a .safetensors file), with more residual blocks if `blocks` says so.
+
+    Of a model that learns, the first expert's. ShearlocError for a family that has no local network.
+    """
     from ..models import zoo
+    from ..models.learning.model import LearningModel
     from ..models.local.model import LocalModel
+    from . import export_learning
     from .export import restore, shape_of
 
+    found = zoo.load(base)
+    if isinstance(found, LearningModel):
+        return export_learning.restore(found)
     model = zoo.load_as(LocalModel, base)
     shape = shape_of(model)
     return grown(restore(model), shape.blocks if blocks is None else blocks, shape.shared_logits)

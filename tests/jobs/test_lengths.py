@@ -40,6 +40,15 @@ def test_samples_of_an_autoencoder_have_its_size(command: Run, tmp_path: Path) -
     ]
 
 
+def test_binary_samples_are_seen(command: Run, tmp_path: Path) -> None:
+    wanted = measuring.sample("vae-mnist-binary", None, 2, seed=0)
+    command("sample", "vae-mnist-binary", "sheet.png", "--count", 2)
+    command("sample", "vae-mnist-binary", "each", "--count", 2)
+    assert np.array_equal(files.load_image(tmp_path / "sheet.png")[:28, :28], wanted[0, :, :, 0] * 255)
+    one = files.load(tmp_path / "each" / "1.png")
+    assert one.mode == "1-bit gray" and np.array_equal(one.samples, wanted[1, :, :, 0])
+
+
 def test_samples_overwrite_nothing(command: Run, tmp_path: Path) -> None:
     (tmp_path / "each").mkdir()
     (tmp_path / "each" / "kept.txt").write_text("kept")

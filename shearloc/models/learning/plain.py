@@ -42,7 +42,7 @@ def walk(
         _Network(expert, most, at, engines.integer_product(engine))
         for expert, at in zip(model.experts, places, strict=False)
     ]
-    where, done, used = context(model.offsets, model.predictor), 0, 0
+    where, done, used = context(model.offsets, model.predictor, model.channels), 0, 0
     for t, n in enumerate(step_sizes(images, height, width, o).tolist()):
         if not decoding:
             exchange(space, False, pixels, t, o, 0, n)

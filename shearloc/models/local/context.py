@@ -19,13 +19,17 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from ...kernels import PART
+from ...kernels import PART, address
+from .runs import channel_lanes, patterned, see_run, whole_pixels
 
 OUTSIDE_PREDICTION = 128
 """The prediction at an image's first pixel, which has no neighbours; and CONSTANT's everywhere."""
 
 LARGEST = 255
 """Largest magnitude of a difference between levels."""
+
+EXACT = 64
+"""Largest magnitude of a difference that the median edge detector's network sees as it is."""
 
 CONSTANT, MEDIAN_EDGE = 0, 1
 PREDICTORS = {"none": CONSTANT, "med": MEDIAN_EDGE}
@@ -75,9 +79,9 @@ def predict_at_edge(west: int, north: int, northwest: int) -> int:
 
 
 def compand(difference: int) -> int:
-    """A difference in [-255, 255] as an int8: exact to 64, one third as steep beyond (range [-127, 127])."""
+    """A difference in [-255, 255] as an int8: exact to EXACT, one third as steep beyond (range [-127, 127])."""
     size = abs(difference)
-    size = min(size, 64 + (size - 64) // 3)
+    size = min(size, EXACT + (size - EXACT) // 3)
     return size if difference >= 0 else -size
 
 
@@ -107,16 +111,42 @@ def side_by_side(offsets: NDArray[np.int32]) -> NDArray[np.int64]:
 
 
 class Context(NamedTuple):
-    """Arguments of `look` for Numba: `side_by_side` of the offsets, the predictor, and its `shown`."""
+    """Arguments of `look` for Numba: `side_by_side` of the offsets, the predictor, and its `shown`.
+
+    And of `look_along_runs`: up to which difference `shown` is exact; `runs.channel_lanes` and `runs.whole_pixels`.
+    """
 
     runs: NDArray[np.int64]
     predictor: int
     seen: NDArray[np.int8]
+    exact: int
+    lanes: NDArray[np.int8]
+    step: int
 
 
-def context(offsets: NDArray[np.int32], predictor: int) -> Context:
+def context(offsets: NDArray[np.int32], predictor: int, channels: int) -> Context:
     """The context of these offsets."""
-    return Context(side_by_side(offsets), predictor, shown(predictor))
+    exact = EXACT if predictor == MEDIAN_EDGE else LARGEST
+    lanes = np.array(channel_lanes(channels), np.int8)
+    return Context(side_by_side(offsets), predictor, shown(predictor), exact, lanes, whole_pixels(channels))
+
+
+@njit(**PART)
+def _prediction(pixels, here, below, channels, i, j, predictor):  # type: ignore[no-untyped-def]
+    """The prediction of a channel of the pixel (i, j), whose byte would be at `here` of the flat pixels."""
+    if predictor != MEDIAN_EDGE or (i == 0 and j == 0):
+        return np.int64(OUTSIDE_PREDICTION)
+    west = np.int64(pixels[np.uint64(here - (channels if j > 0 else below))])
+    north = np.int64(pixels[np.uint64(here - below)]) if i > 0 else west
+    northwest = np.int64(pixels[np.uint64(here - below - channels)]) if i > 0 and j > 0 else west
+    return predict(west, north, northwest)
+
+
+@njit(**PART)
+def _inside(dy, dx, count, i, j, width):  # type: ignore[no-untyped-def]
+    """Of a run of neighbours of pixel (i, j), the first inside an image of this width, and one past the last."""
+    left = min(max(-j - dx, 0), count) if i + dy >= 0 else count
+    return left, max(min(width - j - dx, count), left)
 
 
 @njit(**PART)
@@ -130,12 +160,7 @@ def look(pixels, place, below, i, j, width, context, inputs, predictions, q):  #
     channels = predictions.shape[0]
     for c in range(channels):
         here, channel = place + c, np.uint64(c)
-        prediction = OUTSIDE_PREDICTION
-        if context.predictor == MEDIAN_EDGE and (i > 0 or j > 0):
-            west = np.int64(pixels[np.uint64(here - (channels if j > 0 else below))])
-            north = np.int64(pixels[np.uint64(here - below)]) if i > 0 else west
-            northwest = np.int64(pixels[np.uint64(here - below - channels)]) if i > 0 and j > 0 else west
-            prediction = predict(west, north, northwest)
+        prediction = _prediction(pixels, here, below, channels, i, j, context.predictor)
         predictions[channel, q] = prediction
         begin, middle = c, LARGEST - prediction
         for r in range(np.uint64(runs.shape[0])):
@@ -143,9 +168,7 @@ def look(pixels, place, below, i, j, width, context, inputs, predictions, q):  #
             if dy == 0 and dx == 0:
                 inputs[q, np.uint64(begin)] = prediction - OUTSIDE_PREDICTION
             else:
-                # Those from `left` to `right` are inside the image.
-                left = min(max(-j - dx, 0), count) if i + dy >= 0 else count
-                right = max(min(width - j - dx, count), left)
+                left, right = _inside(dy, dx, count, i, j, width)
                 first = here + dy * below + dx * channels
                 for k in range(left):
                     inputs[q, np.uint64(begin + k * channels)] = 0
@@ -155,6 +178,38 @@ def look(pixels, place, below, i, j, width, context, inputs, predictions, q):  #
                 for k in range(right, count):
                     inputs[q, np.uint64(begin + k * channels)] = 0
             begin += count * channels
+
+
+@njit(**PART)
+def look_along_runs(pixels, place, below, i, j, width, context, inputs, predictions, q):  # type: ignore[no-untyped-def]
+    """`look`, a vector at a time: a few bytes beyond each run are read, and beyond inputs[q] written.
+
+    Neighbours outside the image must have bytes, too, which mean nothing.
+    """
+    runs, channels = context.runs, predictions.shape[0]
+    for c in range(channels):
+        prediction = _prediction(pixels, place + c, below, channels, i, j, context.predictor)
+        predictions[np.uint64(c), q] = prediction
+    most = channels - 1
+    # Channels that there are not have no lanes.
+    first, second = np.int64(predictions[np.uint64(0), q]), np.int64(predictions[np.uint64(min(1, most)), q])
+    third, fourth = np.int64(predictions[np.uint64(min(2, most)), q]), np.int64(predictions[np.uint64(most), q])
+    pattern = patterned((first, second, third, fourth), address(context.lanes))
+    begin = 0
+    for r in range(np.uint64(runs.shape[0])):
+        dy, dx, count = runs[r, np.uint64(0)], runs[r, np.uint64(1)], runs[r, np.uint64(2)]
+        if dy == 0 and dx == 0:
+            for c in range(channels):
+                inputs[q, np.uint64(begin + c)] = predictions[np.uint64(c), q] - OUTSIDE_PREDICTION
+        else:
+            left, right = _inside(dy, dx, count, i, j, width)
+            source = address(pixels) + place + dy * below + dx * channels
+            target = address(inputs) + np.int64(q) * inputs.shape[1] + begin
+            ends = left * channels, right * channels
+            see_run(source, target, count * channels, context.step, pattern, ends[0], ends[1], context.exact)
+        begin += count * channels
+    for k in range(np.uint64(begin), np.uint64(inputs.shape[1])):
+        inputs[q, k] = 0
 
 
 @njit(parallel=True, cache=True)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...coding.message import Message
-from ...nets.memory import OUTSIDE_LEVEL
+from ...nets.convolution import OUTSIDE_LEVEL
 from ...types import Pixels, Progress
 from .context import CONSTANT, LARGEST, OUTSIDE_PREDICTION, shown
 from .device_arithmetic import (

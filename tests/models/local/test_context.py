@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numba import njit
 from numpy.typing import NDArray
 
+from shearloc.kernels import blank
 from shearloc.models.local.context import (
     CONSTANT,
     MEDIAN_EDGE,
@@ -20,6 +21,7 @@ from shearloc.models.local.context import (
     compand,
     context,
     look,
+    look_along_runs,
     nearest,
     predict,
     predict_at_edge,
@@ -148,6 +150,18 @@ def look_around(pixels, seen, inputs, predictions):  # type: ignore[no-untyped-d
             look(pixels.ravel(), q * channels, below, i, j, width, seen, inputs, predictions, np.uint64(q))
 
 
+@njit
+def look_around_along_runs(canvas, margin, size, seen, inputs, predictions):  # type: ignore[no-untyped-def]
+    """`look_along_runs` at every pixel of an image of this size that lies inside a larger one, uint8 [H, W, C]."""
+    height, width = size
+    _, row, channels = canvas.shape
+    for i in range(height):
+        for j in range(width):
+            place = ((i + margin) * row + j + margin) * channels
+            q = np.uint64(i * width + j)
+            look_along_runs(canvas.reshape(-1), place, row * channels, i, j, width, seen, inputs, predictions, q)
+
+
 def test_runs_of_offsets() -> None:
     assert side_by_side(causal_offsets(2, 1, level=True)).tolist() == [[0, -2, 2], [-1, -2, 4], [-2, -2, 5], [0, 0, 1]]
     scattered = np.array([(0, -1), (0, 0), (-1, -1), (-1, 0), (-1, 2), (-1, 3), (-2, 4), (0, -2)], np.int32)
@@ -172,8 +186,34 @@ def test_look_agrees_with_the_plain_twin(
     count = len(offsets) * channels
     inputs = np.full((height * width, count + 1), 99, np.int8)
     predictions = np.full((channels, height * width), -1, np.int32)
-    look_around(image, context(offsets, predictor), inputs, predictions)
+    look_around(image, context(offsets, predictor, channels), inputs, predictions)
     for q in range(height * width):
         expected, expected_predictions = plain.context(image, q // width, q % width, offsets, bool(predictor))
         assert inputs[q].tolist() == [*expected, 99]
         assert predictions[:, q].tolist() == expected_predictions
+
+
+@given(
+    image_lists(),
+    st.one_of(CONTEXTS, SCATTERED.map(lambda offsets: np.array(offsets, np.int32)), st.just(causal_offsets(9, 9))),
+    st.sampled_from([CONSTANT, MEDIAN_EDGE]),
+)
+def test_looking_along_runs_sees_the_same(
+    images: list[NDArray[np.uint8]], offsets: NDArray[np.int32], predictor: int
+) -> None:
+    """Whatever lies around the image: nothing of that is seen, and what surplus inputs there are is 0."""
+    image, margin = images[0], 10
+    height, width, channels = image.shape
+    around = ((margin, margin), (margin, margin), (0, 0))
+    canvas = blank((height + 2 * margin, width + 2 * margin, channels), np.uint8)
+    canvas[...] = np.pad(image, around, constant_values=77)
+    count, surplus = len(offsets) * channels, 3
+    seen = context(offsets, predictor, channels)
+    expected = np.zeros((height * width, count + surplus), np.int8), np.zeros((channels, height * width), np.int32)
+    look_around(image, seen, *expected)
+    inputs = blank(expected[0].shape, np.int8)
+    inputs[...] = 99
+    predictions = np.full_like(expected[1], -1)
+    look_around_along_runs(canvas, margin, (height, width), seen, inputs, predictions)
+    assert (inputs == expected[0]).all()
+    assert (predictions == expected[1]).all()

@@ -1,7 +1,7 @@
-"""What the convolutions of a network see of earlier pixels: kept and found again, level by level.
+"""Feeds masked convolutions with the features of earlier pixels.
 
-A masked convolution (`layers.Dense.convolution`) takes what the layer before it gave for some earlier pixels. Those
-levels are kept in a `Memory`; in which places is decided by who walks over the images (`models/local/past.py`).
+A masked convolution (`layers.Dense.convolution`) takes what the layer before it gave for a pixel's neighbours. A
+`Neighbourhood` holds those levels; whoever walks over the images says which places they have (`models/local/past.py`).
 """
 
 from itertools import pairwise
@@ -17,45 +17,45 @@ from ..kernels import LINE, PART, address
 from .layers import Dense
 
 OUTSIDE_LEVEL = -128
-"""Of all features of pixels outside an image: activations of 0."""
+"""The level of all features of pixels outside an image: an activation of 0."""
 
 
-class Memory(NamedTuple):
-    """What is kept, and for whom (Numba takes a NamedTuple).
+class Neighbourhood(NamedTuple):
+    """Levels, and where the pixels at hand find their neighbours' (Numba takes a NamedTuple).
 
     levels int8 [places, columns of `columns`]: what the layers before convolutions gave, for every pixel that may be
-    seen; place 0 is that of all pixels outside an image. places int64 [n, neighbours + 1]: for each pixel that is now
-    at hand, its neighbours' places, and last its own. A network without convolutions has no levels and no places.
+    seen; place 0 stands for all pixels outside an image. places int64 [n, neighbours + 1]: for each pixel at hand, its
+    neighbours' places, and last its own. A network without convolutions has no levels and no places.
     """
 
     levels: NDArray[np.int8]
     places: NDArray[np.int64]
 
 
-NOTHING = Memory(np.empty((1, 0), np.int8), np.empty((0, 1), np.int64))
-"""For networks without convolutions."""
+ALONE = Neighbourhood(np.empty((1, 0), np.int8), np.empty((0, 1), np.int64))
+"""The neighbourhood of networks without convolutions."""
 
 
 def columns(layers: tuple[Dense, ...]) -> list[int]:
-    """Of each layer, where in a memory's rows what it sees begins, if it is a convolution; last, how long they are."""
+    """For each layer, where a convolution's features begin in a row of levels; last, the length of a row."""
     sizes = [before.bias.size if layer.convolution else 0 for before, layer in pairwise(layers)]
     return np.cumsum([0, 0, *(-(-size // LINE) * LINE for size in sizes)]).tolist()
 
 
 @njit(cache=True, nogil=True)
-def convolved(memory, n, first, activations, out):  # type: ignore[no-untyped-def]
+def convolved(neighbourhood, n, first, activations, out):  # type: ignore[no-untyped-def]
     """Keeps the activations [n, features] of the pixels, and fills `out` [n, neighbours + 1 times features].
 
     `first`: of `columns`. Any dtype that holds an int8. The n pixels do not see each other.
     """
-    features, last = activations.shape[1], memory.places.shape[1] - 1
+    features, last = activations.shape[1], neighbourhood.places.shape[1] - 1
     for q in range(n):
-        here = memory.places[q]
+        here = neighbourhood.places[q]
         for f in range(features):
-            memory.levels[here[last], first + f] = np.int8(activations[q, f])
+            neighbourhood.levels[here[last], first + f] = np.int8(activations[q, f])
         for k in range(last + 1):
             for f in range(features):
-                out[q, k * features + f] = memory.levels[here[k], first + f]
+                out[q, k * features + f] = neighbourhood.levels[here[k], first + f]
 
 
 @intrinsic
@@ -73,7 +73,7 @@ def _copy_line(_, source, target):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def _prefetch_line(_, address):  # type: ignore[no-untyped-def]
-    """Has the processor fetch what is at an address, int64, while other things are done."""
+    """Has the processor fetch what is at an address, int64, in the background."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
@@ -87,10 +87,10 @@ def _prefetch_line(_, address):  # type: ignore[no-untyped-def]
 
 
 @njit(**PART)
-def prefetch(memory, begin, end):  # type: ignore[no-untyped-def]
-    """For the pixels begin .. end - 1 of those at hand: what they see is mostly in no cache."""
-    width, places = memory.levels.shape[1], memory.places.shape[1]
-    levels, own = address(memory.levels), memory.places.reshape(-1)
+def prefetch(neighbourhood, begin, end):  # type: ignore[no-untyped-def]
+    """Fetches what the pixels begin .. end - 1 of those at hand see, which is mostly in no cache."""
+    width, places = neighbourhood.levels.shape[1], neighbourhood.places.shape[1]
+    levels, own = address(neighbourhood.levels), neighbourhood.places.reshape(-1)
     if width:
         for at in range(np.uint64(begin * places), np.uint64(end * places)):
             for byte in range(0, width, LINE):
@@ -98,22 +98,22 @@ def prefetch(memory, begin, end):  # type: ignore[no-untyped-def]
 
 
 @njit(**PART)
-def convolved_lines(memory, begin, rows, first, features, source, stride, out):  # type: ignore[no-untyped-def]
+def convolved_lines(neighbourhood, begin, rows, first, features, source, stride, out):  # type: ignore[no-untyped-def]
     """`convolved` for the pixels begin .. begin + rows - 1, in whole lines, which is ten times as fast.
 
-    `source`: address of their activations int8, rows of `stride` bytes, a multiple of LINE; out int8 [>= rows, at
-    least LINE more than are wanted]. A line that is not full runs over into the next neighbour's features, which are
-    copied after it.
+    `source`: the address of their activations int8, in rows of `stride` bytes, a multiple of LINE. out int8 [>= rows,
+    at least LINE more columns than are wanted]. A line that is not full runs over into the next neighbour's features,
+    which are copied after it.
     """
-    last, width = np.uint64(memory.places.shape[1] - 1), memory.levels.shape[1]
-    levels, target = address(memory.levels) + first, address(out)
+    last, width = np.uint64(neighbourhood.places.shape[1] - 1), neighbourhood.levels.shape[1]
+    levels, target = address(neighbourhood.levels) + first, address(out)
     for q in range(np.uint64(begin), np.uint64(begin + rows)):
-        own = levels + memory.places[q, last] * width
+        own = levels + neighbourhood.places[q, last] * width
         for byte in range(0, features, LINE):
             _copy_line(source + byte, own + byte)  # type: ignore[call-arg]
         place = target
         for k in range(last + np.uint64(1)):
-            seen = levels + memory.places[q, k] * width
+            seen = levels + neighbourhood.places[q, k] * width
             for byte in range(0, features, LINE):
                 _copy_line(seen + byte, place + byte)  # type: ignore[call-arg]
             place += features
