@@ -43,8 +43,8 @@ def decode(model: LocalModel, payload: bytes, lanes: int, pixels: NDArray[np.uin
         _called(at.gather, (past, t, net.context, 0, n, 0, own.inputs, own.predictions))
         times.append(time.thread_time())
         if at.find:
-            _called(at.find, (past, t, 0, n, own.kept.places))
-        _called(at.run, (net.network, own.inputs, n, own.kept, own.buffers, own.sums))
+            _called(at.find, (past, t, 0, n, own.neighbourhood.places))
+        _called(at.run, (net.network, own.inputs, n, own.neighbourhood, own.buffers, own.sums))
         times.append(time.thread_time())
         seen = own.sums, own.predictions, own.values, own.room
         _called(at.code, (True, net.symbols, pop, n, 0, lanes, lanes, 0, *seen))

@@ -1,14 +1,15 @@
 """Shearloc: a lossless image codec whose probability model is a small neural network.
 
-This is the face: the functions most people need, and the errors. It is not where work is done, and importing
-it is cheap: NumPy, Numba and torch are imported by the first function that needs them. Pillow, where it is used, opens
-and saves `.shl` files from then on.
+It exports the functions most people need, and the errors. Importing it is cheap: NumPy, Numba and torch are imported
+by the first function that needs them. Pillow and imageio, where they are used, read and write `.shl` files from then
+on.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .errors import CorruptError, FormatError, ShearlocError, UnknownModelError, UnsupportedImageError
+from .plugins import imageio as _imageio
 from .plugins import pillow as _pillow
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ _HOMES = {
 }
 
 _pillow.register()
+_imageio.register()
 
 
 def __getattr__(name: str) -> Any:

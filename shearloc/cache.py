@@ -1,6 +1,6 @@
-"""Where Numba keeps what it compiled: a temporary folder where neither the package's nor the user's can be written.
+"""Where Numba keeps compiled code: a temporary folder if neither the package's nor the user's is writable.
 
-Numba itself tries NUMBA_CACHE_DIR, the package's folder and the user's cache, and ends in an error without any of them:
+Numba itself tries NUMBA_CACHE_DIR, the package's folder and the user's cache, and raises an error without any of them:
 in a container or a service with a read-only installation and no home.
 """
 
@@ -10,11 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 note = ""
-"""What was done, in words; nothing where Numba finds a folder."""
+"""What was done, in words; empty where Numba finds a folder."""
 
 
 def prepare() -> None:
-    """Set NUMBA_CACHE_DIR where that is needed. To be called before Numba is imported."""
+    """Sets NUMBA_CACHE_DIR if that is needed. Call it before Numba is imported."""
     global note
     if os.environ.get("NUMBA_CACHE_DIR") or any(map(_is_writable, _usual_folders())):
         return
@@ -24,7 +24,7 @@ def prepare() -> None:
         folder = Path(tempfile.gettempdir()) / f"shearloc-numba-{os.getuid() if hasattr(os, 'getuid') else 0}"
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
-        # What lies there is run: nobody else may have put it there.
+        # The code in there is run, so nobody else may have put it there.
         mine = not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
         if stat.S_ISDIR(found.st_mode) and mine:
             os.environ["NUMBA_CACHE_DIR"] = str(folder)
@@ -41,6 +41,6 @@ def _usual_folders() -> list[Path]:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Whether a folder is there, or can be made, and files in it."""
+    """Whether a folder exists, or can be made, and files can be written in it."""
     there = next((one for one in (folder, *folder.parents) if one.exists()), None)
     return there is not None and there.is_dir() and os.access(there, os.W_OK | os.X_OK)

@@ -18,7 +18,7 @@ except ImportError as error:
 class CollectionDataset(Dataset[Any]):
     """The images of a collection in the order of their names, each a tensor [C, H, W], uint8 or uint16.
 
-    `transform(image, name)` returns an item made of an image and its name, for example a pair with a label. Every
+    `transform(image, name)` returns an item made from an image and its name, for example a pair with a label. Each
     worker of a DataLoader opens the files itself, decodes on one processor, and keeps up to `cache_bytes` of decoded
     chunks; if all fit, later epochs decode nothing. Raises as `Collection` and its `[]`.
     """

@@ -4,8 +4,10 @@ A kernel allocates nothing, so that Numba counts no references: its caller bring
 less than half the compiling. Index with unsigned integers: for signed ones Numba asks whether they count from the end.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pickle import PickleError
 from threading import Lock, get_ident
 from time import monotonic
 from typing import Any, get_args, get_type_hints
@@ -38,7 +40,24 @@ def _name_of_its_own(cache: IndexDataCacheFile, number: int) -> str:
     return str(cache._data_name_pattern.format(number=uuid4().int >> 64))
 
 
+def _forgiving(load_index: Callable[[IndexDataCacheFile], Any]) -> Callable[[IndexDataCacheFile], Any]:
+    """`load_index`, but an index that cannot be read is an empty one.
+
+    An index names the types of its kernels. One that an earlier version of Shearloc left behind may name types that
+    are no longer there.
+    """
+
+    def load(cache: IndexDataCacheFile) -> Any:
+        try:
+            return load_index(cache)
+        except (ImportError, AttributeError, EOFError, PickleError):
+            return {}
+
+    return load
+
+
 IndexDataCacheFile._data_name = _name_of_its_own  # type: ignore[method-assign]
+IndexDataCacheFile._load_index = _forgiving(IndexDataCacheFile._load_index)  # type: ignore[method-assign]
 
 
 class Apart:
@@ -160,11 +179,21 @@ def _address(_, array):  # type: ignore[no-untyped-def]
 address: Any = _address
 
 
-def aligned(array: NDArray[Any]) -> NDArray[Any]:
-    """A contiguous copy that begins at a multiple of LINE: vectors of it lie in one cache line each."""
-    room = np.zeros(array.nbytes + LINE, np.uint8)
+def blank(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Zeros that begin at a multiple of LINE, so that a vector lies in one cache line.
+
+    A vector may run over their end: LINE more bytes may be read and written there.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.zeros(size + 2 * LINE, np.uint8)
     begin = -room.ctypes.data % LINE
-    copy = room[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    zeros: NDArray[Any] = room[begin : begin + size].view(dtype).reshape(shape)
+    return zeros
+
+
+def aligned(array: NDArray[Any]) -> NDArray[Any]:
+    """A contiguous copy in a `blank`."""
+    copy = blank(array.shape, array.dtype)
     copy[...] = array
     return copy
 

@@ -16,7 +16,7 @@ import shearloc
 from .examples import ROOT, blocks, prepare, run_python, run_sessions
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-NEEDS = ("torch", "zarr", "numcodecs", "dask", "matplotlib")
+NEEDS = ("torch", "zarr", "numcodecs", "dask", "matplotlib", "imageio")
 
 
 def examples(kind: str) -> list[Any]:

@@ -1,11 +1,14 @@
 """Kernels called by address, and the word to whoever waits for them to be compiled."""
 
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-from numba import njit
+from numba import config, njit
 
 from shearloc import kernels
 from shearloc.kernels import Apart, aligned, call, watched
@@ -42,6 +45,27 @@ def test_aligned(shape: tuple[int, ...]) -> None:
         numbers = np.arange(np.prod(shape), dtype=kind).reshape(shape)
         copy = aligned(numbers)
         assert np.array_equal(copy, numbers) and copy.dtype == kind and copy.ctypes.data % kernels.LINE == 0
+
+
+class Gone(NamedTuple):
+    """A type that a later version no longer has."""
+
+    number: int
+
+
+def first(values):  # type: ignore[no-untyped-def]
+    return values[0]
+
+
+def test_a_cache_that_names_a_type_that_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An earlier version leaves such caches behind; what they hold is compiled anew."""
+    monkeypatch.setattr(config, "CACHE_DIR", str(tmp_path))
+    assert njit(cache=True)(first)(Gone(7)) == 7
+    (index,) = tmp_path.rglob("*.nbi")
+    before = index.read_bytes()
+    monkeypatch.delattr(sys.modules[__name__], "Gone")
+    assert njit(cache=True)(first)(np.array([3])) == 3
+    assert index.read_bytes() != before
 
 
 def compile_one() -> Callable[[], int]:

@@ -55,18 +55,27 @@ def run(arguments: list[str], folder: Path, **environment: str) -> subprocess.Co
 @pytest.mark.slow
 def test_a_model_of_one_s_own(scans: Path, tmp_path: Path, picture: Picture) -> None:
     """Trained, listed, used; a file made with it says what it needs where the model is not."""
-    done = run(command(scans, 0.3), tmp_path)
+    (tmp_path / "general").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "general" / "noise.png")
+    done = run([*command(scans, 0.3), "--general", "general"], tmp_path)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    *lines, elsewhere, last = done.stdout.splitlines()
+    lines.append(last)
+    mine, theirs = map(float, re.findall(r"\d+\.\d{4}", elsewhere))
+    assert elsewhere.startswith("on the general images ") and mine > theirs > 8
     assert lines[0] == "8 RGB images to learn from, 1 held out"
     assert re.fullmatch(r"'tiny.safetensors' has \d\.\d{4} held-out bits per dimension", lines[1])
     base, new = (float(re.findall(r"(\d\.\d{4}) held-out", line)[0]) for line in (lines[1], lines[-2]))
     assert new < base and lines[-2].endswith(f"'tiny.safetensors' has {base:.4f}")
     assert lines[-1].startswith("`shearloc models add my.safetensors` puts it where")
     told = done.stderr.splitlines()
-    assert told[0].startswith("shearloc: scans/9.png: left out (") and len(told) == 2
+    assert told[0].startswith("shearloc: scans/9.png: left out (") and len(told) == 3
+    assert (
+        told[2] == f"shearloc: warning: on the general images 'tiny.safetensors' is better by {mine / theirs - 1:.1%}"
+    )
     assert told[1] == "shearloc: warning: 9 images are few: the rate of 1 held out says little about others"
-    assert sorted(os.listdir(tmp_path)) == ["my.json", "my.safetensors", "scans", "tiny.safetensors"]
+    assert sorted(os.listdir(tmp_path)) == ["general", "my.json", "my.safetensors", "scans", "tiny.safetensors"]
     card = json.loads((tmp_path / "my.json").read_text())
     assert (card["name"], card["data"], card["base"], card["shape"]["width"]) == (
         "my",
@@ -162,6 +171,7 @@ def test_without_torch(scans: Path, tmp_path: Path) -> None:
         (["scans", "--out", "my.model"], "my.model: a model's file ends in .safetensors"),
         (["scans", "--out", "none/my.safetensors"], "none: no such folder"),
         (["scans", "--out", "tiny.safetensors"], "tiny.safetensors exists; use --force"),
+        (["scans", "--out", "my.safetensors", "--general", "empty"], "empty: no images (.bmp .jpeg"),
         (["scans", "--out", "my.safetensors", "--base", "none"], "model 'none' is not installed"),
         (["scans", "--out", "my.safetensors", "--base", "none.safetensors"], "there is no model file none.safetensors"),
         (

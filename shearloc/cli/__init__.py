@@ -1,4 +1,4 @@
-"""The `shearloc` command: arguments, messages, exit codes. The work is done on the floors below.
+"""The `shearloc` command: arguments, messages, exit codes. `jobs/` does the work.
 
 `--help` and `info` import neither Numba nor torch, so heavy imports are inside the commands.
 """

@@ -1,4 +1,4 @@
-"""The application all commands register with: options they share, exit codes, one line for each error.
+"""The application that all commands register with: shared options, exit codes, one line for each error.
 
 The commands are in the files beside it; the work on files is in `jobs/`. Exit code 0: done; 1: an error, printed in one
 line; 2: wrong usage; 130: interrupted (Ctrl-C).
@@ -33,7 +33,7 @@ app = typer.Typer(
 
 
 class Command(TyperCommand):
-    """A command whose usage line shows arguments as people know them: IN, not {IN}."""
+    """A command whose usage line shows plain names of arguments: IN, not {IN}."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line."""
@@ -76,7 +76,7 @@ Verbose = Annotated[
 
 
 def checker(verify: str, no_verify: bool) -> str | None:
-    """What `Encoding.verify` takes, of the two options."""
+    """The value of `Encoding.verify` for these two options."""
     return None if no_verify else verify
 
 
@@ -87,7 +87,7 @@ def main() -> None:
     except SystemExit as done:
         if cache.note and "numba" in sys.modules:
             complain(cache.note)
-        if done.code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
+        if done.code == INTERRUPTED:  # typer turns Ctrl-C into this, without a word
             complain("interrupted")
         raise
     except KeyboardInterrupt:
@@ -119,10 +119,10 @@ def _root(
 
 @contextmanager
 def computing(threads: int | None, told: bool = True) -> Iterator[None]:
-    """Let what is done here use so many processors; all there are without a number.
+    """Limits what runs inside to this many processors; without a number, to all there are.
 
-    Whoever sits before a terminal is `told`, once, why it takes long where something is compiled. ShearlocError where
-    Numba's compiler is turned off.
+    If `told`, a terminal gets one line when something takes long to compile. ShearlocError where Numba's compiler is
+    turned off.
     """
     if os.environ.get("NUMBA_DISABLE_JIT", "0").strip("0"):
         raise ShearlocError("Shearloc needs Numba's compiler, and NUMBA_DISABLE_JIT turns it off: unset it")
@@ -143,7 +143,7 @@ def _say_why() -> None:
 
 
 def printable(text: str) -> str:
-    """Text that came with a file, for a terminal: what is not printable (and may steer it) as an escape."""
+    """Text from a file, safe for a terminal: characters that are not printable, and may steer it, become escapes."""
     if text.isprintable():
         return text
     pieces = (text[k : k + 4096] for k in range(0, len(text), 4096))  # not all characters as strings at once
@@ -151,12 +151,12 @@ def printable(text: str) -> str:
 
 
 def complain(message: str) -> None:
-    """Say in one line on stderr what is wrong."""
+    """Prints an error in one line on stderr."""
     typer.echo(f"shearloc: {printable(' '.join(message.split()))}", err=True)
 
 
 def complain_all(lines: Iterable[str]) -> int:
-    """Complain about each; how many there were."""
+    """Complains about each line; returns how many there were."""
     count = 0
     for line in lines:
         complain(line)

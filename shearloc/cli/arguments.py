@@ -1,4 +1,4 @@
-"""What arguments mean: which files are inputs, which is the output, and which options do something."""
+"""What arguments mean: which files are inputs, which one is the output, and which options have an effect."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,7 +12,7 @@ from ..jobs.plan import SHL, Job
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of inputs: their suffixes, what to do with a folder of them, which OUT they have, and its suffix."""
+    """A kind of input: its suffixes, a hint for folders, how to recognise its OUT, and the suffix of its outputs."""
 
     suffixes: frozenset[str]
     hint: str
@@ -34,7 +34,7 @@ IMAGES = Kind(
 
 
 def encoded(form: str) -> Kind:
-    """.shl files, decoded to images of a form; archives to folders."""
+    """.shl files, which decode to images of this format; archives decode to folders."""
     return Kind(
         frozenset((SHL,)),
         "-r decodes all .shl files in it",
@@ -44,7 +44,7 @@ def encoded(form: str) -> Kind:
 
 
 def jobs_of(files: list[Path], out: Path | None, out_dir: Path | None, recursive: bool, kind: Kind) -> list[Job]:
-    """IN... [OUT]: the last of two is OUT if it looks like one, so that a pattern that matches two files is no trap."""
+    """The jobs of IN... [OUT]. The last of two is OUT only if it looks like one: a pattern may match two files."""
     if out is None and out_dir is None and len(files) == 2:
         if kind.is_output(files[1]):
             files, out = files[:1], files[1]
@@ -60,7 +60,7 @@ def jobs_of(files: list[Path], out: Path | None, out_dir: Path | None, recursive
 
 
 def no_folder(job: Job) -> Job:
-    """The job, if it is an image's. ShearlocError for what makes an archive."""
+    """The job, if its input is an image. ShearlocError for what makes an archive."""
     if job.source.is_dir() or job.source.suffix.lower() == ".npy":
         kind = "a folder" if job.source.is_dir() else "an array of images"
         each = "; `shearloc encode -r` encodes each of its images" if job.source.is_dir() else ""
@@ -69,7 +69,7 @@ def no_folder(job: Job) -> Job:
 
 
 def check_options(model: str, effort: int | None, steps: int, order: str = "sheared") -> None:
-    """ShearlocError for options that do nothing for this model."""
+    """ShearlocError for options that have no effect with this model."""
     given = {"effort": effort is not None, "steps": steps > 0, "order": order != "sheared"}
     known = models.options_of(model)
     for option, is_given in given.items():
@@ -79,13 +79,13 @@ def check_options(model: str, effort: int | None, steps: int, order: str = "shea
 
 
 def lend(weights: list[Path] | None) -> None:
-    """Let decoders find the models in these files."""
+    """Lets decoders find the models in these files."""
     for file in weights or ():
         models.use(str(file))
 
 
 def _is_archive(file: Path) -> bool:
-    """Whether there is such a file and it is an archive."""
+    """Whether the file exists and is an archive."""
     if not file.is_file():
         return False
     with suppress(OSError), file.open("rb") as opened:

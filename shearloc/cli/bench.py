@@ -119,7 +119,8 @@ def _bench_images(
         complain(f"left out: {reason}")
     if json_file:
         rows = [row.to_dict() for row in contest.rows]
-        result = {"rounds": rounds, "images": contest.images, "left_out": contest.left_out, "rows": rows}
+        what = {"rounds": rounds, "images": contest.images, "left_out": contest.left_out}
+        result = what | {"ratios": [vars(ratio) for ratio in contest.ratios], "rows": rows}
         report.write_json(json_file, about | result)
     if csv_file:
         report.write_csv(csv_file, COLUMNS, [_measured(row) for row in contest.rows if row.results])
@@ -172,11 +173,21 @@ def _show(contest: "Contest", rounds: int) -> None:
     ]
     times = "" if rounds == 1 else f", median of {rounds} rounds"
     show_table(f"{counted(len(contest.images), 'image')}{times}", columns, cells)
+    _show_ratios(contest)
     for row in contest.rows:
         if row.failures:
             image, reason = next(iter(row.failures.items()))
             more = f" and {len(row.failures) - 1} more" if len(row.failures) > 1 else ""
             complain(f"{row.name} could not code {image}{more}: {reason}")
+
+
+def _show_ratios(contest: "Contest") -> None:
+    """How many times as fast ours are as JPEG XL, a line for each effort of its."""
+    from ..evaluate.report import show_table
+
+    cells = [(f"{one.name} / {one.yardstick}", f"{one.encode:.2f}", f"{one.decode:.2f}") for one in contest.ratios]
+    if cells:
+        show_table("times as fast as JPEG XL, which uses one thread", ("", "encoding", "decoding"), cells)
 
 
 def _bench_coders(json_file: Path | None) -> None:

@@ -41,6 +41,31 @@ if TYPE_CHECKING:
 Where = Annotated[
     Path, typer.Argument(metavar="COLLECTION", readable=False, help="A folder that `shearloc pack` wrote.")
 ]
+Sources = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="SOURCE... OUT",
+        readable=False,
+        help="Folders, patterns in quotes ('photos/**/*.png'), image files, IDX files (.gz too), .npy, .npz and "
+        "tar files of images; then the folder to write to.",
+    ),
+]
+Model = Annotated[
+    str, typer.Option(help="One of `shearloc models`, or the path of a model file; auto takes what is smallest.")
+]
+Strip = Annotated[
+    bool, typer.Option("--strip", help="Drop metadata. Small images without any share a chunk and take less.")
+]
+Workers = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Processes that share the work, a shard at a time, on this machine.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Of a Dask cluster that does the work. Its workers need Shearloc, and the files at the same paths.",
+    ),
+]
 Names = "Names or patterns ('cats/*'); an image is taken if one of them fits. Default: all images."
 
 
@@ -50,37 +75,17 @@ Names = "Names or patterns ('cats/*'); an image is taken if one of them fits. De
     "  shearloc pack /shared/train /shared/train.shards --scheduler tcp://head:8786"
 )
 def pack(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="SOURCE... OUT",
-            readable=False,
-            help="Folders, patterns in quotes ('photos/**/*.png'), image files, IDX files (.gz too), .npy, .npz and "
-            "tar files of images; then the folder to write to.",
-        ),
-    ],
-    model: Annotated[
-        str, typer.Option(help="One of `shearloc models`, or the path of a model file; auto takes what is smallest.")
-    ] = "auto",
+    paths: Sources,
+    model: Model = "auto",
     effort: Annotated[
         int, typer.Option(min=1, max=9, help="As for `encode`; chunks of small images are archives.")
     ] = 5,
     engine: Engine = "auto",
-    strip: Annotated[
-        bool, typer.Option("--strip", help="Drop metadata. Small images without any share a chunk and take less.")
-    ] = False,
+    strip: Strip = False,
     verify: Verify = "auto",
     no_verify: NoVerify = False,
-    workers: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Processes that share the work, a shard at a time, on this machine.")
-    ] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Of a Dask cluster that does the work. Its workers need Shearloc, and the files at the same paths.",
-        ),
-    ] = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace other shards in OUT.")] = False,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -90,18 +95,13 @@ def pack(
     The same command again goes on where it stopped: complete shards are checked and kept, others replaced. What cannot
     be read is left out, with a line that says why, and exit code 1 at the end.
     """
-    from ..jobs import shards, sources
+    from ..jobs import shards
 
     if len(paths) < 2:
         raise ShearlocError("name what to pack, and last the folder to write to")
     *given, out = paths
     models.use(model)
-    found = sources.find(given)
-    failed = complain_all(found.problems)
-    if found.left_out:
-        complain(f"{some(found.left_out)} left out: no image by its suffix")
-    if not found.items:
-        raise ShearlocError("no images to pack")
+    found, failed = _found(given)
     how = Encoding(model, effort, engine, strip=strip, verify=checker(verify, no_verify))
     with computing(threads):
         tasks = shards.plan(found.items, out, how, workers > 1 or scheduler is not None)
@@ -110,8 +110,21 @@ def pack(
     _index_all(out, tasks, done, failed + failures, found, quiet)
 
 
+def _found(given: list[Path]) -> "tuple[Found, int]":
+    """The images in these sources, and how many problems there are. ShearlocError if there are no images."""
+    from ..jobs import sources
+
+    found = sources.find(given)
+    failed = complain_all(found.problems)
+    if found.left_out:
+        complain(f"{some(found.left_out)} left out: no image by its suffix")
+    if not found.items:
+        raise ShearlocError("no images to pack")
+    return found, failed
+
+
 def _pack_all(tasks: "list[Task]", workers: int, scheduler: str | None, quiet: bool) -> tuple[int, int]:
-    """Pack shards, a line for each; how many images are in them, and how many problems there were."""
+    """Packs shards, a line for each. Returns how many images they have, and how many problems there were."""
     done = failed = 0
     with progress_bars(len(tasks)) as begin:
         for task, outcome in _outcomes(tasks, workers, scheduler, begin):
@@ -127,7 +140,7 @@ def _pack_all(tasks: "list[Task]", workers: int, scheduler: str | None, quiet: b
 
 
 def _index_all(out: Path, tasks: "list[Task]", done: int, failed: int, found: "Found", quiet: bool) -> None:
-    """Write the index over all shards, and exit 1 if anything is missing."""
+    """Writes the index over all shards, and exits with 1 if anything is missing."""
     indexed = collections.write_index(out, [task.target for task in tasks if task.target.exists()], check=False)
     collections.remove_others(out, tasks)
     failed += complain_all(indexed.problems)
@@ -229,7 +242,7 @@ def reindex(folder: Where) -> None:
 def _outcomes(
     tasks: "list[Task]", workers: int, scheduler: str | None, begin: Callable[[int, str], Progress | None]
 ) -> "Iterator[tuple[Task, Outcome | Exception]]":
-    """Each task with its outcome or error, while a bar shows how far it is."""
+    """Each task with its outcome or error, while a bar shows progress."""
     from ..jobs import spread
     from ..jobs.shards import pack_shard
 

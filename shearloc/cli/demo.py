@@ -58,7 +58,7 @@ def demo(threads: Threads = None) -> None:
 
 
 def _steps(original: Path, encoded: Path, back: Path) -> dict[str, Callable[[], str]]:
-    """Commands, and what does the same here: work that returns the report."""
+    """Commands, and functions that do the same here and return the report."""
     outputs = Outputs(force=True)
     how = Encoding(verify=None)
     return {

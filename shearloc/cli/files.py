@@ -51,7 +51,32 @@ Embed = Annotated[
     bool,
     typer.Option("--embed", help="Put the model's weights into the file: it decodes where they are not installed."),
 ]
-
+Images = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IN...",
+        readable=False,
+        help="PNG, PBM, PGM, PPM, TIFF, BMP or WebP images, patterns in quotes, folders with -r, or - for standard "
+        "input. The second of two is OUT if it ends in .shl or is -; else each IN is written to its name with "
+        ".shl.",
+    ),
+]
+Order = Annotated[
+    Literal["sheared", "parallel", "sequential"],
+    typer.Option(help="Order of a model's pixels. Sheared and parallel write the same; sequential decodes slowly."),
+]
+Strip = Annotated[bool, typer.Option("--strip", help="Drop metadata: colour profile, Exif, XMP, text, resolution.")]
+SkipExisting = Annotated[
+    bool,
+    typer.Option(
+        "--skip-existing",
+        help="Leave out an IN whose output is there and complete: whole, its checksums right, and the one of its "
+        "pixels that of IN. A half output is replaced, any other file kept.",
+    ),
+]
+ForceLossy = Annotated[
+    bool, typer.Option("--force", "-f", help="Overwrite outputs that exist, and take lossy WebP images.")
+]
 
 EFFORT = """\b
 Default: 5.
@@ -87,48 +112,22 @@ Local models only; autoencoders have --steps.
     "  cat photo.png | shearloc encode - - > photo.shl"
 )
 def encode(
-    files: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IN...",
-            readable=False,
-            help="PNG, PBM, PGM, PPM, TIFF, BMP or WebP images, patterns in quotes, folders with -r, or - for standard "
-            "input. The second of two is OUT if it ends in .shl or is -; else each IN is written to its name with "
-            ".shl.",
-        ),
-    ],
+    files: Images,
     out: Out = None,
     out_dir: OutDir = None,
     recursive: Recursive = False,
     model: Model = "auto",
-    effort: Annotated[
-        int | None,
-        typer.Option(min=1, max=9, help=EFFORT),
-    ] = None,
+    effort: Annotated[int | None, typer.Option(min=1, max=9, help=EFFORT)] = None,
     engine: Engine = "auto",
-    order: Annotated[
-        Literal["sheared", "parallel", "sequential"],
-        typer.Option(help="Order of a model's pixels. Sheared and parallel write the same; sequential decodes slowly."),
-    ] = "sheared",
+    order: Order = "sheared",
     steps: Steps = 0,
     embed: Embed = False,
-    strip: Annotated[
-        bool, typer.Option("--strip", help="Drop metadata: colour profile, Exif, XMP, text, resolution.")
-    ] = False,
+    strip: Strip = False,
     verify: Verify = "auto",
     no_verify: NoVerify = False,
-    skip_existing: Annotated[
-        bool,
-        typer.Option(
-            "--skip-existing",
-            help="Leave out an IN whose output is there and complete: whole, its checksums right, and the one of its "
-            "pixels that of IN. A half output is replaced, any other file kept.",
-        ),
-    ] = False,
+    skip_existing: SkipExisting = False,
     max_samples: MaxSamples = None,
-    force: Annotated[
-        bool, typer.Option("--force", "-f", help="Overwrite outputs that exist, and take lossy WebP images.")
-    ] = False,
+    force: ForceLossy = False,
     keep_time: KeepTime = False,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -167,10 +166,7 @@ def archive(
     ] = None,
     out: Out = None,
     model: Model = "auto",
-    effort: Annotated[
-        int | None,
-        typer.Option(min=1, max=9, help=ARCHIVE_EFFORT),
-    ] = None,
+    effort: Annotated[int | None, typer.Option(min=1, max=9, help=ARCHIVE_EFFORT)] = None,
     engine: Engine = "auto",
     steps: Steps = 0,
     embed: Embed = False,

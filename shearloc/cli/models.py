@@ -64,7 +64,7 @@ def _list() -> None:
         channels = f"{model.channels} channel{'s' if model.channels > 1 else ''}"
         summary = zoo.card(name).get("summary", "")
         typer.echo(
-            f"{name:<{width}}  {model.family.name:<5}  {channels:<10}  {model.fingerprint.hex()}  {summary}".rstrip()
+            f"{name:<{width}}  {model.family.name:<7}  {channels:<10}  {model.fingerprint.hex()}  {summary}".rstrip()
         )
     typer.echo(
         f"`shearloc models add FILE` puts your own into {zoo.user_folder()}; SHEARLOC_MODELS may name more folders"

@@ -1,4 +1,4 @@
-"""Jobs one after the other with a line for each, and progress bars where they take long."""
+"""Runs jobs one after another, with a line for each, and shows progress bars where they take long."""
 
 import sys
 import time
@@ -18,11 +18,11 @@ from .app import complain, complain_all, some
 PROGRESS_AFTER = 2.0
 """Seconds before a progress bar appears."""
 SHOWN = 10
-"""Names of failed files in the last line."""
+"""Most names of failed files in the last line."""
 
 
 def run(jobs: list[Job], work: Callable[[Job, Begin], str], quiet: bool = False, writes: bool = True) -> None:
-    """Do one job after the other, a line for each. Goes on after one that fails; then exits 1 at the end.
+    """Does one job after another, a line for each. Goes on after failures; then exits with 1 at the end.
 
     `quiet`: only errors are printed. Where an output goes to stdout, its line goes to stderr.
     """
@@ -48,10 +48,10 @@ def run(jobs: list[Job], work: Callable[[Job, Begin], str], quiet: bool = False,
 
 @contextmanager
 def progress_bars(files: int) -> Iterator[Callable[[int, str], Progress | None]]:
-    """Function (number of files done, what begins now) -> (done, total) callback for that.
+    """A function (number of files done, what begins now) -> (done, total) callback.
 
-    Bars, one for the files and one for what is being done, appear on stderr `PROGRESS_AFTER` seconds from now.
-    Where stderr is no terminal the callbacks are None.
+    After `PROGRESS_AFTER` seconds, two bars appear on stderr: one for the files, one for the current step. Where stderr
+    is no terminal, the callbacks are None.
     """
     if not sys.stderr.isatty():
         yield lambda index, label: None
@@ -74,7 +74,7 @@ def progress_bars(files: int) -> Iterator[Callable[[int, str], Progress | None]]
 
 
 def _open_bars(stack: ExitStack, files: int) -> Callable[[int, str, int, int], None]:
-    """Draw bars that go away when `stack` closes; returns what moves them."""
+    """Draws bars that disappear when `stack` closes; returns what moves them."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import Progress as Bars

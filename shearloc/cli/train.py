@@ -23,16 +23,17 @@ from .progress import progress_bars
 
 if TYPE_CHECKING:
     from ..training.fitting import Progress, Report
+    from ..training.images import PixelSet
     from ..training.train import Data
 
 TRAINING_SHARE = 0.65
-"""Of the minutes, what is trained with floats; loading, rounding and judging take the rest."""
+"""Share of the minutes for training with floats; loading, rounding and judging take the rest."""
 FEW_IMAGES = 20
-"""With fewer, the held-out ones are too few to judge by."""
+"""With fewer images, too few are held out to judge by."""
 REPORTS = 40
-"""Looks at the held-out images in the time that a training has."""
+"""How often a training looks at the held-out images."""
 PATIENCE = 8
-"""Looks in a row without a new lowest rate that end it."""
+"""Looks in a row without a new lowest rate after which it ends."""
 
 
 @command(
@@ -52,6 +53,10 @@ def train(
     out: Annotated[Path, typer.Option(metavar="FILE", help="The model, .safetensors; its card goes beside it, .json.")],
     base: Annotated[
         str | None, typer.Option(metavar="MODEL", help="Go on from this model, a name or a file. Default: a new one.")
+    ] = None,
+    general: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Images of other kinds, such as photographs, to compare the models on, too."),
     ] = None,
     minutes: Annotated[
         float,
@@ -78,8 +83,10 @@ def train(
         _prepare_torch()
         from ..training.fitting import Schedule, fit
 
-        net, data = _begin(folders, channels, base, folder)
-        rival = _Rival.of(base, data)
+        net, data = _begin(folders, channels, base)
+        others = _others(general, data.held_out.channels)
+        _claim(folder, {"base": base, "channels": data.held_out.channels, "images": sorted(data.fingerprints)})
+        rival = _Rival.of(base, data.held_out, others)
         now = time.perf_counter()
         left = max(start + 60 * minutes - now, 30 * minutes)  # where it took half of the time to begin, it takes longer
         schedule = Schedule(minutes=TRAINING_SHARE * minutes, finish=0.0)
@@ -103,11 +110,12 @@ def train(
         signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on it need not be asked
         typer.echo("rounding to integers")
         card = _round(net, data, schedule, progress, folders, base, out, now + left - rival.seconds)
-        _finish(out, card, rival, force)
+        elsewhere = _bits(str(folder / "model.safetensors"), others)
+        _finish(out, card, rival, force, elsewhere)
 
 
 def _prepare_torch() -> None:
-    """All cores, memory that is kept, random weights that are the same each time. ShearlocError without torch."""
+    """Uses all cores, keeps freed memory, and seeds the random weights. ShearlocError without torch."""
     try:
         from ..training.fitting import Schedule, keep_freed_memory, same_weights_each_time, use_processors
     except ImportError as error:
@@ -129,8 +137,8 @@ def _check_output(out: Path, force: bool) -> None:
             raise ShearlocError(f"{path} exists; use --force to replace it")
 
 
-def _begin(folders: list[Path], channels: int | None, base: str | None, folder: Path) -> tuple[Any, "Data"]:
-    """The network as it starts, and the images. ShearlocError where that does not go together."""
+def _begin(folders: list[Path], channels: int | None, base: str | None) -> tuple[Any, "Data"]:
+    """The network to start from, and the images. ShearlocError where they do not go together."""
     from ..training import images
     from ..training.local_float import LocalNet, Shape
     from ..training.train import Data, start_from
@@ -151,8 +159,26 @@ def _begin(folders: list[Path], channels: int | None, base: str | None, folder: 
         held_out = len(arrays) - count
         complain(f"warning: {len(arrays)} images are few: the rate of {held_out} held out says little about others")
     typer.echo(f"{count} {_colour(channels)} images to learn from, {len(arrays) - count} held out")
-    _claim(folder, {"base": base, "channels": channels, "images": sorted(data.fingerprints)})
     return net or LocalNet(Shape() if channels == 3 else Shape(channels=1, width=128)), data
+
+
+def _others(folder: Path | None, channels: int) -> "PixelSet | None":
+    """The images of --general. ShearlocError where there are none."""
+    from ..training import images
+
+    if folder is None:
+        return None
+    arrays = images.load_data(folder, channels, complain=complain)
+    if not arrays:
+        raise ShearlocError(f"{folder}: no images ({' '.join(sorted(images.SUFFIXES))})")
+    return images.PixelSet.of(arrays)
+
+
+def _bits(model: str, images: "PixelSet | None") -> float | None:
+    """A model's bits per dimension on images, rounded as they are printed; None without images."""
+    from ..training.train import bits_of_model
+
+    return None if images is None else round(bits_of_model(model, images), 4)
 
 
 def _colour(channels: int) -> str:
@@ -160,7 +186,7 @@ def _colour(channels: int) -> str:
 
 
 def _claim(folder: Path, run: dict[str, Any]) -> None:
-    """Make the folder of a training, or go on in it. ShearlocError where it is another training's."""
+    """Makes the folder of a training, or resumes in it. ShearlocError where it belongs to another training."""
     known = folder / "run.json"
     if not known.exists():
         folder.mkdir(exist_ok=True)
@@ -173,27 +199,30 @@ def _claim(folder: Path, run: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class _Rival:
-    """What the new model is compared with: the base, or the model that encoders take without one.
+    """The model to compare the new one with: the base, or the model that encoders use by default.
 
-    `seconds`: how long it took to find its rate on the held-out images, as it will with the new one.
+    `bits` on the held-out images, `elsewhere` on those of --general. `seconds`: how long it took to measure these
+    rates; the new one will take as long.
     """
 
     name: str
     is_base: bool
     bits: float
     seconds: float
+    elsewhere: float | None = None
 
     @classmethod
-    def of(cls, base: str | None, data: "Data") -> "_Rival":
-        """By its rate."""
+    def of(cls, base: str | None, held_out: "PixelSet", others: "PixelSet | None") -> "_Rival":
+        """By its rates."""
         from ..models import defaults
         from ..training.train import bits_of_model
 
         start = time.perf_counter()
-        name = base or defaults.STATIC[data.held_out.channels]
-        bits = round(bits_of_model(name, data), 4)
+        name = base or defaults.STATIC[held_out.channels]
+        bits = round(bits_of_model(name, held_out), 4)
         typer.echo(f"'{name}' has {bits:.4f} held-out bits per dimension")
-        return cls(name, base is not None, bits, time.perf_counter() - start)
+        elsewhere = _bits(name, others)
+        return cls(name, base is not None, bits, time.perf_counter() - start, elsewhere)
 
 
 def _round(
@@ -221,8 +250,8 @@ def _round(
     return card
 
 
-def _finish(out: Path, card: dict[str, Any], rival: _Rival, force: bool) -> None:
-    """Compare the model with its rival, and put it and its card in their places."""
+def _finish(out: Path, card: dict[str, Any], rival: _Rival, force: bool, elsewhere: float | None = None) -> None:
+    """Compares the model with its rival, on other images, too, and puts it and its card in their places."""
     from ..models import zoo
 
     folder, bits = _folder_of(out), card["held_out_bits_per_dimension"]
@@ -238,18 +267,26 @@ def _finish(out: Path, card: dict[str, Any], rival: _Rival, force: bool) -> None
     typer.echo(f"{out}  {versus}")
     if bits >= rival.bits:
         complain(f"warning: '{rival.name}' is better on these images")
+    if elsewhere is not None and rival.elsewhere is not None:
+        typer.echo(
+            f"on the general images {elsewhere:.4f} bits per dimension, '{rival.name}' has {rival.elsewhere:.4f}"
+        )
+        if elsewhere > rival.elsewhere:
+            complain(
+                f"warning: on the general images '{rival.name}' is better by {elsewhere / rival.elsewhere - 1:.1%}"
+            )
     if out.resolve().parent not in [one.resolve() for one in zoo.folders()]:
         typer.echo(f"`shearloc models add {out}` puts it where files made with it find it")
 
 
 def _folder_of(out: Path) -> Path:
-    """Where a training keeps what it needs to go on."""
+    """Where a training keeps what it needs to resume."""
     return out.with_suffix(".training")
 
 
 @contextmanager
 def _asking_to_stop(message: str) -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed: the first time it only asks, so that training ends between two updates."""
+    """Whether Ctrl-C was pressed. The first press only asks, so that training ends between two updates."""
     asked = False
 
     def ask(*_: object) -> None:

@@ -1,7 +1,7 @@
-"""The functions people call: images in, bytes out, and back. `shearloc` shows them under its own name.
+"""The functions people call: images to bytes and back. `shearloc` exports them.
 
-It puts the pieces together and checks what comes in. Models, coders and Numba are imported by the calls that need them,
-so `info` stays quick.
+This module checks arguments and puts the pieces together. Models, coders and Numba are imported only by the calls that
+need them, so `info` stays quick.
 """
 
 import errno
@@ -29,7 +29,7 @@ ORDERS = ("sequential", "sheared", "parallel")
 
 Data = bytes | bytearray | memoryview
 PathOrFile = str | os.PathLike[str] | BinaryIO
-"""A path, or a binary file object that is open."""
+"""A path, or an open binary file object."""
 ModelName = str | os.PathLike[str]
 """A name that `shearloc models` lists, or the path of a model file."""
 
@@ -74,10 +74,11 @@ def encode_images(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> bytes:
-    """Compress many images of one size together: uint8 [N, H, W] (gray) or [N, H, W, 3] to the bytes of an archive.
+    """Compress many images of one size, uint8 [N, H, W] (gray) or [N, H, W, 3], to the bytes of an archive.
 
-    `names`, one each, are kept. `steps`: K steps of optimal inference for an autoencoder. The other arguments are those
-    of `encode_picture`, but that effort 7 to 9 chooses how each image lies. Errors as `archive.encode_images`.
+    `names`: one for each image, stored in the archive. `steps`: K steps of optimal inference, for an autoencoder. The
+    other arguments are those of `encode_picture`, except that efforts 7 to 9 choose each image's orientation. Raises as
+    `archive.encode_images`.
     """
     from . import archive
 
@@ -107,11 +108,11 @@ def decode(
     out: Samples | None = None,
     progress: Progress | None = None,
 ) -> Samples:
-    """The image of a `.shl` file as an array, as `encode` took it, or all images of an archive, as `encode_images` did.
+    """Decode a `.shl` file to the array that `encode` took, or an archive to all images that `encode_images` took.
 
-    A file that came of a picture with a palette, a transparent colour or less than 8 bits gives the array that
-    `Picture.array` makes of it. `out`: an array of that shape and type to fill and return. Arguments and errors as in
-    `decode_picture`; ValueError for an `out` of another shape or type.
+    For a picture with a palette, a transparent colour or fewer than 8 bits, the array is its `Picture.array`. `out`: an
+    array of the right shape and type to fill and return. Arguments and errors as in `decode_picture`; ValueError for an
+    `out` that does not fit.
     """
     whole = _as_bytes(data)
     _lend(model)
@@ -142,19 +143,18 @@ def encode_picture(
 ) -> bytes:
     """Compress a picture, its palette and metadata included, to the bytes of a `.shl` file.
 
-    `model` is a name that `shearloc models` lists, or the path of a model file, which then codes the colours (alpha and
-    low bytes of 16 bits find their own way); "auto" stores the smallest of what the default model, lossless WebP and
-    plain storage make of it.
-    `effort` 1..9: "auto" takes a larger model at 4 and at 7, and slow WebP where it may win at 5; the biases of a named
-    local model are adapted to the image from 7 on, which takes torch and many times longer, and costs the decoder
-    nothing. `engine` (auto, numpy, torch, cuda,
-    numba) chooses what computes; it never changes a decoded pixel, nor a byte of the file below effort 7. `order`
-    (sheared, parallel, sequential) is that of a model's pixels: the first two write the same file, the last one that
-    can only be decoded pixel by pixel. `embed` puts the weights of the models that are used into the file, so that it
-    decodes where they are not installed. `threads`: processors to use at most. `progress` is called now and then with
-    (done, total).
-    Raises UnsupportedImageError, UnknownModelError, ShearlocError where torch is needed and not installed,
-    ValueError for a bad effort, engine, order or number of threads.
+    `model` is a name that `shearloc models` lists, or the path of a model file. It codes the colours; alpha and the low
+    bytes of 16-bit samples are stored in whatever way is smallest. "auto" stores the smallest of the default model,
+    lossless WebP and plain storage. `effort` 1..9: "auto" takes a larger model at 4 and at 7, and slow WebP where it
+    may win at 5. From 7 on, the biases of a named local model are adapted to the image, which needs torch and takes
+    many times longer, but costs the decoder nothing. `engine` (auto, numpy, torch, cuda, numba) chooses what computes;
+    it never changes a decoded pixel, nor a byte of the file below effort 7. `order` (sheared, parallel, sequential) is
+    the order in which a model codes pixels: the first two write the same file; a sequential file can only be decoded
+    pixel by pixel. `embed` puts the weights of the models that are used into the file, so that it decodes where they
+    are not installed. `threads`: most processors to use. `progress` is called now and then with (done, total).
+
+    Raises UnsupportedImageError, UnknownModelError, ShearlocError where torch is needed and not installed, ValueError
+    for a bad effort, engine, order or number of threads.
     """
     from . import parts
 
@@ -181,12 +181,12 @@ def decode_picture(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Picture:
-    """The picture of a `.shl` file as it went in, checked against the file's checksum of its samples.
+    """Decode a `.shl` file to the picture that was encoded, and check its samples against the file's checksum.
 
-    `model`: the path of a model file that the `.shl` file may need; what is installed is found without it. `engine` as
-    in `encode_picture`. `order`: "auto" takes what the file needs; "parallel" decodes a sheared file from gathered
-    patches, for comparison. `max_samples` bounds height * width * channels (16 bits count twice), and so the memory a
-    file may claim. Raises FormatError, CorruptError, UnknownModelError, UnsupportedImageError (too large),
+    `model`: the path of a model file to look for weights in; installed models are found without it. `engine` as in
+    `encode_picture`. `order`: "auto" takes what the file needs; "parallel" decodes a sheared file from gathered
+    patches, for comparison. `max_samples` bounds height * width * channels (16 bits count twice), and so the memory
+    that a file may claim. Raises FormatError, CorruptError, UnknownModelError, UnsupportedImageError (too large),
     ShearlocError for an order that the file is not in, ValueError for a bad engine, order or number of threads.
     """
     from . import parts
@@ -213,9 +213,10 @@ def write(
     embed: bool = False,
     threads: int | None = None,
 ) -> None:
-    """Encode to a file, which appears only when complete. `file`: a path, or a binary file object to write to.
+    """Encode an image to a file, which appears only when it is complete. `file`: a path or a binary file object.
 
-    Arguments and errors as in `encode`; also OSError, FileExistsError where the path is taken and `overwrite` is false.
+    Arguments and errors as in `encode`; also OSError, and FileExistsError where the path exists and `overwrite` is
+    false.
     """
     if not isinstance(file, str | os.PathLike):
         file.write(encode(image, model=model, effort=effort, engine=engine, embed=embed, threads=threads))
@@ -239,9 +240,9 @@ def read(
 
 
 def info(data: Data | PathOrFile) -> Info:
-    """What a whole `.shl` file, a picture's or an archive, says about itself; a PictureInfo or an ArchiveInfo.
+    """Describe a `.shl` file, picture or archive, without decoding it: a PictureInfo or an ArchiveInfo.
 
-    `data`: the file's bytes, its path, or a binary file object. Payloads are not looked at. Raises FormatError,
+    `data`: the file's bytes, its path, or a binary file object. Payloads are not read. Raises FormatError,
     CorruptError; also OSError.
     """
     return info_.info(_as_bytes(data) if isinstance(data, Data) else _content(data))
@@ -282,7 +283,7 @@ def _check_order(order: str, orders: tuple[str, ...]) -> None:
 
 
 def _limited(threads: int | None) -> AbstractContextManager[None]:
-    """Has what is called inside use so many processors at most."""
+    """Limits what runs inside to this many processors."""
     if threads is None:
         return nullcontext()
     if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
@@ -300,7 +301,7 @@ def _name(model: ModelName) -> str:
 
 
 def _lend(model: ModelName | None) -> None:
-    """Have decoders of this process find the weights in a model file."""
+    """Lets decoders of this process find the weights in a model file."""
     if model is not None:
         from ..models import zoo
 

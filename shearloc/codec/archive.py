@@ -1,8 +1,8 @@
-"""Archives: many images of equal size in one `.shl` file, and back. docs/FORMAT.md is the specification.
+"""Archives: many images of one size in one `.shl` file, and back. docs/FORMAT.md is the specification.
 
-Chunks of a bounded number of images have their own coder and checksums: one that is damaged leaves the others
-readable, and one can be decoded without the others. A chunk's images are raw, or coded by a model of any family.
-Bytes in, arrays out.
+Chunks of a bounded number of images have their own coder and checksums: a damaged one leaves the others readable, and
+each can be decoded without the others. A chunk's images are raw, or coded by a model of any family. Bytes in, arrays
+out.
 """
 
 import io
@@ -34,10 +34,10 @@ __all__ = [
 ]
 
 RAW_CHUNK_SAMPLES = 1 << 21
-"""Subpixels of a raw chunk at most (or one image)."""
+"""Most subpixels of a raw chunk, or one image."""
 
 PROBE = 64
-"""Images, evenly spaced, on which model="auto" compares the candidates."""
+"""Evenly spaced images by which model="auto" compares the candidates."""
 
 RAW = "raw"
 
@@ -54,16 +54,16 @@ def encode_images(
     chunk_samples: int | None = None,
     progress: Progress | None = None,
 ) -> bytes:
-    """An archive of uint8 [N, H, W] (gray), [N, H, W, 1] or [N, H, W, 3], N >= 1; `names`, one each, are optional.
+    """Encode uint8 [N, H, W] (gray), [N, H, W, 1] or [N, H, W, 3], N >= 1, as an archive.
 
-    `model`: a name that `shearloc models` lists, the path of a model file, "raw", or "auto", which takes what makes the
-    smallest archive of some of the images. `steps`: K gradient steps of optimal inference for an autoencoder; smaller
-    files, slower. `effort` 1..9: from 7 on a local model codes each image in the orientation that takes fewest bits, of
-    2, 4 (effort 8) or 8 (effort 9): encoding takes as many times as long, decoding no longer.
-    `embed`: put the model's weights into the archive, so that it decodes where they are not installed.
-    `chunk_samples`: subpixels of a chunk at most, if not those of the model's family.
-    Raises UnsupportedImageError, which names the image where it is one, UnknownModelError, ShearlocError for an option
-    that does nothing for the named model, ValueError for bad steps or a bad effort.
+    `names`: one for each image, or none. `model`: a name that `shearloc models` lists, the path of a model file, "raw",
+    or "auto", which takes what makes the smallest archive of a sample of the images. `steps`: K gradient steps of
+    optimal inference for an autoencoder; smaller files, slower. `effort` 1..9: from 7 on, a local model codes each
+    image in the orientation that takes fewest bits, of 2, 4 (effort 8) or 8 (effort 9). Encoding takes as many times as
+    long; decoding takes no longer. `embed`: put the model's weights into the archive, so that it decodes where they are
+    not installed. `chunk_samples`: most subpixels of a chunk, instead of the family's own number. Raises
+    UnsupportedImageError, which names the image at fault if there is one, UnknownModelError, ShearlocError for an
+    option that does nothing for the named model, ValueError for bad steps or a bad effort.
     """
     pixels = as_images(images)
     _check_names(names, len(pixels))
@@ -81,7 +81,7 @@ def encode_images(
 def decode_images(
     data: bytes, *, engine: str = "auto", max_samples: int = MAX_SAMPLES, progress: Progress | None = None
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """The images, uint8 [N, H, W] or [N, H, W, 3], and their names (none, if none were given) of an archive.
+    """Decode an archive: the images, uint8 [N, H, W] or [N, H, W, 3], and their names, if they have any.
 
     Raises FormatError, CorruptError (which says which images are damaged), UnknownModelError, UnsupportedImageError.
     """
@@ -94,7 +94,7 @@ def decode_images(
 def decode_undamaged(
     data: bytes, *, engine: str = "auto", max_samples: int = MAX_SAMPLES, progress: Progress | None = None
 ) -> tuple[Pixels, tuple[str, ...], dict[int, str]]:
-    """As `decode_images`, but damaged images are left black; also what is wrong, by the number of the chunk."""
+    """Like `decode_images`, but damaged images are black; also returns what is wrong, by the number of the chunk."""
     header, start = archive_header.read(data, max_samples)
     model = _model_of(header)
     images = np.zeros((header.count, header.height, header.width, header.channels), np.uint8)
@@ -116,7 +116,7 @@ def decode_undamaged(
 def decode_chunk(
     data: bytes, chunk: int, *, engine: str = "auto", max_samples: int = MAX_SAMPLES
 ) -> tuple[Pixels, range]:
-    """One chunk's images without the others, and their numbers. As `decode_images`; IndexError for no such chunk."""
+    """One chunk's images, and their numbers. Raises as `decode_images`; IndexError where there is no such chunk."""
     header, start = archive_header.read(data, max_samples)
     if not 0 <= chunk < len(header.sizes):
         raise IndexError(f"the archive has {len(header.sizes)} chunks, none is number {chunk}")
@@ -127,7 +127,7 @@ def decode_chunk(
 
 
 def as_images(images: Pixels) -> Pixels:
-    """Contiguous uint8 [N, H, W, C]; UnsupportedImageError, which says what to do, for anything else."""
+    """Contiguous uint8 [N, H, W, C]. UnsupportedImageError, which says what to do, for anything else."""
     if not isinstance(images, np.ndarray):
         kind = type(images).__name__
         raise UnsupportedImageError(f"the images are of type {kind}; pass a NumPy array of uint8, as numpy.stack makes")
@@ -188,7 +188,7 @@ def _candidates(images: Pixels, effort: int, engine: str) -> list[str]:
 
 
 def _smallest(images: Pixels, steps: int, effort: int, engine: str, embed: bool) -> str:
-    """The model that makes the smallest archive, judged by PROBE of the images; "raw" where none fits."""
+    """The model that makes the smallest archive of PROBE sample images; "raw" where no model fits."""
     sample = images[np.linspace(0, len(images) - 1, min(PROBE, len(images))).astype(int)]
     how = How(engine, steps=steps)
 
@@ -200,7 +200,7 @@ def _smallest(images: Pixels, steps: int, effort: int, engine: str, embed: bool)
 
 
 def _model_for(name: str, images: Pixels, names: list[str] | None) -> Model | None:
-    """The model of a name or path, None for "raw". UnsupportedImageError where it cannot code these images."""
+    """The model of a name or path; None for "raw". UnsupportedImageError where it cannot code these images."""
     if name == RAW:
         return None
     model = zoo.load(name)
@@ -213,9 +213,9 @@ def _model_for(name: str, images: Pixels, names: list[str] | None) -> Model | No
 
 
 def _model_of(header: Header) -> Model | None:
-    """The model of an archive, its own if it brings one along; None for raw ones.
+    """The model of an archive, its embedded one if there is one; None for raw archives.
 
-    UnknownModelError, or CorruptError where it does not fit the images.
+    UnknownModelError, or CorruptError where the model does not fit the images.
     """
     if header.family is None:
         return None
@@ -237,7 +237,7 @@ def _encode_with(
     embed: bool = False,
     chunk_samples: int | None = None,
 ) -> bytes:
-    """An archive with this model, or "raw"."""
+    """Encodes an archive with this model, or "raw"."""
     count, height, width, channels = images.shape
     model = _model_for(name, images, names)
     family = model.family if model else None
@@ -291,7 +291,7 @@ def _joined(results: list[Coded]) -> bytes | None:
 
 
 def _decode_chunk(header: Header, model: Model | None, data: bytes, start: int, chunk: int, engine: str) -> Pixels:
-    """A chunk's images [n, H, W, C], both checksums held against them; CorruptError names the images."""
+    """A chunk's images [n, H, W, C], checked against both checksums. CorruptError names the images."""
     numbers = header.images_of(chunk)
     end = start + header.ends[chunk]
     begin = end - header.sizes[chunk]
@@ -326,7 +326,7 @@ def _decode_payload(header: Header, model: Model | None, payload: bytes, count: 
 
 
 def _which(header: Header, numbers: range) -> str:
-    """A chunk's images in words, with their names where they have some."""
+    """Names a chunk's images for a message."""
     first, last = numbers[0], numbers[-1]
     named = [f" ('{header.names[k]}')" if header.names else "" for k in (first, last)]
     one = f"image {first}{named[0]} is damaged"
@@ -334,12 +334,12 @@ def _which(header: Header, numbers: range) -> str:
 
 
 def _at_once(model: Model | None, size: Size, engine: str, count: int) -> int:
-    """Chunks, each of size (images, H, W), to code side by side."""
+    """How many chunks, each of size (images, H, W), to code side by side."""
     return model.at_once(size, engine, count) if model else 1
 
 
 def for_chunks(work: Callable[[int], None], count: int, threads: int, engine: str, progress: Progress | None) -> None:
-    """Calls work(k) for every chunk, on so many threads with a share of the processors; the first error is raised."""
+    """Calls work(k) for every chunk, on threads that share the processors. Raises the first error."""
     from ..nets import engines
 
     share = max(1, engines.processors() // threads)

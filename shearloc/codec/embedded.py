@@ -1,7 +1,7 @@
 """Models inside a file: their weights, so that it decodes where they are not installed.
 
-A model is a chunk with its .safetensors file as it is. That is read as any model file is: never code, and its bounds
-are proved before it is used.
+The chunk of a model is its .safetensors file, unchanged. It is read like any model file: it runs no code, and its
+bounds are proved before it is used.
 """
 
 from collections.abc import Collection, Iterable
@@ -14,20 +14,20 @@ from .pictures.picture import Chunk
 
 
 def weights(name: str, model: Model) -> Chunk:
-    """The chunk of the model that was loaded by this name or path.
+    """The chunk for the model of this name or path.
 
-    ShearlocError where its file is too large or has changed since.
+    ShearlocError where its file is too large or has changed since it was loaded.
     """
     data = zoo.weights(name)
     if len(data) > MAX_WEIGHTS:
         raise ShearlocError(f"model '{model.name}' takes {len(data)} bytes; at most {MAX_WEIGHTS} can be embedded")
     if zoo.parse(data, model.name).fingerprint != model.fingerprint:
-        raise ShearlocError(f"the file of model '{model.name}' has changed meanwhile; start again")
+        raise ShearlocError(f"the file of model '{model.name}' has changed in the meantime; start again")
     return WEIGHTS, data
 
 
 def models(found: Iterable[bytes], used: Collection[bytes]) -> dict[bytes, Model]:
-    """The models of these embedded files by fingerprint, each of which is `used` by the file.
+    """The models in these embedded files, by fingerprint; the file must use each of them (`used`).
 
     CorruptError for anything else.
     """

@@ -10,14 +10,14 @@ from .formats.container import Method, Part
 from .pictures.picture import CHANNELS, mode_name
 
 MAX_NAME_BYTES = 1 << 20
-"""Names that take more are not listed: a small file may claim many."""
+"""Longer lists of names are left out: a small file may claim many."""
 
 
 @dataclass(frozen=True)
 class Info:
-    """What a file of any kind says about itself. A subpixel is one sample of one channel, of 16 bits too.
+    """What a file of any kind says about itself. A subpixel is one sample of one channel, 16-bit samples included.
 
-    `embedded_weights`: bytes of the model files that the file brings along, None where it has none.
+    `embedded_weights`: bytes of the model files inside the file, None where there are none.
     """
 
     version: int
@@ -38,7 +38,7 @@ class Info:
 class PartInfo:
     """How some of a picture's planes are stored.
 
-    `method` is raw, webp, deflate, same (as the planes before), or the name of a family of models; `model`,
+    `method` is raw, webp, deflate, same (equal to the planes before), or the name of a family of models. `model`,
     `fingerprint` (hexadecimal), `order`, `precision` (bits) and `lanes` are None where no model is used.
     """
 
@@ -78,7 +78,7 @@ class PictureInfo(Info):
 
     @property
     def payload_bytes(self) -> int:
-        """Of all parts."""
+        """Bytes of all parts' payloads."""
         return sum(part.payload_bytes for part in self.parts)
 
 
@@ -86,10 +86,10 @@ class PictureInfo(Info):
 class ArchiveInfo(Info):
     """What an archive says.
 
-    `gross_bits` are all of the file, `net_bits` (None: not bits-back) those of the images alone. Between them are
-    the first images of each chain, which cost more because nothing is there yet to be popped, headers, checksums
-    and coder states. `names` is empty where they are longer than MAX_NAME_BYTES. `reoriented`: how many images are
-    coded mirrored, upside down or transposed, None for none.
+    `gross_bits` is the whole file, `net_bits` (None without bits-back) the images alone. The difference is headers,
+    checksums, coder states, and the first images of each chain, which cost more because there is nothing to pop yet.
+    `names` is empty where they are longer than MAX_NAME_BYTES. `reoriented`: how many images are coded mirrored, upside
+    down or transposed, None where there are none.
     """
 
     method: str
@@ -105,12 +105,12 @@ class ArchiveInfo(Info):
 
 
 def info(data: bytes) -> Info:
-    """What a whole file says. The header is checked, payloads are not looked at. FormatError, CorruptError."""
+    """Describes a whole file. The header is checked, payloads are not read. FormatError, CorruptError."""
     return archive_info(data) if archive_header.is_archive(data) else picture_info(data)
 
 
 def picture_info(data: bytes) -> PictureInfo:
-    """As `info`, of the file of one picture; FormatError for an archive."""
+    """Like `info`, for the file of one picture. FormatError for an archive."""
     header, lengths, found = container.outline(data)
     channels = CHANNELS[header.colour]
     kinds = [kind.decode() for kind, _ in found if kind != chunks.WEIGHTS]
@@ -147,7 +147,7 @@ def _part(part: Part, length: int) -> PartInfo:
 
 
 def _names(header: archive_header.Header) -> tuple[str, ...]:
-    """The names; none where they do not unpack to MAX_NAME_BYTES or less."""
+    """The names; none where they unpack to more than MAX_NAME_BYTES."""
     try:
         return archive_header.unpack_names(header.packed_names, header.count, MAX_NAME_BYTES)
     except CorruptError:
@@ -155,13 +155,13 @@ def _names(header: archive_header.Header) -> tuple[str, ...]:
 
 
 def method_name(method: int) -> str:
-    """The name of a method that this version knows: of a family of models, or raw, webp, deflate, same."""
+    """The name of a method: a family of models, or raw, webp, deflate, same."""
     family = registry.by_method(method)
     return family.name if family else Method(method).name.lower()
 
 
 def archive_info(data: bytes) -> ArchiveInfo:
-    """As `info`, of an archive; FormatError for anything else."""
+    """Like `info`, for an archive. FormatError for anything else."""
     header, found = archive_header.outline(data)
     family = header.family
     turned = header.packed_orientations

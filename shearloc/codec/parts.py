@@ -1,4 +1,4 @@
-"""A picture's planes as parts of a file: by which method each is stored smallest, and back.
+"""A picture's planes as parts of a file: each stored by whichever method is smallest, and back.
 
 A method is a model of some family, or needs none: lossless WebP, deflated or raw samples.
 """
@@ -32,20 +32,22 @@ from .pictures.picture import (
 
 EFFORTS = range(1, 10)
 ADAPTING_UPDATES = {7: 100, 8: 200, 9: 400}
-"""Gradient steps by which an effort adapts the model to the image."""
+"""Gradient steps that each effort takes to adapt the model to the image."""
 
 _MODEL_FLOOR = 0.005
-"""Bits a sample that no shipped model reaches, not even on a single colour (0.006 there)."""
+"""Bits a sample that no shipped model gets below: even a single colour takes 0.006."""
 _HOPELESS = 1.15
 """A model this many times larger than another method is not adapted to the image: that gains 3 to 5%."""
+_HOPELESS_SPLIT = 1.15
+"""The same of planes by quick WebPs: models and slower WebPs gain less."""
 _NOISE = 0.98
-"""Low bytes that WebP leaves this large are noise, to a model too."""
+"""Low bytes that stay this large in WebP are noise to a model, too."""
 _DEFLATE_LEVEL = 9
 
 
 @dataclass(frozen=True)
 class CodedPart:
-    """A part and its payload, and the model's weights where they are to be embedded."""
+    """A part and its payload, and the model's weights if they are to be embedded."""
 
     part: Part
     payload: bytes
@@ -59,7 +61,7 @@ class CodedPart:
 
 @dataclass(frozen=True)
 class Options:
-    """What `api.encode` was told."""
+    """The options of `api.encode`."""
 
     model: str
     effort: int
@@ -68,7 +70,7 @@ class Options:
 
 
 def check_effort(effort: int) -> None:
-    """ValueError for what is not one of EFFORTS, of pictures or archives."""
+    """ValueError for an effort that is not one of EFFORTS, for pictures or archives."""
     if effort not in EFFORTS:
         raise ValueError(f"effort is a whole number from 1 to 9, not {effort!r}")
 
@@ -77,10 +79,42 @@ def check_effort(effort: int) -> None:
 
 
 def encode(picture: Picture, options: Options) -> list[CodedPart]:
-    """The parts that take the least bytes, or with a named model, those it makes of the first planes.
+    """The parts that take the fewest bytes; with a named model, those that it makes of the first planes.
 
     Raises as `api.encode`.
     """
+    deep = _by_deep_model(picture, options) if picture.depth == 16 else None
+    if deep is None:
+        return _best_split(picture, options)
+    if options.model != "auto":
+        return [deep]
+    quiet = replace(options, how=with_progress(options.how, None))
+    if _split_is_hopeless(picture, deep.size):
+        return min([[deep], *_wholes(picture, deep.size, quiet)], key=_total)
+    return min([deep], _best_split(picture, quiet), key=_total)
+
+
+def _by_deep_model(picture: Picture, options: Options) -> CodedPart | None:
+    """All planes of a picture of 16 bits by the named model, if that is for them, or by the default one."""
+    name = defaults.DEEP if options.model == "auto" else options.model
+    if not zoo.family_of(name).deep:
+        return None
+    return _by_model(picture.samples.reshape(*picture.samples.shape[:2], -1), name, options)
+
+
+def _split_is_hopeless(picture: Picture, rival: int) -> bool:
+    """Whether high and low bytes, each by a quick WebP, take so much more than `rival` bytes that no care helps."""
+    channels = CHANNELS[picture.colour]
+    high, low = (take_planes(picture.samples, first, channels) for first in (0, channels))
+    if (high == low).all():  # 8 bits, doubled
+        return False
+    if not container.webp_holds(*high.shape):
+        return True
+    return sum(len(webp.encode(planes, *webp.FAST)) for planes in (high, low)) > _HOPELESS_SPLIT * rival
+
+
+def _best_split(picture: Picture, options: Options) -> list[CodedPart]:
+    """The least of parts for planes that go together, and of all planes in one part; none by a model of 16 bits."""
     groups = plane_groups(picture.colour, picture.depth)
     split: list[CodedPart] = []
     for index, count in enumerate(groups):
@@ -106,21 +140,21 @@ def _total(coded: Sequence[CodedPart]) -> int:
 
 
 def _share(options: Options, first: int, count: int, planes: int) -> Options:
-    """The options for a part that begins behind `first` of so many planes."""
+    """The options for a part that begins after `first` of so many planes."""
     return replace(options, how=with_progress(options.how, _shared(options.how.progress, first, count, planes)))
 
 
 def _shared(progress: Progress | None, first: int, count: int, planes: int) -> Progress | None:
-    """`progress` for a part that begins behind `first` of so many planes."""
+    """`progress` for a part that begins after `first` of so many planes."""
     if progress is None or count == planes:
         return progress
     return lambda done, total: progress(first * total + count * done, planes * total)
 
 
 def _smallest(planes: Planes, plain: Picture, low: bool, options: Options) -> CodedPart:
-    """The least of raw, WebP, the default model, and deflate where WebP is not at home.
+    """The smallest of raw, WebP, the default model, and deflate where WebP does not apply.
 
-    `plain` is what the raw and deflated rows are of: the planes, or the picture if it has no others.
+    `plain`: what raw and deflated rows are made from: the planes, or the picture if it has no others.
     """
     found, fast = [], b""
     raw = Part(planes.shape[2], Method.RAW)
@@ -147,9 +181,9 @@ def _smallest(planes: Planes, plain: Picture, low: bool, options: Options) -> Co
 
 
 def _wholes(picture: Picture, rival: int, options: Options) -> Iterator[list[CodedPart]]:
-    """All planes of several groups in one part: WebP, or deflate where WebP is not at home, or raw.
+    """All planes of several groups in one part: WebP, deflate where WebP does not apply, or raw.
 
-    `rival` is the bytes of the best so far.
+    `rival`: bytes of the best so far.
     """
     count = sum(plane_groups(picture.colour, picture.depth))
     raw = Part(count, Method.RAW)
@@ -171,7 +205,7 @@ def _raw(picture: Picture) -> bytes:
     return png.pack_rows(picture.samples, picture.depth).tobytes()
 
 
-def _by_model(planes: Planes, name: str, options: Options, hopeless: float = math.inf) -> CodedPart:
+def _by_model(planes: Samples, name: str, options: Options, hopeless: float = math.inf) -> CodedPart:
     """By a model; adapted, if the effort says so and that can win: `hopeless` bytes are too many to begin with."""
     model = _model_for(planes, name)
     updates = ADAPTING_UPDATES.get(options.effort, 0) if model.adaptable else 0
@@ -185,12 +219,12 @@ def _by_model(planes: Planes, name: str, options: Options, hopeless: float = mat
     return replace(coded, weights=weights)
 
 
-def _model_for(planes: Planes, name: str) -> Model:
-    """The model of this name or path, for such planes. UnsupportedImageError where it is for others."""
+def _model_for(planes: Samples, name: str) -> Model:
+    """The model of this name or path, for these planes. UnsupportedImageError where it is for others."""
     model = zoo.load(name)
     if not model.family.pictures:
         raise UnsupportedImageError(f"model '{name}' codes archives only: use `encode_images`, or `shearloc archive`")
-    if problem := model.refuses(planes.shape):
+    if problem := model.refuses(planes.shape, 1 << 8 * planes.itemsize):
         raise UnsupportedImageError(
             f"{problem}; use '{defaults.STATIC[planes.shape[2]]}' or leave the choice to 'auto'"
         )
@@ -198,7 +232,7 @@ def _model_for(planes: Planes, name: str) -> Model:
 
 
 def _adapter() -> ModuleType:
-    """What adapts models to an image; ShearlocError where torch, which it needs, is not installed."""
+    """The function that adapts models to an image. ShearlocError where torch is not installed."""
     try:
         from ..training import adapt
     except ImportError as error:
@@ -208,9 +242,9 @@ def _adapter() -> ModuleType:
     return adapt
 
 
-def _model_part(model: Model, planes: Planes, coded: Coded) -> CodedPart:
+def _model_part(model: Model, planes: Samples, coded: Coded) -> CodedPart:
     part = Part(
-        planes.shape[2],
+        planes.shape[2] * planes.itemsize,
         model.family.method,
         order=coded.order,
         model=model.name,
@@ -226,7 +260,7 @@ def _model_part(model: Model, planes: Planes, coded: Coded) -> CodedPart:
 
 
 def decode(header: Header, payloads: Sequence[bytes], how: How) -> Samples:
-    """Samples [H, W] or [H, W, C], not yet compared with the pixel checksum. Raises as `api.decode`."""
+    """Samples [H, W] or [H, W, C], before the check of the pixel checksum. Raises as `api.decode`."""
     channels = CHANNELS[header.colour]
     shape = (header.height, header.width) if channels == 1 else (header.height, header.width, channels)
     samples = np.zeros((*shape[:2], channels), np.uint16 if header.depth == 16 else np.uint8)
@@ -267,13 +301,17 @@ def _decode_plain(header: Header, part: Part, payload: bytes) -> Samples:
         raise CorruptError(f"a deflated part of the file is damaged ({error})") from error
 
 
-def _decode_by_model(header: Header, part: Part, payload: bytes, models: dict[bytes, Model], how: How) -> Planes:
-    """Contiguous uint8 [H, W, planes]."""
+def _decode_by_model(header: Header, part: Part, payload: bytes, models: dict[bytes, Model], how: How) -> Samples:
+    """Contiguous uint8 [H, W, planes], or of a model of 16 bits uint16 [H, W, channels]."""
     if part.family is None or part.precision != part.family.precision:
         raise FormatError("the file's coder parameters need a newer version of Shearloc")
     model = models.get(part.fingerprint) or zoo.find(part.model, part.fingerprint)
-    shape = (header.height, header.width, part.planes)
-    if model.family is not part.family or model.refuses(shape):
+    wide = 2 if part.family.deep else 1
+    shape = (header.height, header.width, part.planes // wide)
+    if model.family is not part.family or model.refuses(shape, 1 << 8 * wide):
         raise CorruptError(f"the file's {part.planes} channels do not fit its model '{part.model}'")
     coded = Coded(payload, part.lanes, Order(part.order), part.side_information)
-    return model.decode(coded, (1, header.height, header.width), how)[0]
+    planes = model.decode(coded, (1, header.height, header.width), how)[0]
+    if planes.shape != shape:
+        raise CorruptError(f"the file's part by '{part.model}' holds {planes.shape[2]} channels, not {shape[2]}")
+    return planes

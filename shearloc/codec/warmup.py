@@ -1,19 +1,19 @@
-"""Has Numba compile every kernel for this processor, so that whatever comes next finds them in its cache.
+"""Has Numba compile every kernel for this processor, so that later runs find them in its cache.
 
-For images of containers, and before tests. Numba keeps what it compiled beside the package, or where NUMBA_CACHE_DIR
-says. Nothing here knows which kernels there are: it codes small images of every kind, and reads them again.
+This is for container images, and before tests. Numba keeps compiled code beside the package, or where NUMBA_CACHE_DIR
+says. Nothing here lists the kernels: it encodes small images of every kind, and decodes them.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from ..models import zoo
-from ..types import Pixels, Progress
+from ..models import defaults, zoo
+from ..types import Pixels, Progress, Samples
 from . import api
 
 SIDE = 40
-"""Pixels a side of pictures."""
+"""Side of the pictures, in pixels."""
 SHAPES = ((SIDE, 3, 256), (SIDE, 1, 256), (32, 3, 256), (28, 1, 256), (28, 1, 2))
 """Side, channels and levels of images in archives: every shipped model takes some of them."""
 COUNT = 8
@@ -32,7 +32,7 @@ def warm_up(progress: Progress | None = None) -> None:
 
 
 def _tasks() -> list[Callable[[], None]]:
-    """A picture for each engine and order, and an archive by each model."""
+    """A picture for each engine and order, one of 16 bits, and an archive by each model."""
     colour = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     pictures = [
         (planes, engine, order)
@@ -41,6 +41,7 @@ def _tasks() -> list[Callable[[], None]]:
     ]
     return [
         *(lambda given=given: _picture(*given) for given in pictures),
+        lambda: _deep_picture(colour[:, :, 0] * np.uint16(257)),
         *(lambda name=name: _archive(name) for name in zoo.names()),
     ]
 
@@ -49,6 +50,10 @@ def _picture(planes: Pixels, engine: str, order: str) -> None:
     model = "photo" if planes.shape[2] == 3 else "gray"
     image = planes if planes.shape[2] == 3 else planes[:, :, 0]
     api.decode(api.encode(image, model=model, engine=engine, order=order), engine=engine)
+
+
+def _deep_picture(image: Samples) -> None:
+    api.decode(api.encode(image, model=defaults.DEEP))
 
 
 def _archive(name: str) -> None:

@@ -1,7 +1,6 @@
-"""Lossless WebP as one way to store planes, by Pillow: fast first, with more time where it may win.
+"""Lossless WebP, through Pillow, as one way to store planes: fast first, then with more time where it may win.
 
-Which methods and qualities, and when each is worth its time, was measured on Kodak, `photos/` and `screens/`
-(docs/DECISIONS.md).
+docs/DECISIONS.md has the measurements behind the methods and qualities (Kodak, `photos/` and `screens/`).
 """
 
 from io import BytesIO
@@ -13,7 +12,7 @@ from .pictures import pillow
 from .pictures.picture import Planes
 
 THOROUGH_EFFORT = 5
-"""From here on WebP gets the time it wants where it may win."""
+"""From this effort on, WebP gets all the time it wants where it may win."""
 
 ALWAYS_EFFORT = 4
 """From here on WebP is tried on photographs, too."""
@@ -52,7 +51,7 @@ def encode(planes: Planes, method: int, quality: int) -> bytes:
 
 
 def refined(planes: Planes, fast: bytes, rival: int, effort: int) -> bytes:
-    """`fast`, or a smaller WebP where that may win against `rival` bytes and the time it takes is bounded."""
+    """`fast`, or a smaller WebP where one may beat `rival` bytes in a bounded time."""
     pixels, size = planes.shape[0] * planes.shape[1], len(fast)
     if effort < THOROUGH_EFFORT:
         return fast
@@ -69,7 +68,7 @@ def refined(planes: Planes, fast: bytes, rival: int, effort: int) -> bytes:
 
 
 def decode(payload: bytes, height: int, width: int, planes: int) -> Planes:
-    """Contiguous uint8 [H, W, planes]. CorruptError where the payload is none, or of another size."""
+    """Contiguous uint8 [H, W, planes]. CorruptError where the payload is no WebP, or has another size."""
     try:
         with pillow.opened(payload, "WEBP", height * width) as image:
             if image.size != (width, height):  # before Pillow allocates what the payload claims

@@ -4,7 +4,7 @@
 `gaussian` and `logistic_mixture` give codecs of arrays; `Serial`, `Substack`, `Transformed`, `Joint` and `BitsBack`
 make codecs of codecs. `Encoder` and `Decoder` are the range coder: first in, first out. docs/coding.md shows how.
 
-Importing this is cheap: Numba is imported with the first name that is used.
+Importing this is cheap: Numba is imported when the first name is used.
 """
 
 from importlib import import_module

@@ -5,8 +5,7 @@ N(mean, sigma^2) gives them 28-bit frequencies:
 
     F(i) = floor((2^28 - 2^16) * Phi((E[i] - mean) / sigma)) + i,    F(0) = 0,  F(2^16) = 2^28
 
-Phi is a table with linear interpolation, correctly rounded from `decimal`; nothing here is a float. What a mean and a
-standard deviation come from is not known here.
+Phi is a table with linear interpolation, correctly rounded from `decimal`; nothing here is a float.
 """
 
 from decimal import Decimal

@@ -19,7 +19,7 @@ Z = TypeVar("Z")
 
 
 class Codec(Protocol[V]):
-    """What pushes values, often arrays, onto a message and pops them off again."""
+    """Pushes values, often arrays, onto a message, and pops them off again."""
 
     def push(self, message: Message, values: V) -> None:
         """Puts values on top of the message. ValueError for values the codec cannot have."""
@@ -32,12 +32,12 @@ class Codec(Protocol[V]):
 
 @dataclass(slots=True)
 class Serial:
-    """A value for each codec, pushed in turn: the last codec's are on top, so its are the first to be popped."""
+    """A value for each codec, pushed in turn. The last codec's value is on top, so it is popped first."""
 
     codecs: Sequence[Codec[Any]]
 
     def push(self, message: Message, values: Sequence[Any]) -> None:
-        """Pushes as many values as there are codecs; ValueError for more or fewer."""
+        """Pushes as many values as there are codecs. ValueError for more or fewer."""
         with unchanged_on_error(message):
             for codec, value in zip(self.codecs, values, strict=True):
                 codec.push(message, value)
@@ -50,18 +50,18 @@ class Serial:
 
 @dataclass(slots=True)
 class Substack(Generic[V]):
-    """A codec that sees some of the message's lanes: those of a slice. Costs a copy of the message each time."""
+    """A codec that uses only the message's lanes in a slice. Each call costs a copy of the message."""
 
     codec: Codec[V]
     lanes: slice
 
     def push(self, message: Message, values: V) -> None:
-        """As the codec's; ValueError also where the slice has no lanes."""
+        """Pushes as the codec does. ValueError also where the slice has no lanes."""
         with self._part(message) as part:
             self.codec.push(part, values)
 
     def pop(self, message: Message) -> V:
-        """As the codec's; ValueError where the slice has no lanes."""
+        """Pops as the codec does. ValueError where the slice has no lanes."""
         with self._part(message) as part:
             return self.codec.pop(part)
 
@@ -77,24 +77,24 @@ class Substack(Generic[V]):
 
 @dataclass(slots=True)
 class Transformed(Generic[V, W]):
-    """A codec of other values: `forward` gives those that `codec` pushes, and `inverse` undoes it exactly."""
+    """A codec of other values: `forward` turns them into those that `codec` pushes, and `inverse` undoes it exactly."""
 
     codec: Codec[W]
     forward: Callable[[V], W]
     inverse: Callable[[W], V]
 
     def push(self, message: Message, values: V) -> None:
-        """Pushes what `forward` makes of the values."""
+        """Pushes `forward` of the values."""
         self.codec.push(message, self.forward(values))
 
     def pop(self, message: Message) -> V:
-        """What `inverse` makes of what the codec pops."""
+        """`inverse` of what the codec pops."""
         return self.inverse(self.codec.pop(message))
 
 
 @dataclass(slots=True)
 class Joint(Generic[X, Z]):
-    """Codes pairs (x, z) by p(x, z) = p(z) p(x|z), at -log2 of it in bits."""
+    """Codes pairs (x, z) by p(x, z) = p(z) p(x|z), in -log2 p(x, z) bits."""
 
     prior: Codec[Z]
     likelihood: Callable[[Z], Codec[X]]
@@ -115,10 +115,10 @@ class Joint(Generic[X, Z]):
 
 @dataclass(slots=True)
 class BitsBack(Generic[X, Z]):
-    """Codes x by a model with latents z (thesis, algorithm 1), at -log2 p(x|z) - log2 p(z) + log2 q(z|x) bits.
+    """Codes x by a model with latents z (thesis, algorithm 1), in -log2 p(x|z) - log2 p(z) + log2 q(z|x) bits.
 
-    `posterior(x)` is a codec of z, `likelihood(z)` one of x, `prior` one of z. Both functions must give the same codec
-    for the same argument always, on every machine. Any of the three may be a BitsBack itself.
+    `posterior(x)` is a codec of z, `likelihood(z)` one of x, `prior` one of z. Both functions must always give the same
+    codec for the same argument, on every machine. Any of the three may itself be a BitsBack.
     """
 
     prior: Codec[Z]
@@ -133,7 +133,7 @@ class BitsBack(Generic[X, Z]):
             self.prior.push(message, z)
 
     def pop(self, message: Message) -> X:
-        """x; the bits that z was popped from are back."""
+        """x; the bits that z was popped from are back on the message."""
         with unchanged_on_error(message):
             z = self.prior.pop(message)
             x = self.likelihood(z).pop(message)

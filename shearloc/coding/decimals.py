@@ -1,7 +1,6 @@
-"""Integers for tables, rounded from `decimal` alike in every process. Which tables is not known here.
+"""Integers for tables, rounded from `decimal`, the same in every process.
 
-A process may have a `decimal` context of its own (another rounding, fewer digits, traps), and tables must
-not depend on it.
+A process may have a `decimal` context of its own (another rounding, fewer digits, traps). Tables must not depend on it.
 """
 
 from collections.abc import Iterable
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 
 def digits(count: int) -> AbstractContextManager[Context]:
-    """A context of so many digits that takes nothing from the caller's."""
+    """A context of so many digits that inherits nothing from the caller's."""
     return localcontext(Context(count, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, capitals=1, clamp=0, flags=[], traps=[]))
 
 

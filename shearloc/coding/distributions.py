@@ -1,7 +1,7 @@
 """Codecs of arrays of independent symbols, by integer distributions.
 
-Each function gives a codec of values of one shape. What it is given are integers: frequencies, tables, or parameters
-in fixed units, so that a message made on one machine is read on every other.
+Each function returns a codec of values of one shape. Its arguments are integers: frequencies, tables, or parameters in
+fixed units. So a message made on one machine can be read on every other.
 """
 
 import math
@@ -25,8 +25,8 @@ class Symbols:
     """A codec of integers from 0 to `highest`, an array of `shape` and `dtype`, pushed in C order.
 
     `kernels` and `parameters`: a distribution as `loops.py` describes it, at `precision` bits. `scratch`: how many
-    int64 its functions need. `least_bits`: what every symbol takes at least; of a message that has less for all of
-    them nothing is popped.
+    int64 its functions need. `least_bits`: the fewest bits of a symbol; from a message that has less for all of them,
+    nothing is popped.
     """
 
     kernels: Kernels
@@ -39,7 +39,7 @@ class Symbols:
     least_bits: int = 0
 
     def push(self, message: Message, values: Integers) -> None:
-        """Pushes values, the last one on top. ValueError for another shape, other than integers, or out of range."""
+        """Pushes values; the last one is on top. ValueError for another shape or type, or values out of range."""
         flat = self._checked(values)
         message.reserve(-(-flat.size // message.lanes) if not message.shared else flat.size)
         stack = message.heads, message.words, message.bases, message.tops
@@ -73,7 +73,7 @@ _TOO_FEW = "the message has too few bits: cut short, damaged, or not made with t
 
 
 def uniform(bits: int, shape: Shape) -> Symbols:
-    """Integers from 0 to 2^bits - 1, all as likely: int32 of `shape`, `bits` from 1 to 31."""
+    """Integers from 0 to 2^bits - 1, all equally likely: int32 of `shape`, `bits` from 1 to 31."""
     if not 1 <= bits <= 31:
         raise ValueError(f"uniform integers have from 1 to 31 bits, not {bits}")
     return Symbols(symbols.UNIFORM, (), bits, _tuple(shape), (1 << bits) - 1, least_bits=bits)

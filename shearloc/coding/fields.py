@@ -1,7 +1,6 @@
-"""Fields of the file formats: integers, strings and names to bytes and back (docs/FORMAT.md, "The container").
+"""Fields of the file formats: integers, strings and names, to bytes and back (docs/FORMAT.md, "The container").
 
-What a field means is told where it is written. Reading raises CorruptError where the bytes end too early or have no
-such field.
+Reading raises CorruptError where the bytes end too early or are no such field.
 """
 
 import io
@@ -17,12 +16,12 @@ def u32(value: int) -> bytes:
 
 
 def read_u32(data: bytes, at: int) -> int:
-    """The four bytes at `at`; fewer where the data end."""
+    """The four bytes at `at`, as an integer; fewer bytes where the data end."""
     return int.from_bytes(data[at : at + 4], "little")
 
 
 def varint(value: int) -> bytes:
-    """LEB128: seven bits a byte, low bits first, the high bit says that more follow."""
+    """LEB128: seven bits a byte, low bits first; the high bit says that more follow."""
     groups = bytearray()
     while value > 0x7F:
         groups.append(value & 0x7F | 0x80)

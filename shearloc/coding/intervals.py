@@ -1,6 +1,7 @@
-"""Checks of what people give a coder (intervals, tables, symbols), and buckets that find a symbol in a table quickly.
+"""Checks of a caller's intervals, tables and symbols, and buckets that find a symbol in a table quickly.
 
-The stack and the range coder share them. Each check raises ValueError, or returns arrays as the kernels want them.
+The message and the range coder share them. Each check raises ValueError, or returns arrays in the form that kernels
+take.
 """
 
 from typing import Any, TypeVar
@@ -15,7 +16,7 @@ _BUCKET_BITS = 12
 """At most 2^12 entries narrow the search in a shared table: they stay in the first-level cache."""
 
 Integers = ArrayLike
-"""Whatever NumPy makes an array of integers from; checked where it comes in."""
+"""Whatever NumPy turns into an array of integers; checked on arrival."""
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -53,7 +54,7 @@ def check_table(cdf: Integers) -> tuple[Counts, int]:
 
 
 def check_symbols(symbols: Integers, table: Counts) -> NDArray[np.int32]:
-    """Symbols as a new C-contiguous int32 array [N]: each in [0, K), and N as many as the table has rows."""
+    """Symbols as a new C-contiguous int32 array [N], each in [0, K); N fits the table's rows."""
     shape = np.shape(symbols)
     if len(shape) != 1 or (table.ndim == 2 and shape[0] != len(table)):
         raise ValueError(f"symbols of shape {list(shape)} for a table of shape {list(table.shape)}")
@@ -63,7 +64,7 @@ def check_symbols(symbols: Integers, table: Counts) -> NDArray[np.int32]:
 def check_values(
     values: Integers, shape: tuple[int, ...], highest: int, dtype: DTypeLike, lowest: int = 0
 ) -> NDArray[Any]:
-    """Values as a new C-contiguous array of integers from `lowest` to `highest` and of exactly this shape."""
+    """Values as a new C-contiguous array of integers from `lowest` to `highest`, of exactly this shape."""
     array = np.asarray(values)
     if array.shape != shape:
         raise ValueError(f"values of shape {list(array.shape)}, not {list(shape)}")
@@ -75,7 +76,7 @@ def check_values(
 
 
 def are_between(array: NDArray[Any], lowest: int, highest: int) -> bool:
-    """Whether all integers of an array are from `lowest` to `highest`; written to be quick for small arrays."""
+    """Whether all integers of an array are from `lowest` to `highest`. Quick for small arrays."""
     if not array.size:
         return True
     if not lowest:  # as unsigned integers, negative ones are large
@@ -84,7 +85,7 @@ def are_between(array: NDArray[Any], lowest: int, highest: int) -> bool:
 
 
 def check_count(count: int | None, table: Counts) -> int:
-    """How many symbols to decode; ValueError where `count` and the table disagree or do not tell."""
+    """How many symbols to decode. ValueError where `count` and the table disagree, or neither says."""
     if table.ndim == 2 and count in (None, len(table)):
         return len(table)
     if table.ndim == 2 or count is None or count < 0:
@@ -108,7 +109,7 @@ def buckets(cdf: Counts, precision: int, count: int) -> tuple[NDArray[np.int32],
 
 
 def check_precision(precision: int) -> None:
-    """Precisions are from 1 to 32 bits."""
+    """ValueError for a precision outside 1 to 32 bits."""
     if not 1 <= precision <= MAX_PRECISION:
         raise ValueError(f"precision is from 1 to {MAX_PRECISION} bits, not {precision}")
 
@@ -123,7 +124,7 @@ def _as_counts(values: Integers) -> Counts:
 
 
 def read_only(array: NDArray[Scalar]) -> NDArray[Scalar]:
-    """A read-only view, so that arrays that are and arrays that are not make Numba compile one kernel."""
+    """A read-only view. Numba compiles one kernel instead of two, for writable arrays and others."""
     view = array.view()
     view.flags.writeable = False
     return view
@@ -147,7 +148,7 @@ def find_symbol(cdf: Counts, target: int) -> int:
 
 @njit(**KERNEL)
 def find_in_bucket(cdf: Counts, first: NDArray[np.int32], shift: int, target: int) -> int:
-    """The symbol s with cdf[s] <= target < cdf[s + 1], by what `buckets` made of the same `cdf`."""
+    """The symbol s with cdf[s] <= target < cdf[s + 1], by the `buckets` of this `cdf`."""
     low, high = first[target >> shift], first[(target >> shift) + 1]
     while low < high:
         middle = (low + high + 1) >> 1

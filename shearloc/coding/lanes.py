@@ -1,9 +1,8 @@
-"""Pushes in steps onto lanes that have their own tails: how a local model's payload is made.
+"""Pushes in steps onto lanes with tails of their own: this makes a local model's payload.
 
-A payload is coded in steps; a step has any number of items (pixels) of C symbols (subpixels) each. With n items,
-lane l of L codes the items floor(n l / L) .. floor(n (l + 1) / L) - 1 of every step, channel by channel, so that
-lanes and their items can be decoded on different threads. The encoder pushes everything in reverse; the decoder
-pops it in order. What the symbols mean, and where their intervals come from, is not known here.
+A payload is coded in steps; a step has any number of items (pixels) of C symbols (subpixels) each. With n items, lane l
+of L codes the items floor(n l / L) .. floor(n (l + 1) / L) - 1 of every step, channel by channel, so that lanes and
+their items can be decoded on different threads. The encoder pushes everything in reverse; the decoder pops it in order.
 """
 
 import numpy as np
@@ -58,7 +57,7 @@ def lane_sizes(sizes: Lengths, lanes: int) -> Lengths:
 
 @njit(cache=True, nogil=True)
 def _push(starts, freqs, sizes, heads, words, tops):  # type: ignore[no-untyped-def]
-    """Pushes all items in reverse onto a message with own tails."""
+    """Pushes all items in reverse onto a message whose lanes have tails of their own."""
     channels, lanes, end = starts.shape[0], heads.size, starts.shape[1]
     for t in range(sizes.size - 1, -1, -1):
         size = sizes[t]

@@ -1,7 +1,6 @@
-"""Code lengths as integers: what a choice goes by that a file shows, or what a file states.
+"""Code lengths as integers, for choices that a file shows and for numbers that a file states.
 
-A sum of `np.log2` differs from machine to machine in its last digits, and with it could what is chosen or stated; these
-do not.
+The last digits of a sum of `np.log2` differ from machine to machine, and so might a choice based on it. These do not.
 """
 
 from decimal import Decimal
@@ -25,7 +24,7 @@ _FRACTION_BITS, _EXPONENT_OF_ONE = 52, 1023
 
 
 def code_lengths(freqs: NDArray[Any], precision: int = PRECISION) -> NDArray[np.int64]:
-    """precision - log2(freq) in 2^-16 bits, int64, of frequencies from 1 to 2^precision, integers of any shape."""
+    """precision - log2(freq) in 2^-16 bits, int64, for integer frequencies from 1 to 2^precision, of any shape."""
     return (precision << LENGTH_BITS) - logarithms(freqs)
 
 

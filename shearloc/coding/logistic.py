@@ -1,4 +1,4 @@
-"""Integer cumulative distributions: what a coder may be given. Nothing here is a float.
+"""The logistic mixture as an integer CDF. Nothing here is a float.
 
 The discretised logistic-uniform mixture (thesis, eq. 5.7) over the grey levels 0 .. 255, at 24 bits:
 

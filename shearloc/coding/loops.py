@@ -1,4 +1,4 @@
-"""Goes through an array of symbols, from lane to lane: kernels made of what one symbol's interval is.
+"""Goes through an array of symbols, from lane to lane: kernels made from the functions of one symbol.
 
 A distribution is two functions, which Numba compiles into the loops (decorate them with `register_jitable`):
 
@@ -6,8 +6,8 @@ A distribution is two functions, which Numba compiles into the loops (decorate t
     search(k, target, values, parameters, scratch) -> value, start, freq  of the value whose interval holds the target
 
 `values` is the whole array, one-dimensional, so that a symbol's distribution may depend on symbols that are popped
-before it, those of higher k. `parameters` is a tuple of arrays, `scratch` int64, for what a symbol needs meanwhile.
-Both must agree, and may not fail whatever the target.
+before it, those of higher k. `parameters` is a tuple of arrays; `scratch` is int64 working memory for one symbol. The
+two functions must agree, and must not fail for any target.
 """
 
 from collections.abc import Callable
@@ -22,10 +22,9 @@ from .rans import KERNEL, pop_advance, pop_target, push_alone, push_symbol
 class Kernels(NamedTuple):
     """Kernels of one distribution.
 
-    push(heads, words, bases, tops, values, parameters, scratch, precision): values are on the message, the last on top.
-    pop(the same) -> bool: fills values, and says whether the message had enough words. If not, heads, tops and values
-    mean nothing.
-    measure(values, parameters, scratch, starts, freqs): fills the intervals.
+    push(heads, words, bases, tops, values, parameters, scratch, precision): pushes the values, the last on top. pop(the
+    same) -> bool: fills values, and returns whether the message had enough words. If not, heads, tops and values mean
+    nothing. measure(values, parameters, scratch, starts, freqs): fills the intervals.
     """
 
     push: Callable[..., None]
@@ -40,13 +39,13 @@ def kernels(interval: Callable[..., Any], search: Callable[..., Any]) -> Kernels
 
 @register_jitable(inline="always")
 def next_lane(lane: int, lanes: int) -> int:
-    """Whose turn it is after `lane` when pushing."""
+    """The lane after `lane` when pushing."""
     return lane + 1 if lane + 1 < lanes else 0
 
 
 @register_jitable(inline="always")
 def previous_lane(lane: int, lanes: int) -> int:
-    """Whose turn it is after `lane` when popping."""
+    """The lane after `lane` when popping."""
     return lane - 1 if lane > 0 else lanes - 1
 
 

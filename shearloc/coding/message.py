@@ -1,12 +1,12 @@
 """The message: a stack of symbols, which codecs push onto and pop from.
 
-A message has *lanes*, each a head: a rANS state that takes a symbol at a time. What a head cannot hold leaves as a word
-of 32 bits for its tail. Lanes share one tail, or each has its own:
+A message has *lanes*, each a head: a rANS state that takes one symbol at a time. What a head cannot hold leaves it, as
+a word of 32 bits, for the tail. All lanes share one tail, or each has its own:
 
     shared     heads  h0 h1 h2      tail   w w w w w w        smallest: 8 bytes a lane, and 4 a word
     own tails  heads  h0 h1 h2      tails  w w | w w w | w    lanes are independent: threads may take some each
 
-Pushing n symbols at once gives symbol k to lane k mod lanes. Pop the last call first, with as many symbols.
+Pushing n symbols at once gives symbol k to lane k mod lanes. Pop in reverse: the last call first, with as many symbols.
 
 Source: lanes that share a tail are from F. Giesen, "Interleaved entropy coders", 2014 (arXiv:1402.3392).
 """
@@ -24,10 +24,10 @@ Places = NDArray[np.int64]
 
 
 class Message:
-    """Heads uint64 [lanes], each in [2^32, 2^64), and the tails: tail t is words[bases[t] : tops[t]], uint32.
+    """Heads uint64 [lanes], each in [2^32, 2^64), and tails: tail t is words[bases[t] : tops[t]], uint32.
 
-    bases and tops are int64 [1], where all lanes share the tail, or [lanes]. Words outside of tails are room to grow.
-    Make one with `empty`, `from_bytes` or `of`. ValueError for arrays that are not so.
+    bases and tops are int64 [1] where all lanes share the tail, or [lanes]. Words outside of tails are room to grow.
+    Make a message with `empty`, `from_bytes` or `of`. ValueError for arrays of other kinds.
     """
 
     __slots__ = ("bases", "heads", "tops", "words")
@@ -60,7 +60,7 @@ class Message:
 
     @classmethod
     def of(cls, heads: Heads, tails: list[Words]) -> "Message":
-        """A message of these heads and tails, one for all or one each; copies. ValueError as the class."""
+        """A message with copies of these heads and tails, one for all or one each. ValueError as the class."""
         tops = np.cumsum([len(tail) for tail in tails])
         bases = tops - [len(tail) for tail in tails]
         return cls(heads.copy(), np.concatenate(tails), bases, tops)
@@ -72,17 +72,17 @@ class Message:
 
     @property
     def shared(self) -> bool:
-        """Whether all lanes have one tail. A single lane's is both: shared, and its own."""
+        """Whether all lanes have one tail. With a single lane, its tail counts as shared and as its own."""
         return self.tops.size == 1
 
     @property
     def tails(self) -> list[Words]:
-        """The words in use of each tail, the next to be popped last; views, valid until the next push."""
+        """The words in use of each tail, the next one to be popped last; views, valid until the next push."""
         return [self.words[base:top] for base, top in zip(self.bases.tolist(), self.tops.tolist(), strict=True)]
 
     @property
     def size(self) -> int:
-        """Words of all tails."""
+        """The number of words in all tails."""
         return int(self.tops[0] - self.bases[0]) if self.shared else int((self.tops - self.bases).sum())
 
     @property
@@ -100,12 +100,12 @@ class Message:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is left, as after popping every symbol of a message that is not damaged."""
+        """Whether nothing is left, as after every symbol of an undamaged message is popped."""
         return self.size == 0 and bool((self.heads == LOWEST).all())
 
     @property
     def dry(self) -> bool:
-        """Whether a kernel popped more words from a tail than it has. The symbols popped since mean nothing."""
+        """Whether a kernel popped more words from a tail than it has. Symbols popped since then mean nothing."""
         return bool((self.tops < self.bases).any())
 
     @property
@@ -114,7 +114,7 @@ class Message:
         return self.heads, self.words, self.tops
 
     def check_empty(self) -> None:
-        """CorruptError unless every symbol is popped and nothing is left."""
+        """CorruptError unless every symbol has been popped and nothing is left."""
         if self.dry or not self.is_empty:
             raise CorruptError("the message ends too early or too late: damaged, or made otherwise")
 
@@ -130,7 +130,7 @@ class Message:
         self.heads, self.words, self.bases, self.tops = other.heads, other.words, other.bases, other.tops
 
     def reserve(self, counts: int | Places) -> None:
-        """Makes room for so many more words on every tail. Room at least doubles, so many small pushes copy little."""
+        """Makes room for so many more words on every tail; at least doubles it, so that small pushes copy little."""
         if self.shared:
             top, count = int(self.tops[0]), counts if isinstance(counts, int) else int(counts.sum())
             if self.words.size - top < count:
@@ -146,10 +146,10 @@ class Message:
             self.words, self.bases, self.tops = words, bases, bases + sizes
 
     def to_bytes(self) -> bytes:
-        """The message as bytes, all little-endian; it does not say how many lanes it has.
+        """The message as bytes, all little-endian. They do not say how many lanes there are.
 
-        Shared: heads, 8 bytes each, then words, 4 each. Own tails: how many words each lane has (4 bytes each) but
-        the last, then each lane: its head, its words.
+        Shared: the heads, 8 bytes each, then the words, 4 each. Own tails: the number of words of each lane but the
+        last (4 bytes each), then each lane: its head, its words.
         """
         heads = self.heads.astype("<u8")
         if self.shared:
@@ -160,9 +160,9 @@ class Message:
 
     @classmethod
     def from_bytes(cls, data: bytes, lanes: int = 1, *, shared: bool = True) -> "Message":
-        """The message that `to_bytes` wrote, which had so many lanes, with a tail together or each.
+        """The message that `to_bytes` wrote, with this many lanes, whose tail is shared or their own.
 
-        CorruptError where the bytes cannot be so, ValueError for fewer than one lane.
+        CorruptError where the bytes cannot be a message, ValueError for fewer than one lane.
         """
         if lanes < 1:
             raise ValueError(f"a message has at least one lane, not {lanes}")
@@ -188,7 +188,7 @@ class Message:
 
 
 class unchanged_on_error:
-    """What raises inside `with` leaves the message as it was. Costs a copy of the message."""
+    """An error inside `with` leaves the message as it was. Costs a copy of the message."""
 
     __slots__ = ("_before", "_message")
 

@@ -40,7 +40,7 @@ from .rans import EMPTY, LOWEST
 
 
 def encode(starts: Integers, freqs: Integers, precision: int) -> NDArray[np.uint32]:
-    """The words of a message of symbols given by their intervals; no words for no symbols.
+    """The words of a message of symbols, given by their intervals; no words for no symbols.
 
     Arguments and errors as in `Encoder.encode`.
     """
@@ -55,7 +55,7 @@ def to_bytes(words: NDArray[np.uint32]) -> bytes:
 
 
 class Encoder:
-    """A message that grows at its end. Any precisions and tables may follow each other."""
+    """A message that grows at its end. Precisions and tables may change from call to call."""
 
     def __init__(self) -> None:
         self._state = np.array([0, WHOLE], np.uint64)
@@ -96,7 +96,7 @@ class Encoder:
         return words
 
     def _reserve(self, count: int) -> None:
-        """Make room for `count` more words; the capacity doubles, so that many small calls copy little."""
+        """Makes room for `count` more words. The capacity doubles, so that many small calls copy little."""
         needed = self._size + count
         if self._words.size < needed:
             words = np.empty(max(needed, 2 * self._size), np.uint32)
@@ -108,7 +108,7 @@ class Decoder:
     """Reads a message from its beginning. A method that raises leaves the decoder where it was."""
 
     def __init__(self, message: NDArray[np.uint32] | bytes) -> None:
-        """`message` is what `Encoder.finish` or `to_bytes` gave. Raises CorruptError for part of a word."""
+        """`message`: from `Encoder.finish` or `to_bytes`. Raises CorruptError for part of a word."""
         if isinstance(message, bytes):
             if len(message) % 4:
                 raise CorruptError(f"{len(message)} bytes are not whole words: cut short")
@@ -163,14 +163,14 @@ class Decoder:
         self._replace(np.array([offset, width], np.uint64), cursor)
 
     def is_exhausted(self) -> bool:
-        """Whether the message ends here, as it does after the last symbol, unless data was damaged."""
+        """Whether the message ends here, as it does after the last symbol unless it is damaged."""
         if not self._words.size:
             return True
         # The last word is the smallest that fits, so less than one word lies above the encoder's low.
         return self._cursor == self._words.size + 1 and bool(self._state[0] < LOWEST)
 
     def _replace(self, state: NDArray[np.uint64], cursor: int) -> None:
-        """Take over what a kernel has left, or raise CorruptError."""
+        """Takes over a kernel's results, or raises CorruptError."""
         if cursor == EMPTY:
             raise CorruptError(_DAMAGED)
         self._state = state

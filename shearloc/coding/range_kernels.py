@@ -1,7 +1,7 @@
-"""The range coder's steps and loops, for use inside Numba kernels; `range_coder.py` says what they do.
+"""The range coder's steps and loops, for use inside Numba kernels. `range_coder.py` explains them.
 
-In the calling kernel `low`, `offset` and `width` must be uint64, `size` and `cursor` int64 from the first
-assignment on: Numba makes the union of int64 and uint64 a float64, silently.
+In the calling kernel `low`, `offset` and `width` must be uint64, `size` and `cursor` int64 from the first assignment
+on: Numba silently turns the union of int64 and uint64 into a float64.
 """
 
 import numpy as np

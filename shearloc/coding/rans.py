@@ -1,7 +1,7 @@
 """rANS: one symbol onto a stack and off again, in integers, for use inside Numba kernels.
 
-It codes symbols whose intervals the caller gives; it makes no CDFs and writes no files. `message.py` holds the stack,
-`loops.py` goes through arrays of symbols. `range_coder.py` does the same for a queue.
+The caller gives each symbol's interval. `message.py` holds the stack, `loops.py` goes through arrays of symbols.
+`range_coder.py` is the same for a queue.
 
 A symbol of probability freq / 2^precision owns an interval of [0, 2^precision):
 
@@ -12,8 +12,8 @@ each is the inverse of the other on every message, also on one of random bits (w
 from). States are in [2^32, 2^64). Words of 32 bits leave for the tail when a state would grow too large and
 return when it has become too small; precision <= 32 makes the moment of leaving and returning the same.
 
-In the calling kernel `state` must be a uint64 and `size` an int64 from the first assignment on: Numba makes
-the union of int64 and uint64 a float64, silently. The other numbers may be of any integer type.
+In the calling kernel `state` must be a uint64 and `size` an int64 from the first assignment on: Numba silently
+turns the union of int64 and uint64 into a float64. The other numbers may be of any integer type.
 
 Source: J. Duda, "Asymmetric numeral systems", 2013 (arXiv:1311.2540).
 """

@@ -64,7 +64,7 @@ def _bernoulli_interval(k, values, parameters, scratch):
 def _bernoulli_search(k, target, values, parameters, scratch):
     ones, total = parameters
     zeros = total - np.int64(ones[k])
-    # A branch: where values are as expected, the next one need not wait.
+    # A branch, because it is mostly predicted right: then the next symbol need not wait.
     one = target >= zeros
     start, freq = (zeros, np.int64(ones[k])) if one else (np.int64(0), zeros)
     return one, start, freq

@@ -1,6 +1,7 @@
 """`python -m shearloc.evaluate`: measurements for people who work on Shearloc. For everyone else, `shearloc bench`.
 
     python -m shearloc.evaluate rates ../shared/data/kodak --float-parent RUN/float.pt
+    python -m shearloc.evaluate learning photo.png docs/images/learning.svg
     python -m shearloc.evaluate command ../shared/data/kodak/kodim01.png
     python -m shearloc.evaluate batches cifar10 --model nelloc-r0 --json bench/results/batches-cifar10.json
     python -m shearloc.evaluate chapter5 --out runs/chapter5 --json bench/results/chapter5.json
@@ -19,11 +20,14 @@ import typer
 from ..codec.pictures import files
 from ..errors import ShearlocError
 from ..models import defaults, zoo
+from ..models.learning.images import Learning
 from ..models.local.model import LocalModel
 from ..training import small_images
 from ..training.images import load_data
 from . import archives as archives_
 from . import batches as batches_
+from . import learning as learning_
+from . import plots as plots_
 from . import rates as rates_
 from . import startup
 from .bench import find_images
@@ -59,6 +63,27 @@ def rates(
     _show_rates(f"{folder}, {len(rows)} images, model '{coder.name}'", summary)
     if summary["exact"] < len(rows):
         raise ShearlocError(f"only {summary['exact']} of {len(rows)} files came back exactly")
+
+
+@app.command()
+def learning(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An 8-bit gray or RGB image.")],
+    plot: Annotated[Path, typer.Argument(metavar="PLOT", help="The figure, .svg or .png.")],
+    model: Annotated[list[str] | None, typer.Option(help="A model that learns; may be repeated.")] = None,
+) -> None:
+    """Code length along an image, with the model as it learns and as it starts."""
+    pixels = files.load_image(image)
+    pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+    names = model or list(defaults.LEARNING[pixels.shape[2]])
+    lines = {}
+    with progress("learning", len(names)) as advance:
+        for name in names:
+            found = learning_.along(zoo.load_as(Learning, name), pixels)
+            lines[name] = {"static": found.starts, "learning": found.learns}
+            advance()
+    plots_.draw_along(lines, plot)
+    cells = [(name, *(f"{values.mean():.4f}" for values in ways.values())) for name, ways in lines.items()]
+    show_table(f"{image.name}, bits per subpixel", ("", "static", "learning"), cells)
 
 
 @app.command()

@@ -87,6 +87,18 @@ def _bound(rows: list[dict[str, Any]], key: str, bound: str) -> _Line:
     return line._replace(style="o-" if bound == "elbo" else "s--")
 
 
+def draw_along(lines: "dict[str, dict[str, NDArray[np.float64]]]", path: Path) -> None:
+    """Draws bits per subpixel along an image, a panel for each name and a line for each way. ShearlocError as above."""
+    figure = _figure(4 * len(lines), 3)
+    for axes, (name, by_way) in zip(figure.subplots(1, len(lines), squeeze=False).flat, lines.items(), strict=True):
+        for label, values in by_way.items():
+            share = [100 * (k + 0.5) / len(values) for k in range(len(values))]
+            axes.plot(share, values, label=f"{label}, {values.mean():.3f}")
+        axes.set(xlabel="% of the pixels coded", ylabel="bits per subpixel", title=name)
+        axes.legend(fontsize="small")
+    figure.savefig(path)
+
+
 def draw_histograms(scores: "dict[str, dict[str, NDArray[np.float64]]]", path: Path) -> None:
     """Draws, for each score, histograms of its values by set of images, bits. ShearlocError without matplotlib."""
     import numpy as np

@@ -19,6 +19,7 @@ from numba import config
 
 from .. import __version__
 from ..nets.engines import processors
+from ..nets.products import KIND
 from .peers import library_versions
 
 WIDTH = 80
@@ -34,6 +35,7 @@ def circumstances() -> dict[str, Any]:
         "machine": {
             "cpu": _cpu_model(),
             "numba_cpu": getattr(config, "CPU_NAME", None) or binding.get_host_cpu_name(),
+            "vnni": KIND.dot is not None,
             "cores": processors(),
             "system": platform.platform(),
             "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
@@ -58,7 +60,8 @@ def headline(about: dict[str, Any]) -> str:
     load = "" if machine["load_average"] is None else f", load {machine['load_average'][0]:.1f}"
     known = [f"{name} {versions[name]}" for name in ("shearloc", "python", *PACKAGES) if versions[name]]
     cores = f"{machine['cores']} core{'s' if machine['cores'] != 1 else ''}"
-    return textwrap.fill(f"{machine['cpu']}, {cores}{load}; {', '.join(known)}", WIDTH, break_on_hyphens=False)
+    vnni = "VNNI" if machine["vnni"] else "no VNNI"
+    return textwrap.fill(f"{machine['cpu']}, {vnni}, {cores}{load}; {', '.join(known)}", WIDTH, break_on_hyphens=False)
 
 
 def show_table(title: str, columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:

@@ -81,6 +81,20 @@ class Row:
         return summary | {"failures": self.failures, "images": images}
 
 
+YARDSTICKS = "JPEG XL effort 7", "JPEG XL effort 9"
+"""Codecs that speeds are compared with: a ratio says more about another machine than megabytes a second do."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast a contender is as a yardstick, on the images that both coded."""
+
+    name: str
+    yardstick: str
+    encode: float
+    decode: float
+
+
 @dataclass
 class Contest:
     """One run: a row for each contender, and the files left out, with the reason."""
@@ -88,3 +102,26 @@ class Contest:
     rows: list[Row]
     images: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ratios(self) -> list[Ratio]:
+        """Each of our contenders against each yardstick that is there."""
+        others = {row.name: row for row in self.rows if not row.ours}
+        return [
+            Ratio(row.name, name, *_times_as_fast(row, others[name]))
+            for row in self.rows
+            for name in YARDSTICKS
+            if row.ours and name in others and row.results.keys() & others[name].results.keys()
+        ]
+
+
+def _times_as_fast(row: Row, other: Row) -> tuple[float, float]:
+    """The other's time over the row's, encoding and decoding, summed over the images that both coded."""
+    shared = row.results.keys() & other.results.keys()
+
+    def seconds(of: Row, what: str) -> float:
+        return sum(median(getattr(of.results[image], what)) for image in shared)
+
+    both = "encode_seconds", "decode_seconds"
+    encode, decode = (seconds(other, what) / seconds(row, what) for what in both)
+    return encode, decode

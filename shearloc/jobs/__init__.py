@@ -1,1 +1,1 @@
-"""Jobs on files: what the commands do to image files and collections. No arguments, no printing: those are `cli/`'s."""
+"""Jobs on files: what the commands do to image files and collections. `cli/` parses the arguments and prints."""

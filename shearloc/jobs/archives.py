@@ -1,6 +1,6 @@
 """Many images of one size to an archive and back: a folder of image files, a `.npy` file, or a single image.
 
-It parses no arguments and prints nothing: each function does one job and returns the line that reports it.
+Each function does one job and returns the line that reports it. Nothing here parses arguments or prints.
 """
 
 import time
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def encode_archive(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
-    """Encode a folder of equal-size images, a .npy file of them, or one image, to an archive; returns the report.
+    """Encode a folder of images of one size, a .npy file, or a single image to an archive; returns the report.
 
-    The images are 8-bit gray or RGB; the names of a folder's files are kept. Raises as `images.encode_file`.
+    The images are 8-bit gray or RGB. The names of a folder's files are kept. Raises as `images.encode_file`.
     """
     start = time.perf_counter()
     inout.check_target(job.target, job.source, outputs.force)
@@ -48,7 +48,7 @@ def encode_archive(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> s
 def decode_archive(job: Job, data: bytes, how: Decoding, outputs: Outputs, begin: Begin) -> str:
     """Decode an archive to a folder of PNGs, or to a .npy file; returns the report. Raises as `images.encode_file`.
 
-    The folder must not exist, or be empty. Images without names are called by their numbers.
+    The folder must be empty or not exist. Images without names are numbered.
     """
     start = time.perf_counter()
     if how.order != "auto" or outputs.skip:
@@ -82,9 +82,9 @@ def _check_folder(target: Path, force: bool) -> None:
 
 
 def _file_names(names: tuple[str, ...], count: int) -> list[str]:
-    """What to call an archive's images: the last part of each one's name, or numbers where these are no names of files.
+    """File names for an archive's images: the last part of each image's name, or numbers where that is no file name.
 
-    Names come from the file: nothing of them may lead out of a folder, and no image may replace another.
+    Names come from the file: none may lead out of the folder, and no image may replace another.
     """
     last = [Path(name.replace("\\", "/")).name for name in names]
     usable = all(name.isprintable() and name not in ("", "..") for name in last)
@@ -95,7 +95,7 @@ def _file_names(names: tuple[str, ...], count: int) -> list[str]:
 
 
 def _not_as_asked(data: bytes, how: Encoding) -> str:
-    """What to add to the report where a model was named and the archive is smaller without one."""
+    """What to add to the report where a model was named, and the archive is smaller without one."""
     from ..codec.info import archive_info
 
     if how.model in ("auto", "raw") or archive_info(data).model is not None:
@@ -104,7 +104,7 @@ def _not_as_asked(data: bytes, how: Encoding) -> str:
 
 
 def _initial_cost(data: bytes) -> str:
-    """What starting the chains of a bits-back archive cost, in words; nothing for another archive."""
+    """What it cost to start the chains of a bits-back archive, in words; nothing for other archives."""
     from ..codec.info import archive_info
 
     about = archive_info(data)
@@ -126,8 +126,8 @@ def _picture_of(image: "Pixels") -> "Picture":
 def load_images(source: Path, how: Encoding, lossy: bool) -> tuple["Pixels", list[str] | None, list[Path]]:
     """The images of a folder, uint8 [N, H, W] or [N, H, W, 3] by name, their names without suffix, and the files.
 
-    Of a .npy file its array; of any other file the one image. UnsupportedImageError where an archive would not keep
-    something of an image: metadata is dropped only if `how.strip`; `lossy` as in `pictures.load`.
+    For a .npy file its array, for any other file the one image. UnsupportedImageError where an archive would lose part
+    of an image: metadata is dropped only if `how.strip`. `lossy` as in `pictures.load`.
     """
     import numpy as np
 
@@ -181,7 +181,7 @@ def _load_image(path: Path, how: Encoding, lossy: bool) -> "Pixels":
 
 
 def is_archive(data: bytes) -> bool:
-    """Whether these bytes begin as an archive."""
+    """Whether these bytes begin an archive."""
     from ..codec import archive
 
     return archive.is_archive(data)

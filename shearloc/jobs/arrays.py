@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IDX_TYPE = 8
-"""The code of unsigned bytes in an IDX file's head."""
+"""The code for unsigned bytes in an IDX file's head."""
 UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, gzip.BadGzipFile)
-"""What the libraries that unpack such files raise for damaged ones, beside ValueError and OSError."""
+"""Errors of the libraries that unpack such files for damaged ones, besides ValueError and OSError."""
 
 _OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
 _DEFLATE = 1032
-"""Deflate and gzip make nothing more than so many times as small."""
+"""Deflate and gzip make nothing smaller by more than this factor."""
 _PIECE = 1 << 20
 
 
@@ -42,7 +42,7 @@ def arrays_in(path: Path, kind: str) -> Iterator[tuple[str, tuple[int, ...], int
 
 
 def _bytes_there(path: Path, enough: int) -> int:
-    """Bytes of an IDX file behind its head, at most `enough`; bzip2 and xz have no bound but the content itself."""
+    """Bytes of an IDX file after its head, at most `enough`. For bzip2 and xz only unpacking tells."""
     with open_packed(path) as file:
         if not isinstance(file, (bz2.BZ2File, lzma.LZMAFile)):
             return _DEFLATE * path.stat().st_size
@@ -106,9 +106,9 @@ def _idx_head(file: IO[bytes]) -> tuple[tuple[int, ...], int]:
 
 @lru_cache(maxsize=2)
 def whole_array(path: str, stamp: int, kind: str, key: str) -> "NDArray[Any]":
-    """A whole array: mapped from the disk where it lies there as it is, else in memory.
+    """A whole array: mapped from the disk where it lies there uncompressed, else in memory.
 
-    `stamp`, the file's time of change, keeps arrays of changed files apart.
+    `stamp`, the file's modification time, keeps arrays of changed files apart.
     """
     import numpy as np
 
@@ -129,7 +129,7 @@ def whole_array(path: str, stamp: int, kind: str, key: str) -> "NDArray[Any]":
 
 
 def open_packed(path: Path) -> IO[bytes]:
-    """A file as it was before gzip, bzip2 or xz packed it, if one did."""
+    """Opens a file, unpacked if gzip, bzip2 or xz has packed it."""
     opener = cast("Callable[[Path, str], IO[bytes]]", _OPENERS.get(_beginning(path), open))
     return opener(path, "rb")
 

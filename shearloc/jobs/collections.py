@@ -1,6 +1,6 @@
-"""Collections that are there: their index, what is chosen of them, unpacking, and checking every image.
+"""Existing collections: their index, the choice of images, unpacking, and checking every image.
 
-It parses no arguments and prints nothing.
+Nothing here parses arguments or prints.
 """
 
 import os
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from .shards import Task
 
 _SOME = 3
-"""Problems that one message has."""
+"""Most problems that one message lists."""
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """What an index was made of."""
+    """What an index was made from."""
 
     images: int
     shards: int
@@ -36,9 +36,9 @@ class Indexed:
 
 
 def write_index(out: Path, shards: Iterable[Path], check: bool = True) -> Indexed:
-    """Write the index over these shards of the folder, by reading them; damaged streams are left out and told.
+    """Write the index over these shards of the folder, by reading them. Damaged streams are left out and reported.
 
-    Without `check` only the records' heads are read, as is enough for shards that have just been written. Raises
+    Without `check`, only the records' heads are read, which is enough for shards that were written just now. Raises
     OSError; ShearlocError where no shard can be read or two images have one name.
     """
     from ..codec.collections import shards as shard_files
@@ -70,7 +70,7 @@ def write_index(out: Path, shards: Iterable[Path], check: bool = True) -> Indexe
 
 
 def remove_others(out: Path, tasks: "list[Task]") -> None:
-    """Remove the shards of what was there before: the index no longer speaks of them."""
+    """Remove the shards of an earlier collection, which the index no longer lists."""
     from ..codec.collections import shards as shard_files
 
     wanted = {task.target.name for task in tasks}
@@ -92,7 +92,7 @@ def shards_of(folder: Path) -> list[Path]:
 
 
 def choose(collection: "Collection", patterns: list[str]) -> tuple["list[Entry]", list[str]]:
-    """The images whose names are, or match, one of the patterns (all, without any), and the patterns without images."""
+    """The images whose names match one of the patterns (all, without any), and the patterns that match none."""
     if not patterns:
         return list(collection.entries()), []
     exact = {name for name in patterns if name in collection}
@@ -111,16 +111,16 @@ def choose(collection: "Collection", patterns: list[str]) -> tuple["list[Entry]"
 def unpack(
     collection: "Collection", entries: "list[Entry]", out: Path, progress: Progress | None
 ) -> tuple[int, list[str]]:
-    """Write images to files of their names in a folder; how many, and what failed, a line for each reason.
+    """Write images to files of their names in a folder. Returns how many, and what failed, a line for each reason.
 
-    An image file gets its own format again, and `.png` is added to a name where there is none, or it cannot hold the
-    picture as it is.
+    An image file gets its own format again. `.png` is added to names without a suffix, and where the format cannot hold
+    the picture as it is.
     """
     from ..codec.collections.names import shown
 
     failures: dict[str, list[str]] = {}
     written = 0
-    # A stream's images one after the other: it is decoded once.
+    # A stream's images come one after the other, so that it is decoded once.
     ordered = sorted(entries, key=lambda entry: (entry.stream.shard, entry.stream.offset, entry.position))
     for done, entry in enumerate(ordered, 1):
         try:
@@ -178,7 +178,7 @@ def is_collection(path: Path) -> bool:
 
 
 def verify(path: Path, how: Decoding, progress: Progress | None) -> Checked:
-    """Decode every image of a collection or of one shard; of a collection, compare the index with the shards, too.
+    """Decode every image of a collection or of one shard; for a collection, also compare the index with the shards.
 
     Raises OSError; ShearlocError where there is no shard.
     """
@@ -226,7 +226,7 @@ def _decode_all(path: Path, shard: "Shard", how: Decoding) -> Iterator[str]:
 
 
 def _images_in(stream: bytes, how: Decoding) -> int:
-    """How many images a stream has, all of which decode."""
+    """How many images a stream has; all of them decode."""
     from ..codec import api, archive
 
     limit = how.max_samples or api.MAX_SAMPLES

@@ -1,4 +1,4 @@
-"""What has an output's name already: this very image, half of it, or somebody's other file."""
+"""What already exists under an output's name: this very image, half of it, or some other file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -27,7 +27,7 @@ def what_file(data: bytes, picture: "Picture") -> Found:
 
 
 def what_image(path: Path, data: bytes) -> Found:
-    """Whether the image file is the one in the `.shl` file `data`, by the latter's checksum of the pixels."""
+    """Whether the image file is the one in the `.shl` file `data`, by that file's checksum of the pixels."""
     from ..codec.formats import container
     from ..codec.pictures import files
 
@@ -53,7 +53,7 @@ def holds(header: "Header", picture: "Picture") -> bool:
 
 
 def _is_half_an_image(path: Path) -> bool:
-    """Whether the file is empty, or begins as an image and does not decode."""
+    """Whether the file is empty, or begins like an image and does not decode."""
     from PIL import Image, UnidentifiedImageError
 
     if path.stat().st_size == 0:

@@ -1,6 +1,6 @@
 """Image files to `.shl` files and back, one at a time.
 
-It parses no arguments and prints nothing: each function does one job and returns the line that reports it.
+Each function does one job and returns the line that reports it. Nothing here parses arguments or prints.
 """
 
 import time
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def encode_file(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
-    """Encode an image file; returns a line that says so. Raises ShearlocError, OSError, MemoryError.
+    """Encode an image file; returns the line that reports it. Raises ShearlocError, OSError, MemoryError.
 
-    With `how.verify` the file is decoded, from the disk, and compared before it appears under its name.
+    With `how.verify`, the new file is decoded from the disk and compared before it gets its name.
     """
     start = time.perf_counter()
     if not outputs.skip:
@@ -61,10 +61,10 @@ def _details(picture: "Picture", data: bytes) -> Iterator[str]:
 
 
 def decode_file(job: Job, how: Decoding, suffix: str, outputs: Outputs, begin: Begin) -> str:
-    """Decode a `.shl` file to an image file; returns a line that says so. Raises as `encode_file`.
+    """Decode a `.shl` file to an image file; returns the line that reports it. Raises as `encode_file`.
 
-    `suffix` is the format of a target that is standard output or a pipe, as in ".png"; ".pnm" picks its kind.
-    An archive becomes a folder.
+    `suffix` is the format for standard output or a pipe, as in ".png"; ".pnm" picks PBM, PGM or PPM. An archive becomes
+    a folder.
     """
     start = time.perf_counter()
     data = inout.read(job.source)
@@ -94,7 +94,7 @@ def _names(job: Job, before: int, after: int) -> str:
 
 
 def _skipped(job: Job, found: existing.Found, outputs: Outputs) -> str:
-    """The line for an output that is there and complete; "" where it is to be written. ShearlocError for another's."""
+    """The line for an output that is complete already, or "" if it has to be written. ShearlocError for other files."""
     if found == "same":
         return f"{job.source}: skipped, {job.target} holds it and is complete"
     if found == "other" and not outputs.force:
@@ -103,7 +103,7 @@ def _skipped(job: Job, found: existing.Found, outputs: Outputs) -> str:
 
 
 def _verify(data: bytes, picture: "Picture", checker: str, progress: Progress | None) -> None:
-    """ShearlocError if the file does not give this picture back, with metadata and transparency."""
+    """ShearlocError if the file does not decode to this picture, metadata and transparency included."""
     samples = picture.samples.nbytes
     models.check(lambda: decode(data, Decoding(checker, samples), progress) == picture, "file", "image", checker)
 
@@ -119,7 +119,7 @@ def _with_kind(path: Path, data: bytes) -> Path:
 
 
 def _check_format(path: Path, data: bytes) -> None:
-    """ShearlocError where the image in `data` cannot be written to a file of this suffix: before it is decoded."""
+    """ShearlocError where the image in `data` cannot be written to a file of this suffix. It is not decoded."""
     from ..codec.info import picture_info
     from ..codec.pictures import files
 

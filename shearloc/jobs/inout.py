@@ -1,4 +1,4 @@
-"""Files in and out: also standard input and output, pipes and devices, and the permissions that outputs get."""
+"""Input and output files, standard input and output, pipes and devices, and the permissions of new files."""
 
 import errno
 import os
@@ -13,12 +13,12 @@ from typing import BinaryIO
 from ..errors import ShearlocError
 
 DASH = Path("-")
-"""Standard input or output."""
+"""The name of standard input and output."""
 _STANDARD = frozenset(
     (*("-", "/dev/stdin", "/dev/stdout"), *(f"{folder}/{k}" for folder in ("/dev/fd", "/proc/self/fd") for k in (0, 1)))
 )
 PROTECTED = 0o222
-"""The bits of a mode of which a write-protected file has none."""
+"""The write bits of a mode: a write-protected file has none of them."""
 
 
 def is_standard(path: Path) -> bool:
@@ -27,12 +27,12 @@ def is_standard(path: Path) -> bool:
 
 
 def is_special(path: Path) -> bool:
-    """Whether a path is a pipe or a device: it is read or written as it comes, and never replaced."""
+    """Whether a path is a pipe or a device, which is read or written as it comes, and never replaced."""
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def shown(path: Path, end: str) -> str:
-    """A path in messages; `end` ("input" or "output") says which standard stream it would be."""
+    """A path for messages; `end` ("input" or "output") says which standard stream it would be."""
     return f"<standard {end}>" if is_standard(path) else str(path)
 
 
@@ -72,11 +72,11 @@ def check_target(path: Path, source: Path, force: bool) -> None:
 
 @contextmanager
 def writing(path: Path, sources: Iterable[Path] = (), keep_time: bool = False) -> Iterator[BinaryIO]:
-    """What is written becomes the file at `path`, complete or not at all; a pipe or stdout gets it at the end.
+    """A file that appears at `path` complete or not at all; a pipe or stdout gets everything at the end.
 
-    Folders on the way to it are made.
-    The new file has the mode and, where permitted, the owner of the one it replaces, or else of its sources: no more
-    than each of them permits. With `keep_time` it has the first source's time of change, too. Raises OSError.
+    Folders on the way to it are made. The new file has the mode and, where permitted, the owner of the file that it
+    replaces, or else of its sources: no more than each of them permits. With `keep_time` it also has the first source's
+    modification time. Raises OSError.
     """
     from ..codec.pictures import files
 
@@ -98,13 +98,13 @@ def writing(path: Path, sources: Iterable[Path] = (), keep_time: bool = False) -
 
 
 def write(path: Path, data: bytes, sources: Iterable[Path] = (), keep_time: bool = False) -> None:
-    """As `writing`, all at once."""
+    """Writes all of the data at once; otherwise as `writing`."""
     with writing(path, sources, keep_time) as file:
         file.write(data)
 
 
 def _permit(name: str, like: list[os.stat_result]) -> None:
-    """Give a file the owner of others, if they have one, and the permissions that all of them have."""
+    """Gives a file the owner of other files, if they have one owner, and the permissions that all of them have."""
     mode = 0o777
     for one in like:
         mode &= stat.S_IMODE(one.st_mode)
@@ -116,7 +116,7 @@ def _permit(name: str, like: list[os.stat_result]) -> None:
 
 
 def _times(sources: Iterable[Path]) -> tuple[int, int] | None:
-    """Times of access and change, in nanoseconds, of the first source that is a file."""
+    """Times of access and modification, in nanoseconds, of the first source that is a file."""
     for source in sources:
         if source.is_file():
             found = source.stat()
@@ -135,7 +135,7 @@ def _pour(data: bytes, path: Path) -> None:
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
-    """A pipe may take less than it is given."""
+    """Writes all data to a pipe, which may take only part of them at a time."""
     left = memoryview(data)
     while left:
         left = left[file.write(left) :]

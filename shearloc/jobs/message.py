@@ -1,4 +1,4 @@
-"""What the commands say: errors in one line that names the file, numbers of things."""
+"""What the commands say: errors in one line that names the file, and numbers of things."""
 
 import os
 
@@ -17,12 +17,12 @@ class Problems(ShearlocError):
 
 
 def messages(error: Exception, job: Job) -> tuple[str, ...]:
-    """What is wrong with a job's file, in lines that name it."""
+    """What is wrong with a job's file: lines that name it."""
     return error.lines if isinstance(error, Problems) else (message(error, job),)
 
 
 def message(error: Exception, job: Job) -> str:
-    """What is wrong with a job's file, in one line that names it."""
+    """What is wrong with a job's file: one line that names it."""
     source, target = inout.shown(job.source, "input"), inout.shown(job.target, "output")
     if isinstance(error, OSError):
         nameless = error.filename is None or os.path.basename(error.filename).startswith(".shearloc-")

@@ -1,4 +1,4 @@
-"""Models as jobs see them: by name or by file, the engine that checks another's work, and the user's own folder."""
+"""Models as jobs see them: by name or file, the engine that verifies new files, and the user's own folder."""
 
 import os
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from ..errors import CorruptError, ShearlocError, UnknownModelError
 
 
 def use(model: str) -> None:
-    """Check that there is a model of this name or file; a file's weights are found by decoders from here on.
+    """Check that there is a model of this name or file. From here on, decoders find a file's weights.
 
-    UnknownModelError, or ShearlocError for a file that is no model.
+    UnknownModelError, or ShearlocError for a file that is not a model.
     """
     from ..models import zoo
 
@@ -22,21 +22,21 @@ def use(model: str) -> None:
 
 
 def fingerprint(model: str) -> str:
-    """What tells a model from another of its name: "" for one at hand, the weights' fingerprint for a file."""
+    """What tells models of one name apart: "" for an installed model, the weights' fingerprint for a file."""
     from ..models import zoo
 
     return zoo.load(model).fingerprint.hex() if model.endswith(zoo.SUFFIX) else ""
 
 
 def makes_archives(model: str) -> bool:
-    """Whether a model, by name or file, codes archives only, a single image's, too."""
+    """Whether a model, by name or file, codes archives only, even for a single image."""
     from ..models import zoo
 
     return model not in ("auto", "raw") and not zoo.family_of(model).pictures
 
 
 def options_of(model: str) -> frozenset[str]:
-    """Of "effort", "order" and "steps": those that change what a model's encoder does; all where none is named."""
+    """Which of "effort", "order" and "steps" change what a model's encoder does; all, if no model is named."""
     from ..models import zoo
 
     if model in ("auto", "raw"):
@@ -47,8 +47,8 @@ def options_of(model: str) -> frozenset[str]:
 def check(is_equal: Callable[[], bool], what: str, content: str, engine: str) -> None:
     """Verify a new file: ShearlocError where it is damaged or holds something else.
 
-    `is_equal` decodes it, with `engine`, and compares. What keeps it from decoding (no memory, a model that is not
-    there) is no damage, and raises its own error.
+    `is_equal` decodes it with `engine`, and compares. What merely prevents decoding (no memory, a missing model) raises
+    an error of its own.
     """
     try:
         equal = is_equal()
@@ -67,10 +67,10 @@ def check(is_equal: Callable[[], bool], what: str, content: str, engine: str) ->
 
 
 def add(file: Path, force: bool) -> Path:
-    """Copy a model and its card to the user's folder, where they are found by name; gives the new file.
+    """Copy a model and its card to the user's folder, where they are found by name; returns the new file.
 
-    ShearlocError for a file that is no model, and for a name that another model has, but with `force` in the user's
-    own folder. OSError.
+    ShearlocError for a file that is not a model, and for a name that is taken, unless `force` replaces a model in the
+    user's own folder. OSError.
     """
     from ..codec.pictures.files import write_atomic
     from ..models import zoo
@@ -82,7 +82,7 @@ def add(file: Path, force: bool) -> Path:
     if name in ("auto", "raw"):
         raise ShearlocError(f"{file}: no model is called '{name}', which means something else; rename the file")
     if target.exists() and os.path.samefile(file, target):
-        raise ShearlocError(f"{file}: is where it belongs already")
+        raise ShearlocError(f"{file}: is already where it belongs")
     if name in zoo.names() and not (force and target.exists()):
         there = zoo.load(str(target) if target.exists() else name)
         if there.fingerprint == model.fingerprint:
@@ -102,7 +102,7 @@ def add(file: Path, force: bool) -> Path:
 
 
 def remove(name: str) -> Path:
-    """Remove a model and its card from the user's folder; gives the file that was there. ShearlocError, OSError."""
+    """Remove a model and its card from the user's folder; returns the removed file. ShearlocError, OSError."""
     from ..models import zoo
 
     folder = zoo.user_folder()

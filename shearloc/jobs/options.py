@@ -6,14 +6,14 @@ from dataclasses import dataclass
 Progress = Callable[[int, int], None]
 """Called now and then with (done, total)."""
 Begin = Callable[[str], Progress | None]
-"""Called with what begins now; gives the callback for it, or None where nobody looks."""
+"""Called with the name of what begins; returns its progress callback, or None where nobody is watching."""
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What to do where an output exists, whether it gets its input's time of change, and how much to report.
+    """What to do where an output exists, whether it gets its input's modification time, and how much to report.
 
-    Without `skip` and `force` an output that exists is kept, and the job fails. `details`: report also what a reader
+    Without `skip` and `force`, an output that exists is kept, and the job fails. `details`: also report what a reader
     left out, and how the file is coded.
     """
 
@@ -25,9 +25,9 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Encoding:
-    """How to encode; `steps` is K of an autoencoder's optimal inference, `max_samples` the limit on an image's.
+    """How to encode. `steps` is K of an autoencoder's optimal inference, `max_samples` the limit on an image's samples.
 
-    `verify`: the engine that decodes what is new, to compare it; None for no comparison.
+    `verify`: the engine that decodes the new file, to compare it; None for no comparison.
     """
 
     model: str = "auto"

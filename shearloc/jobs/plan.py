@@ -1,6 +1,7 @@
-"""Which files there are to do, and where each one's output goes: names, patterns, folders.
+"""Which files there are to process, and where each output goes: names, patterns, folders.
 
-It parses no arguments and prints nothing. A file that cannot be done is a job with its problem: the others are done.
+A file that cannot be processed becomes a job with a problem, so that the others go on. Nothing here parses arguments or
+prints.
 """
 
 import glob
@@ -15,12 +16,12 @@ from . import inout
 SHL = ".shl"
 IMAGE_SUFFIXES = frozenset((".png", ".pbm", ".pgm", ".ppm", ".pnm", ".tif", ".tiff", ".bmp", ".webp"))
 REFUSED_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".gif", ".jxl", ".jp2", ".avif", ".heic"))
-"""Images too, but not for Shearloc: each gets a line with the reader's reason."""
+"""Images that Shearloc does not take: each gets a line with the reader's reason."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to read and the one to write; `problem`: why it cannot be done, in words."""
+    """A file to read and the file to write; `problem`: why it cannot be done, in words."""
 
     source: Path
     target: Path
@@ -68,10 +69,10 @@ def walk(folder: Path, suffixes: frozenset[str] | None = None) -> Iterator[Path]
 
 
 def plan(inputs: list[Input], out_dir: Path | None, suffix: Callable[[Path], str]) -> list[Job]:
-    """What each file becomes: its name with the suffix for it, in its own folder, or mirrored in `out_dir`.
+    """Each file's output: its name with the right suffix, in its own folder or mirrored in `out_dir`.
 
-    A file that is named twice is done once. Files that would write the same output, or over one that is to be read,
-    have a problem.
+    A file that is named twice is done once. Files that would write the same output, or overwrite one that is still to
+    be read, get a problem.
     """
     planned = [Job(one.path, _target(one, out_dir, suffix), one.problem) for one in inputs]
     jobs = list({(os.path.realpath(job.source), os.path.realpath(job.target)): job for job in planned}.values())

@@ -1,7 +1,7 @@
 """Packing: which images go into which shard, and the work on one shard.
 
-It parses no arguments and prints nothing. A shard is a task of its own that depends on no other and makes the same
-bytes wherever and whenever it is done; `spread.py` has tasks done by several processes.
+Each shard is a task that depends on no other and gives the same bytes wherever and whenever it runs. `spread.py` runs
+tasks in several processes. Nothing here parses arguments or prints.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from ..codec.collections.shards import Shard
 
 SHARD_BYTES = (1 << 19, 1 << 26)
-"""Bytes of sources that go into a shard: at least and at most."""
+"""Fewest and most bytes of sources in a shard."""
 SHARDS = 64
-"""Where the sources allow, there are about so many shards, to be shared out."""
+"""Shards to aim at, so that there are enough to share out."""
 _PLAN = "shearloc-pack-1"
 
 
 @dataclass(frozen=True)
 class Task:
-    """One shard: its number, where it goes, its images and how to encode them; `plan` is the fingerprint of these.
+    """One shard: its number, its path, its images and how to encode them; `plan` is the fingerprint of all that.
 
-    `share`: the worker is one of several, and so uses one processor.
+    `share`: the worker is one of several, and so uses a single processor.
     """
 
     number: int
@@ -45,7 +45,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task. `kept`: the shard was there, complete. `failures`: a line for each reason."""
+    """The result of a task. `kept`: the shard was already complete. `failures`: a line for each reason."""
 
     images: int
     stored: int
@@ -55,16 +55,16 @@ class Outcome:
 
 
 def plan(items: list[Item], out: Path, how: Encoding, share: bool) -> list[Task]:
-    """The tasks that pack these images, given by name, into the folder `out`.
+    """The tasks that pack these images, sorted by name, into the folder `out`.
 
-    It depends on the images and on how to encode them only, so that a second run finds the first one's shards.
+    The plan depends only on the images and on how to encode them, so that a second run finds the first one's shards.
     """
     least, most = SHARD_BYTES
     target = min(max(sum(item.size for item in items) // SHARDS, least), most)
     groups: list[list[Item]] = [[]]
     size = 0
     for item in items:
-        # An array's images fill whole archives, so that no shard ends with a short one.
+        # An array's images fill whole archives: no shard ends with a short one.
         whole = item.kind not in _ARRAYS or len(groups[-1]) % max(1, ARCHIVE_SAMPLES // max(item.size, 1)) == 0
         if groups[-1] and whole and size + item.size > target:
             groups.append([])
@@ -82,7 +82,7 @@ _ARRAYS = ("npy", "npz", "idx")
 def _task(number: int, out: Path, items: tuple[Item, ...], how: Encoding, share: bool) -> Task:
     from ..codec.collections.shards import PLAN_BYTES, shard_name
 
-    # Neither the engine nor verification changes a byte.
+    # The engine and verification do not change a byte.
     content: tuple[object, ...] = (
         _PLAN,
         number,
@@ -99,7 +99,7 @@ def _task(number: int, out: Path, items: tuple[Item, ...], how: Encoding, share:
 
 
 def prepare(tasks: list[Task], out: Path, force: bool) -> None:
-    """Make the folder; ShearlocError where it holds something else than shards of these very tasks, and not `force`.
+    """Make the folder. ShearlocError where it holds anything but shards of these very tasks, unless `force`.
 
     OSError where it cannot be made or written to.
     """
@@ -127,9 +127,9 @@ def prepare(tasks: list[Task], out: Path, force: bool) -> None:
 
 
 def pack_shard(task: Task, progress: Progress | None = None) -> Outcome:
-    """Pack one shard, or find it complete. The same bytes for the same task, in whatever process.
+    """Pack one shard, or find that it is complete. The same task gives the same bytes in any process.
 
-    Images that cannot be read or coded are left out and told. Raises OSError where the shard cannot be written.
+    Images that cannot be read or coded are left out and reported. Raises OSError where the shard cannot be written.
     """
     from ..nets.engines import at_most, processors
 
@@ -162,7 +162,7 @@ def _pack_shard(task: Task, progress: Progress | None) -> Outcome:
 
 
 def _existing(task: Task) -> "Shard | None":
-    """The task's shard if it is there, complete and undamaged."""
+    """The task's shard, if it exists and is complete and undamaged."""
     from ..codec.collections import shards as shard_files
 
     try:
@@ -178,7 +178,7 @@ def _missing(task: Task, shard: "Shard") -> list[Item]:
 
 
 def _readable(item: Item, how: Encoding, failures: "Failures") -> bool:
-    """Whether an image that a shard lacks could be packed now."""
+    """Whether an image that a shard lacks can be packed now."""
     try:
         picture = sources.read(item, how.max_samples)
         encode_single(picture.stripped() if how.strip else picture, how)

@@ -1,7 +1,6 @@
 """Where a collection's images come from: folders, patterns, image files, IDX, .npy, .npz and tar files.
 
-It finds images and names them without reading any, and reads one when asked. It belongs to the command line but prints
-nothing; what becomes of the images is the work of `shards.py`.
+Finds and names images without reading any, and reads one when asked. `shards.py` packs them. Nothing here prints.
 """
 
 import glob
@@ -28,10 +27,10 @@ PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
 
 
 class Item(NamedTuple):
-    """An image that can be read: `number` is its place in an array, or the byte where it begins in a tar file.
+    """An image that can be read. `number` is its place in an array, or the byte where it begins in a tar file.
 
-    `path` is absolute. `key`: the array in an .npz file. `size`: its bytes in the source. `stamp`: the source's time
-    of change in nanoseconds, and so part of what tells one packing from another.
+    `path` is absolute. `key`: the array in an .npz file. `size`: its bytes in the source. `stamp`: the source's
+    modification time in nanoseconds, which helps to tell one packing from another.
     """
 
     name: str
@@ -45,7 +44,7 @@ class Item(NamedTuple):
 
 @dataclass
 class Found:
-    """Images, sources' files that are no images by their suffix, and what could not be used, a line each."""
+    """Images, files left out because of their suffix, and what could not be used, a line each."""
 
     items: list[Item] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
@@ -53,11 +52,11 @@ class Found:
 
 
 def find(sources: list[Path]) -> Found:
-    """The images of all sources, by name in the order of code points; of a compressed tar file, in its own order.
+    """The images of all sources, sorted by name (code points); those of a compressed tar file in its own order.
 
-    A name is a file's path in its folder (or below a pattern's fixed part), a member's in its tar file, or a number in
-    its array. Of several sources, folders and files of many images put their own name in front. Raises ShearlocError
-    where two images have one name, or there is none.
+    A name is a file's path in its folder (or below a pattern's fixed part), a member's path in its tar file, or a
+    number in its array. With several sources, folders and files of many images prepend their own name. Raises
+    ShearlocError where two images have one name, or there is none.
     """
     found = Found()
     for source in sources:
@@ -76,7 +75,7 @@ def find(sources: list[Path]) -> Found:
 
 
 def _in_reading_order(items: list[Item]) -> list[Item]:
-    """By name, but the members of a compressed tar file as they come there, so that it is unpacked once."""
+    """By name; but members of a compressed tar file in their own order, so that it is unpacked once."""
     packed = {path for path in {item.path for item in items if item.kind == "tar"} if arrays.is_packed(Path(path))}
     first: dict[str, str] = {}
     for item in items:
@@ -146,7 +145,7 @@ def _find_files(base: Path, files: list[str], prefix: str, found: Found) -> None
 
 
 def _find_file(path: Path, name: str, found: Found) -> None:
-    """Add a file's images; `name`: that of an image file, or what comes before the names in a file of many."""
+    """Adds a file's images. `name`: that of an image file, or the prefix of the names in a file of many."""
     stat = path.stat()
     if not S_ISREG(stat.st_mode):
         raise ShearlocError("not a regular file")

@@ -1,7 +1,7 @@
-"""Tasks done one after the other here, by processes of our own, or by the workers of a Dask cluster.
+"""Runs tasks one after another here, in processes of our own, or on the workers of a Dask cluster.
 
-Nothing here knows what a task is: a function of one argument, both picklable, whose result does not depend on how
-often it is done; a worker that dies has its task done again by another.
+A task is a function and one argument, both picklable. Its result must not depend on how often it runs: if a worker
+dies, another one repeats its task.
 """
 
 import logging
@@ -20,9 +20,9 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 CONNECT_SECONDS = 5
-"""How long a scheduler, and then its first worker, may take to answer."""
+"""Seconds that a scheduler, and then its first worker, may take to answer."""
 ATTEMPTS = 3
-"""Times that our own processes are started anew because one died."""
+"""How often our own processes are started again because one died."""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -30,12 +30,12 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NU
 def on_processes(
     work: Callable[[Task], Result], tasks: list[Task], workers: int
 ) -> Iterator[tuple[Task, Result | Exception]]:
-    """Each task with its result, or the error it ended with, as they are done by so many processes of our own."""
+    """Each task with its result or error, as it finishes on one of our own processes."""
     waiting = list(enumerate(tasks))
     for _ in range(ATTEMPTS):
         died = []
         others = set(multiprocessing.active_children())
-        # Ctrl-C is this process's affair.
+        # Only this process handles Ctrl-C.
         ignore = (signal.SIGINT, signal.SIG_IGN)
         spawn = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(min(workers, len(waiting)), spawn, signal.signal, ignore)
@@ -50,7 +50,7 @@ def on_processes(
                     yield futures[future][1], _outcome(error) if error else future.result()
         except BaseException:
             for process in set(multiprocessing.active_children()) - others:
-                process.kill()  # else the pool waits for what they are at
+                process.kill()  # else the pool waits until they finish
             raise
         finally:
             pool.shutdown(cancel_futures=True)
@@ -64,7 +64,7 @@ def on_processes(
 def on_cluster(
     work: Callable[[Task], Result], tasks: list[Task], address: str
 ) -> Iterator[tuple[Task, Result | Exception]]:
-    """As `on_processes`, by the workers of the Dask cluster whose scheduler has this address.
+    """Like `on_processes`, on the workers of the Dask cluster whose scheduler has this address.
 
     Raises ShearlocError where there is no such scheduler, it has no workers, or the connection is lost.
     """
@@ -97,7 +97,7 @@ def _client(address: str) -> Iterator[Any]:
     except ImportError as error:
         raise ShearlocError('--scheduler needs Dask: pip install "dask[distributed]"') from error
     for name in ("distributed", "distributed.client"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what goes wrong is told in one line, here
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # errors are reported in one line, here
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
@@ -113,7 +113,7 @@ def _client(address: str) -> Iterator[Any]:
 
 
 def _outcome(error: BaseException) -> Exception:
-    """An error that a task ended with, for its own line; anything that is no error of the task's is raised."""
+    """The error that a task ended with, for its own line. Raises errors that are not the task's."""
     if isinstance(error, (ShearlocError, OSError, MemoryError, ImportError)):
         return error
     raise error
@@ -121,7 +121,7 @@ def _outcome(error: BaseException) -> Exception:
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Processes started meanwhile have libraries that use one thread each."""
+    """Limits the libraries of processes that are started inside to one thread each."""
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     try:

@@ -1,4 +1,4 @@
-"""Images to the streams of a shard: small ones of one shape together as archives, others as `.shl` files."""
+"""Images to the streams of a shard: small images of one shape together as archives, others as `.shl` files."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,21 +22,21 @@ autoencoder's; 0.2% a local model's), but one image takes the decoding of all: 4
 SMALL = ARCHIVE_SAMPLES // 2
 """An image of more subpixels is a stream of its own."""
 QUICK_EFFORT = 4
-"""At most, for a shape's first images, which are coded singly, too, to see what is smaller."""
+"""Most images of a shape that are coded singly, too, to see what is smaller."""
 
 _ALONE = ""
-"""In place of a model's name: images of this shape are smaller as streams of their own."""
+"""Stands for a model's name where images of this shape are smaller as streams of their own."""
 
 
 class Failures:
-    """Images that are not there, by the reason."""
+    """Images that are missing, by the reason."""
 
     def __init__(self) -> None:
         self._names: dict[str, list[str]] = {}
 
     def add(self, item: Item, error: Exception) -> None:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or "not enough memory"
-        # What names the file does not name it twice.
+        # A reason that names the file does not name it twice.
         self._names.setdefault(" ".join(text.removeprefix(f"{item.path}: ").split()), []).append(
             item.path if item.kind == "file" else f"{item.path} '{item.name}'"
         )
@@ -67,7 +67,7 @@ class Packer:
         self._models: dict[tuple[int, ...], str] = {}
 
     def add(self, item: Item, picture: "Picture") -> Iterator[tuple[list[str], bytes]]:
-        """Take an image; gives the streams that are complete with it: names and bytes."""
+        """Takes an image. Returns the streams that it completes: names and bytes."""
         image, shape = _Image(item, picture), picture.samples.shape
         if picture.mode not in ("8-bit gray", "8-bit RGB") or picture.chunks or picture.samples.size > SMALL:
             yield from self._single(image)
@@ -78,7 +78,7 @@ class Packer:
             yield from self._archive(self._waiting.pop(shape))
 
     def finish(self) -> Iterator[tuple[list[str], bytes]]:
-        """The streams of images that still wait for others."""
+        """The streams of the images that still wait for others."""
         while self._waiting:
             yield from self._archive(self._waiting.popitem()[1])
 
@@ -116,7 +116,7 @@ class Packer:
 
 
 def encode_single(picture: "Picture", how: Encoding) -> bytes:
-    """A `.shl` file, checked as `how` says."""
+    """A `.shl` file, verified as `how` says."""
     from ..codec import api
 
     # Some models are for archives only.
@@ -129,7 +129,7 @@ def encode_single(picture: "Picture", how: Encoding) -> bytes:
 
 
 def _encode_archive(images: "NDArray[np.uint8]", model: str, how: Encoding) -> bytes:
-    """An archive without names, checked as `how` says."""
+    """An archive without names, verified as `how` says."""
     import numpy as np
 
     from ..codec import archive
@@ -142,7 +142,7 @@ def _encode_archive(images: "NDArray[np.uint8]", model: str, how: Encoding) -> b
 
 
 def _choose(images: "NDArray[np.uint8]", how: Encoding) -> str:
-    """The model for a shape's archives, by its first images; `_ALONE` where `.shl` files of each image are smaller."""
+    """The model for archives of a shape, judged by its first images; `_ALONE` where `.shl` files are smaller."""
     from ..codec import archive
     from ..codec.info import archive_info
 

@@ -1,4 +1,4 @@
-"""Checking `.shl` files and collections: decoded and compared with their checksums, writing nothing."""
+"""Verifies `.shl` files and collections: decodes them and compares checksums. Writes nothing."""
 
 import time
 from pathlib import Path

@@ -10,6 +10,9 @@ LEARNING = {
 }
 """Models that do, for the efforts 1 to 3, 4 to 6, and 7 to 9."""
 
+DEEP = "linear16"
+"""Of pictures of 16 bits, whatever their channels."""
+
 SMALL_IMAGES = {3: ("small", "nelloc-r1")}
 """Also tried on archives of small images, by the channels. Not `nelloc-gray`: one image out of a chunk would take
 100 ms instead of 35."""

@@ -1,7 +1,7 @@
-"""What every family of models gives: a description for files, and models that encode and decode images.
+"""What every family of models provides: a description for files, and models that encode and decode images.
 
-A family is a folder of `models/`. Its `__init__.py` holds a `Family`, which costs nothing to import; its models, and
-all that computes, are loaded when the first of them is needed.
+A family is a folder of `models/`. Its `__init__.py` holds a `Family`, which costs nothing to import. Its models, and
+all code that computes, are loaded when the first model is needed.
 """
 
 import sys
@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..types import Pixels, Progress, Size
+from ..types import Pixels, Progress, Samples, Size
 
 
 class Order(IntEnum):
@@ -42,12 +42,11 @@ class How:
 
 @dataclass(frozen=True)
 class Coded:
-    """Images as a model has coded them: the payload, and what a decoder must know beside it.
+    """Images as a model has coded them: the payload, and what else a decoder must know.
 
-    `lanes`: rANS stacks in the payload, 0 for a family that keeps them inside it. `side_information`: what adapts the
-    model to the image. `net_bits`: what the images cost without the start of a bits-back chain, in 2^-16
-    bits, 0 without one.
-    `orientations` uint8 [N]: how each image lies, None for all as they are.
+    `lanes`: lanes of the payload's message, 0 for a family that keeps them inside it. `side_information`: what adapts
+    the model to the image. `net_bits`: what the images cost without the start of a bits-back chain, in 2^-16 bits; 0
+    without one. `orientations` uint8 [N]: how each image lies, None where all are as they are.
     """
 
     payload: bytes
@@ -123,11 +122,14 @@ class Model(Protocol):
     def at_once(self, size: Size, engine: str, count: int) -> int:
         """How many of `count` batches of images of that size to code side by side on a share of the processors."""
 
-    def encode(self, images: Pixels, how: How, side_information: bytes = b"") -> Coded:
-        """Code uint8 [N, H, W, C] that it does not refuse. ShearlocError where the engine is missing."""
+    def encode(self, images: Samples, how: How, side_information: bytes = b"") -> Coded:
+        """Code uint8 [N, H, W, C], of a deep family uint16 [1, H, W, C], that it does not refuse.
 
-    def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
-        """The uint8 [N, H, W, C] of that size. CorruptError if `coded` cannot be theirs."""
+        ShearlocError where the engine is missing.
+        """
+
+    def decode(self, coded: Coded, size: Size, how: How) -> Samples:
+        """The images of this size. CorruptError if `coded` cannot be theirs."""
 
     def lengths(self, images: Pixels, how: How) -> Lengths:
         """Code lengths of uint8 [N, H, W, C] that it does not refuse, each image's the same in any company.
@@ -161,6 +163,8 @@ class Family:
     precision: int
     module: str
     """Absolute name of the module that has `parse`."""
+    deep: bool = False
+    """Whether it codes pictures of 16 bits, all their planes at once, and nothing else."""
     pictures: bool = True
     """Whether single pictures are coded by it; if not, one image makes an archive of one."""
     lanes: bool = True

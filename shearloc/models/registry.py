@@ -8,6 +8,7 @@ _FOLDERS = (
     "local",
     "vae",
     "learning",
+    "squares",
 )
 """One line for each family: a folder beside this file."""
 

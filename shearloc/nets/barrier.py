@@ -1,8 +1,7 @@
 """Threads inside Numba kernels that wait for each other, many thousand times a second.
 
-Python's own locks put a waiting thread to sleep, and waking it takes as long as the step it waited for. Here a
-waiting thread looks again and again for a moment, then lets others have its processor in between, then sleeps. What the
-threads do is not known here.
+Python's own locks put a waiting thread to sleep, and waking it takes as long as the step it waited for. Here a waiting
+thread first keeps looking for a moment, then lets others run between looks, then sleeps.
 """
 
 import os
@@ -24,9 +23,9 @@ from .processors import processors
 _CAN_YIELD = os.name == "posix"
 _CAN_PAUSE = platform.machine() in {"x86_64", "AMD64"}
 LOOKS = 300
-"""Looks, some ten microseconds, before a thread begins to let others run: who it waits for is mostly that close."""
+"""Looks, some ten microseconds, before a thread lets others run: mostly, the other thread is that close."""
 YIELDS = 100
-"""Times that it lets others run before it sleeps: then who it waits for has no processor."""
+"""Times that it lets others run before it sleeps: by then, the other thread has no processor."""
 NAP = 50
 """Microseconds of sleep at a time."""
 _FOR_ALL = 1 << 62
@@ -34,15 +33,15 @@ _FOR_ALL = 1 << 62
 
 
 def most_parts() -> int:
-    """Threads that may run side by side: 1 where a waiting thread could not let others run."""
+    """Threads that may run side by side: 1 where a waiting thread cannot let others run."""
     return processors() if _CAN_YIELD else 1
 
 
 @contextmanager
 def all_together(arrived: NDArray[np.int64]) -> Iterator[None]:
-    """For what starts or runs threads that `wait`: if it fails, none waits any more for one that will not come.
+    """For whatever starts or runs threads that `wait`: if it fails, no thread waits for one that will not come.
 
-    What the others still do is of no use then, but it ends.
+    What the others still do is then of no use, but it ends.
     """
     try:
         yield
@@ -81,7 +80,7 @@ def _number_at(builder: Any, address: Any) -> Any:
 
 @intrinsic
 def _add_one(_, address):  # type: ignore[no-untyped-def]
-    """Adds 1 to the int64 at an address, in one piece."""
+    """Adds 1 to the int64 at an address, atomically."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         builder.atomic_rmw("add", _number_at(builder, args[0]), ir.Constant(ir.IntType(64), 1), "seq_cst")
@@ -92,7 +91,7 @@ def _add_one(_, address):  # type: ignore[no-untyped-def]
 
 @intrinsic
 def _look(_, address):  # type: ignore[no-untyped-def]
-    """The int64 at an address, and what other threads wrote before they changed it."""
+    """Reads the int64 at an address, and all that other threads wrote before they changed it."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
         return builder.load_atomic(_number_at(builder, args[0]), "seq_cst", 8)
@@ -101,7 +100,7 @@ def _look(_, address):  # type: ignore[no-untyped-def]
 
 
 def _call(name: str, exists: bool, result: Any, *arguments: int) -> Any:
-    """A function for Numba that calls one of the C library's, or of LLVM's, with these int32; it takes anything."""
+    """A function for Numba that calls a function of the C library, or of LLVM, with these int32."""
 
     @intrinsic
     def call(_, nothing):  # type: ignore[no-untyped-def]
@@ -125,9 +124,9 @@ _sleep = _call("usleep", _CAN_YIELD, ir.IntType(32), NAP)
 
 @njit(**KERNEL)
 def wait(arrived, goal):  # type: ignore[no-untyped-def]
-    """Counts this thread in `arrived` int64 [1], and returns when `goal` have been counted.
+    """Counts this thread in `arrived` int64 [1], and returns when `goal` threads have been counted.
 
-    With P threads the goal of the k-th meeting is k P. All P must be running: one that is not started is waited for.
+    With P threads, the goal of the k-th meeting is k P. All P must be running: one that is not started is waited for.
     """
     place = address(arrived)
     _add_one(place)  # type: ignore[call-arg]

@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ShearlocError
-from ..kernels import VECTOR
+from ..kernels import VECTOR, blank
 from . import network
+from .convolution import ALONE, Neighbourhood, columns, convolved
 from .layers import Dense, requantize, requantize_and_add
-from .memory import NOTHING, Memory, columns, convolved
 from .processors import at_most as at_most
 from .processors import processors, sharing
 from .products import is_fast
@@ -32,17 +32,17 @@ LARGE = 1 << 22
 
 
 class Runner:
-    """Numpy engine, and what the engines share: write `inputs[:n]`, call `run(n)`.
+    """The numpy engine, and what the engines share: write `inputs[:n]`, call `run(n)`.
 
-    With convolutions, `memory.places[:n]` are written before, too; several runners may share a memory's levels.
+    With convolutions, write `neighbourhood.places[:n]`, too. Several runners may share the levels.
     """
 
     dtype: type = np.float32
-    """Of activations."""
+    """The type of activations."""
 
-    def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
-        self.layers, self.memory = layers, memory
-        self.inputs = np.zeros((rows, layers[0].weight.shape[0]), np.int8)
+    def __init__(self, layers: tuple[Dense, ...], rows: int, neighbourhood: Neighbourhood = ALONE) -> None:
+        self.layers, self.neighbourhood = layers, neighbourhood
+        self.inputs = blank((rows, layers[0].weight.shape[0]), np.int8)
         self._first = columns(layers)
         self._seen: list[NDArray[Any]] = [
             np.empty((rows if layer.convolution else 0, len(layer.weight)), self.dtype) for layer in layers
@@ -60,15 +60,15 @@ class Runner:
         return np.matmul(inputs, self._weights[k], out=self._products[k][:n])
 
     def run(self, n: int) -> NDArray[np.int32]:
-        """The last layer's products int32 [n, >= outputs + VECTOR], its bias not yet added; anything behind them.
+        """The last layer's products, int32 [n, >= outputs + VECTOR], without its bias. Further columns hold anything.
 
-        The array is the runner's own and changes with the next call.
+        The array belongs to the runner and changes with the next call.
         """
         values = self._values[:n]
         values[...] = self.inputs[:n]
         for k, layer in enumerate(self.layers[:-1]):
             if layer.convolution:
-                convolved(self.memory, n, self._first[k], values, self._seen[k])
+                convolved(self.neighbourhood, n, self._first[k], values, self._seen[k])
                 values = self._seen[k][:n]
             sums = self._product(k, values, n)
             values = self._activations[k][:n]
@@ -82,17 +82,17 @@ class Runner:
 
 
 class NumbaRunner(Runner):
-    """int8 products of our own; its inputs may have more columns than there are features, and hold anything there."""
+    """Our own int8 products. The inputs may have more columns than there are features, which may hold anything."""
 
-    def __init__(self, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> None:
-        self.network, self.memory = network.packed(layers), memory
-        self.inputs = np.zeros((rows, self.network.features), np.int8)
+    def __init__(self, layers: tuple[Dense, ...], rows: int, neighbourhood: Neighbourhood = ALONE) -> None:
+        self.network, self.neighbourhood = network.packed(layers), neighbourhood
+        self.inputs = blank((rows, self.network.features), np.int8)
         self.buffers = network.buffers(self.network)
         self._sums = np.empty((rows, self.network.outputs), np.int32)
 
     def run(self, n: int) -> NDArray[Any]:
         """As `Runner.run`."""
-        network.run(self.network, self.inputs, n, self.memory, self.buffers, self._sums)
+        network.run(self.network, self.inputs, n, self.neighbourhood, self.buffers, self._sums)
         return self._sums[:n]
 
 
@@ -156,7 +156,7 @@ def integer_product(engine: str) -> Product:
 
 
 def choose(engine: str, samples: int) -> str:
-    """What `auto` means for an image of so many subpixels.
+    """The engine that `auto` means for an image of this many subpixels.
 
     numba where the processor has an instruction that makes it the fastest; else torch, if it is exact, and loaded or
     worth loading; else numpy.
@@ -172,15 +172,15 @@ def choose(engine: str, samples: int) -> str:
 
 
 def _torch_works() -> bool:
-    """Whether torch can be loaded, has the product, and computes it exactly: numpy does without it."""
+    """Whether torch can be loaded, has the product, and computes it exactly. Without it, numpy serves."""
     try:
         return _torch_is_exact()
-    except Exception:  # of a broken installation anything may come
+    except Exception:  # a broken installation may raise anything
         return False
 
 
 def workers(engine: str, most: int) -> int:
-    """Threads that may run the engine side by side, at most `most`; NumPy's products use all processors themselves."""
+    """Threads that may run the engine side by side, at most `most`. NumPy's products use all processors themselves."""
     return max(1, min(most, processors())) if engine in ("torch", "numba") else 1
 
 
@@ -191,12 +191,12 @@ def one_thread_each(engine: str, count: int) -> Iterator[None]:
         yield
 
 
-def runner(engine: str, layers: tuple[Dense, ...], rows: int, memory: Memory = NOTHING) -> Runner:
+def runner(engine: str, layers: tuple[Dense, ...], rows: int, neighbourhood: Neighbourhood = ALONE) -> Runner:
     """A runner for up to `rows` inputs at a time. ImportError where the engine is not installed."""
     if engine == "numpy":
-        return Runner(layers, rows, memory)
+        return Runner(layers, rows, neighbourhood)
     if engine == "numba":
-        return NumbaRunner(layers, rows, memory)
+        return NumbaRunner(layers, rows, neighbourhood)
     if engine == "torch":
-        return TorchRunner(layers, rows, memory)
+        return TorchRunner(layers, rows, neighbourhood)
     raise ValueError(f"no engine is called {engine!r}")

@@ -4,8 +4,8 @@
     weights       units of 2^-12, int16
     y = clamp(floor(x @ weight / 2^12 + 1/2) + bias)
 
-Whoever makes a network proves that no sum can reach 2^53. Then the order of summation, and with it the library, thread
-count or device that forms the product, cannot matter. What is between the products is + - *, floor and comparisons.
+Whoever makes a network proves that no sum can reach 2^53. Then neither the order of summation, nor the library, thread
+count or device that forms the product, can matter. Between the products there is only + - *, floor and comparisons.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class Affine(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A step with what it computes with: dense, relu, block, fold or unfold, of activations [n, side, side, channels].
+    """A step and its numbers: dense, relu, block, fold or unfold, on activations [n, side, side, channels].
 
     `size`: of fold and unfold. `relu`: a dense step that the next one makes non-negative.
     """
@@ -74,7 +74,7 @@ def forward(parts: tuple[Part, ...], x: Numbers, product: Product, tape: list[Nu
 
 
 def backward(part: Part, gradient: Numbers, tape: list[Numbers], product: Product) -> Numbers:
-    """The gradient with respect to a part's input, given that to its output; takes what it needs off the tape."""
+    """The gradient with respect to a part's input, from that of its output; takes what it needs off the tape."""
     if part.kind == "dense":
         masked = np.where(tape.pop() > 0, gradient, 0) if part.relu else gradient
         return transposed(masked, part.maps[0], product)
@@ -96,7 +96,7 @@ def affine_of(x: Numbers, affine: Affine, product: Product, relu: bool) -> Numbe
 
 
 def transposed(gradient: Numbers, affine: Affine, product: Product) -> Numbers:
-    """The gradient to the input of an affine map, of that to its output."""
+    """The gradient of an affine map's input, from that of its output."""
     sums = product(gradient.reshape(-1, gradient.shape[-1]), affine.weight.T)
     _settle(sums, np.zeros(sums.shape[1]), -LIMIT)
     return sums.reshape(*gradient.shape[:-1], -1)
@@ -154,7 +154,7 @@ def from_neighbours(gradient: Numbers) -> Numbers:
 def product_of(engine: str) -> Product:
     """The product of an engine: numpy (also "auto"), torch, cuda or numba (plain loops, the reference).
 
-    ShearlocError where it is not there, ValueError for a name that is none.
+    ShearlocError where it is not available, ValueError for an unknown name.
     """
     if engine in ("auto", "numpy"):
         return np.matmul
@@ -187,13 +187,13 @@ def _multiply(x, weight):  # type: ignore[no-untyped-def]
 
 
 def _torch_product(device: str) -> Product:
-    """torch's product on a device. RuntimeError where the device is missing, or does not multiply exactly there."""
+    """torch's product on a device. RuntimeError where the device is missing or does not multiply exactly."""
     import torch
 
     held: dict[tuple[int, tuple[int, ...]], tuple[ref[Numbers], Any]] = {}
 
     def on_device(weight: Numbers) -> Any:
-        """The weight there; it stays, because the same ones come again for every batch."""
+        """The weight on the device, where it stays: every batch needs the same ones."""
         owner = weight if weight.base is None else weight.base
         key = id(owner), weight.strides
         kept, tensor = held.get(key, (None, None))

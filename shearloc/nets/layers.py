@@ -3,7 +3,7 @@
 The engines (`engines.py`) differ in how they form the accumulators; the integers are the same.
 Hidden activations take 256 levels, stored minus 128 so that they fill an int8. A layer that ends a residual block adds
 an earlier layer's activations to its own, level by level, and saturates. Most layers see one pixel alone; a masked
-convolution also sees what the layer before gave for some earlier pixels (`memory.py`).
+convolution also sees what the layer before gave for some earlier pixels (`convolution.py`).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Products for processors without VNNI: pairs of inputs as int16, and of these only those that are not zero.
+"""Products for processors without VNNI: pairs of inputs as int16, skipping pairs that are zero.
 
-After a few layers most activations are 0. A row's pairs of inputs that are not both zero are listed once (`listed`);
-then each tile of columns adds up the products of the listed pairs only (`row`), 16 to an instruction: vpmaddwd of SSE2,
+After a few layers most activations are 0. A row's pairs of inputs that are not both zero are listed once (`listed`).
+Then each tile of columns adds up the products of the listed pairs only (`row`), 16 to an instruction: vpmaddwd of SSE2,
 AVX2 and AVX-512BW. LLVM finds it for a sum of two products, and makes plain vector code of it elsewhere.
 """
 
@@ -15,7 +15,7 @@ from . import tiles
 from .tiles import Kind, at, load, spread, store
 
 AT_ONCE = 16
-"""Inputs of a row that are listed at a time: the number of inputs is a multiple."""
+"""Inputs of a row that are listed at a time; rows have a multiple of that."""
 
 _BYTE, _HALF, _WORD, _NUMBER = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 

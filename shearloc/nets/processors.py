@@ -1,8 +1,8 @@
-"""How many processors this process may use, and libraries that have threads of their own held to that.
+"""How many processors this process may use, and limits for libraries that have threads of their own.
 
 A process may use fewer than the machine has: its affinity says so, or a container's share of time (a cgroup's quota).
-What is called with `at_most` uses fewer still. NumPy's BLAS and torch have pools of threads for the whole process: they
-are lowered while anyone asks for that, and are as they were once nobody does.
+Inside `at_most` it uses fewer still. NumPy's BLAS and torch have pools of threads for the whole process: these are
+lowered while anyone asks for that, and restored afterwards.
 """
 
 import math
@@ -21,14 +21,14 @@ _at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
 
 
 def processors() -> int:
-    """Processors that this process may use, or as many of them as `at_most` grants."""
+    """Processors that this process may use, or as many of them as `at_most` allows."""
     share = quota()
     there = min(_allowed(), max(1, math.ceil(share))) if share else _allowed()
     return min(there, _at_most.get() or there)
 
 
 def _allowed() -> int:
-    """Processors by the affinity of this process."""
+    """Processors in this process's affinity."""
     if hasattr(os, "process_cpu_count"):
         return os.process_cpu_count() or 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -36,7 +36,7 @@ def _allowed() -> int:
 
 @cache
 def quota(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """Processors' worth of time that the process's cgroups grant, of version 1 or 2; None without limit."""
+    """Processors' worth of time that the process's cgroups, version 1 or 2, grant; None without a limit."""
     try:
         lines = groups.read_text().splitlines()
     except OSError:
@@ -59,7 +59,7 @@ def quota(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/c
 
 
 def _limit(folder: Path) -> float | None:
-    """A cgroup's own limit: of version 2, or 1."""
+    """A cgroup's own limit, version 1 or 2."""
     try:
         if (folder / "cpu.max").exists():
             time, period = (folder / "cpu.max").read_text().split()
@@ -71,9 +71,9 @@ def _limit(folder: Path) -> float | None:
 
 
 class Pool:
-    """A library's threads: `count` says how many there are, `change` makes them so many.
+    """A library's threads: `count` returns how many there are, `change` sets the number.
 
-    By `each_thread`, a library has a number for each thread that calls it, and one for threads to come.
+    `each_thread`: the library has a number for each thread that calls it, and one for new threads.
     """
 
     def __init__(self, count: Callable[[], int], change: Callable[[int], Any], each_thread: bool = False) -> None:
@@ -83,7 +83,7 @@ class Pool:
 
     @contextmanager
     def at_most(self, count: int) -> Iterator[None]:
-        """No more threads than that; calls may overlap, in any order."""
+        """Limits the threads to this number. Calls may overlap, in any order."""
         with self._lock:
             if not self._calls:
                 self._before = self._count()
@@ -131,7 +131,7 @@ def _torch() -> Pool:
 
 @contextmanager
 def at_most(count: int) -> Iterator[None]:
-    """Has what is called from here (on this thread) use so many processors: for one of several workers."""
+    """Limits what runs inside, on this thread, to so many processors: for one of several workers."""
     token = _at_most.set(count)
     try:
         with sharing(1):
@@ -142,7 +142,7 @@ def at_most(count: int) -> Iterator[None]:
 
 @contextmanager
 def sharing(count: int, torch: bool | None = None) -> Iterator[None]:
-    """Has the pools of BLAS, and of torch where it is loaded, leave room for `count` threads that call them at once."""
+    """Limits the pools of BLAS, and of torch where it is loaded, so that `count` threads can call them at once."""
     share = max(1, processors() // count)
     torch = "torch" in sys.modules if torch is None else torch
     with ExitStack() as stack:

@@ -1,9 +1,9 @@
 """int8 matrix products for Numba: as fast as the processor's vectors allow, and right on every one.
 
-With VNNI they are put together of tiles (`tiles.py`), six rows of inputs at a time. That instruction takes unsigned
-bytes on one side: inputs are read as x + 128, and every sum starts at -128 times the sum of its column's weights, which
-takes the 128 out again. Other processors take a row at a time and skip what is zero (`pairs.py`). There only
-activations are read as x + 128, which is the level that they stand for, and most of these are 0.
+Where the processor multiplies bytes, they are put together of tiles (`tiles.py`), six rows of inputs at a time. VNNI
+takes unsigned bytes on one side: inputs are read as x + 128, and every sum starts at -128 times the sum of its column's
+weights, which takes the 128 out again. Other processors take a row at a time and skip what is zero (`pairs.py`). There
+only activations are read as x + 128, which is the level that they stand for, and most of these are 0.
 
 A layer's requantisation (`layers.py`) is done with the sums still in registers: stored and read again they would take a
 fifth of a network's time.
@@ -22,9 +22,9 @@ from . import pairs
 from .tiles import Kind, tile
 
 ROWS = 6
-"""Rows of inputs in one tile: their sums fill 24 of 32 vector registers, or 12 of 16."""
+"""Rows of inputs in a tile: their sums fill 24 of 32 vector registers, or 12 of 16."""
 COLUMNS = 64
-"""Weights have a multiple of so many columns: of the largest tile's."""
+"""Weights have a multiple of this many columns, those of the largest tile."""
 
 
 def kind_for(features: Mapping[str, bool]) -> Kind:
@@ -33,11 +33,13 @@ def kind_for(features: Mapping[str, bool]) -> Kind:
         return Kind(16, 4, "llvm.x86.avx512.vpdpbusd.512")
     if features.get("avxvnni"):
         return Kind(8, 2, "llvm.x86.avx512.vpdpbusd.256")
+    if features.get("dotprod"):
+        return Kind(4, 4, "llvm.aarch64.neon.sdot.v4i32.v16i8", signed=True)
     return Kind(16, 4) if features.get("avx512bw") else Kind(8, 8)
 
 
 def features() -> Mapping[str, bool]:
-    """What the processor that Numba compiles for is known to have: the host's, or NUMBA_CPU_FEATURES."""
+    """The features of the processor that Numba compiles for: the host's, or NUMBA_CPU_FEATURES."""
     chosen = getattr(config, "CPU_FEATURES", None)
     if chosen is not None:
         return {name[1:]: name.startswith("+") for name in chosen.split(",")}
@@ -47,17 +49,20 @@ def features() -> Mapping[str, bool]:
 KIND = kind_for(features())
 _PAIRS, _TILE = KIND.dot is None, KIND.columns
 INPUTS = pairs.AT_ONCE if _PAIRS else 4
-"""A row has a multiple of so many inputs; of the surplus, weights are 0."""
+"""A row has a multiple of this many inputs; surplus inputs have weights of 0."""
 
 
 def is_fast() -> bool:
-    """Whether these products are faster than those of BLAS: with VNNI four times, with AVX2 twice."""
-    return any(map(features().get, ("avx512vnni", "avxvnni", "avx2")))
+    """Whether these products are faster than those of BLAS: with VNNI four times, with AVX2 twice.
+
+    On ARM with dot products, by instructions: one of `sdot` does the work of four of float32's.
+    """
+    return any(map(features().get, ("avx512vnni", "avxvnni", "avx2", "dotprod")))
 
 
 def lowest(activations: bool) -> int:
-    """What an input is read relative to, by its layer's: activations are levels minus 128."""
-    return -128 if activations or not _PAIRS else 0
+    """The level that a layer's inputs are read relative to: activations are levels minus 128."""
+    return -128 if (activations or not _PAIRS) and not KIND.signed else 0
 
 
 def pack(weight: NDArray[np.int8], activations: bool) -> tuple[NDArray[np.int8], NDArray[np.int32]]:

@@ -1,4 +1,4 @@
-"""Model files: arrays and metadata to a `.safetensors` file and back. What they mean is `local.py`'s and `vae.py`'s.
+"""Model files: arrays and metadata to a `.safetensors` file and back. Families of models know what they mean.
 
 Arrays that deflate well are stored as zlib streams of their byte planes (docs/FORMAT.md, "Model files").
 Reading is safe for a file from anywhere: it runs no code, and lengths are checked before they are used.
@@ -24,15 +24,15 @@ from ..inflate import inflate
 Arrays = dict[str, NDArray[Any]]
 
 TYPES: dict[str, np.dtype[Any]] = {"I8": np.dtype("<i1"), "I16": np.dtype("<i2"), "I32": np.dtype("<i4")}
-"""Types of the arrays that can be deflated, by their names in the file."""
+"""Types of arrays that can be deflated, by their names in the file."""
 MAX_INFLATED = 1 << 24
-"""Bytes of a file's deflated arrays together; the arrays of a larger model are stored as they are."""
+"""Most bytes of a file's deflated arrays together; larger models store their arrays as they are."""
 
 
 def read(data: bytes, form: str) -> tuple[dict[str, str], Arrays]:
-    """Metadata and arrays of a file's bytes: contiguous, aligned, writable, deflated or not.
+    """Metadata and arrays in a file's bytes: contiguous, aligned, writable, inflated where necessary.
 
-    ValueError if its metadata do not say that it is of this format, or do not fit a deflated array.
+    ValueError if the metadata name another format, or do not fit a deflated array.
     """
     arrays = load(data)  # checks the header that is read next
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -48,7 +48,7 @@ def read(data: bytes, form: str) -> tuple[dict[str, str], Arrays]:
 
 
 def write(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str]) -> None:
-    """A file of these. No array may have the name of a key of the metadata."""
+    """A file of these arrays and metadata. No array may have the name of a metadata key."""
     stored: Arrays = {key: np.ascontiguousarray(array) for key, array in arrays.items()}
     described = dict(metadata)
     names = {dtype: name for name, dtype in TYPES.items()}
@@ -95,7 +95,7 @@ def _inflated(key: str, stream: NDArray[Any], dtype: np.dtype[Any], shape: tuple
 
 @contextmanager
 def sound(source: str) -> Iterator[None]:
-    """Whatever a broken file makes `read` and its readers raise becomes a ShearlocError that names its source."""
+    """Turns whatever a broken file makes `read` and its readers raise into a ShearlocError that names its source."""
     try:
         yield
     except (SafetensorError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError, zlib.error) as error:

@@ -1,7 +1,11 @@
-"""One tile of an int8 matrix product in LLVM's own terms, for processors with VNNI.
+"""One tile of an int8 matrix product in LLVM's own terms, for processors that multiply bytes.
 
-Numba does not find the instruction that multiplies four neighbours and adds them up: vpdpbusd, 4 unsigned bytes times 4
-signed ones, added to an int32. Which processor has it is not known here; for others there is `pairs.py`.
+Numba does not find the instructions that multiply four neighbours and add them up to an int32:
+
+    vpdpbusd (x86 with VNNI)          4 unsigned bytes times 4 signed ones
+    sdot (ARM with dot products)      4 signed bytes times 4 others
+
+`products.py` knows which processors have them; `pairs.py` is for all others.
 """
 
 from typing import Any, NamedTuple
@@ -12,14 +16,15 @@ from numba.extending import intrinsic
 
 
 class Kind(NamedTuple):
-    """How sums are formed: so many int32 to a vector, so many vectors to a row of a tile, by this function of LLVM's.
+    """How sums are formed: int32 lanes in a vector, vectors in a tile's row, and the LLVM function that adds to them.
 
-    Without a function by pairs of int16.
+    Without a function, sums are formed from pairs of int16. `signed`: the function takes inputs as signed bytes.
     """
 
     lanes: int
     vectors: int
     dot: str | None = None
+    signed: bool = False
 
     @property
     def columns(self) -> int:
@@ -36,9 +41,9 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
 
 
 def levels(builder: Any, totals: list[Any], multipliers: list[Any], shifts: list[Any], roundings: list[Any]) -> Any:
-    """`layers.level` of vectors of sums with their bias, as one vector int8: the levels minus 128.
+    """`layers.level` of vectors of sums with their bias: the levels minus 128, as one vector of int8.
 
-    They are put together before they are cut down to bytes, for which there are instructions that take several vectors.
+    The vectors are joined before they are cut down to bytes: there are instructions that take several at once.
     """
     kind = totals[0].type
     zero, top = (ir.Constant(kind, [n] * kind.count) for n in (0, 255))
@@ -74,11 +79,13 @@ def store(builder: Any, value: Any, address: Any) -> None:
     builder.store(value, builder.inttoptr(address, value.type.as_pointer()), align=1)
 
 
-def _dot(builder: Any, sums: Any, inputs: Any, weights: Any, name: str) -> Any:
-    """sums + the products of each lane's group: unsigned bytes of `inputs` and signed ones of `weights`."""
-    of_three = ir.FunctionType(sums.type, [sums.type] * 3)
+def _dot(builder: Any, sums: Any, inputs: Any, weights: Any, kind: Kind) -> Any:
+    """sums + the products of each lane's group of bytes: all are vectors of int32."""
+    factor = ir.VectorType(ir.IntType(8), 4 * kind.lanes) if kind.signed else sums.type
+    of_three = ir.FunctionType(sums.type, [sums.type, factor, factor])
+    name = str(kind.dot)
     function = builder.module.globals.get(name) or ir.Function(builder.module, of_three, name)
-    return builder.call(function, [sums, inputs, weights])
+    return builder.call(function, [sums, *(builder.bitcast(vector, factor) for vector in (inputs, weights))])
 
 
 def tile(rows: int, requantized: bool, kind: Kind) -> Any:
@@ -108,10 +115,12 @@ def tile(rows: int, requantized: bool, kind: Kind) -> Any:
         columns = vectors_at(builder.add(weights, builder.mul(step, ir.Constant(number, 4 * kind.columns))))
         here = builder.add(inputs, builder.mul(step, ir.Constant(number, 4)))
         for row in sums:
-            unsigned = builder.xor(load(builder, here, word), ir.Constant(word, 0x80808080))  # + 128 in each byte
-            group = spread(builder, unsigned, kind.lanes)
+            four = load(builder, here, word)
+            if not kind.signed:
+                four = builder.xor(four, ir.Constant(word, 0x80808080))  # + 128 in each byte
+            group = spread(builder, four, kind.lanes)
             for v, old in enumerate(row):
-                row[v] = _dot(builder, old, group, columns[v], str(kind.dot))
+                row[v] = _dot(builder, old, group, columns[v], kind)
                 old.add_incoming(begin[v], before)
                 old.add_incoming(row[v], loop)
             here = builder.add(here, stride)

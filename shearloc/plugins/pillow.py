@@ -1,33 +1,21 @@
 """Makes `.shl` one of Pillow's formats, at the cost of a dictionary entry; the code is in `pillow_format.py`.
 
-Pillow has no entry points: a plugin is known once its code has run. So that `import shearloc` is enough, before or
-after `from PIL import Image`, and stays cheap where Pillow is not used, an import hook waits for Pillow.
+Pillow has no entry points: a plugin is known once its code has run (`waiting.py`).
 """
 
-import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from . import PILLOW_FORMAT
+from . import PILLOW_FORMAT, SIGNATURES
+from .waiting import when_imported
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-SIGNATURES = (b"\x89SHL\r\n\x1a\n", b"\x89SHA\r\n\x1a\n")
-"""Signatures of pictures and archives; repeated here because their home imports NumPy."""
-
-_PILLOW = "PIL.Image"
-
 
 def register() -> None:
     """Register with Pillow, now if it is imported, else as soon as it is."""
-    if _PILLOW in sys.modules:
-        _register()
-    elif not any(isinstance(finder, _Waiting) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Waiting())
+    when_imported("PIL.Image", _register)
 
 
 def _register() -> None:
@@ -53,36 +41,3 @@ def _save(image: "Image", file: IO[bytes], name: str | bytes) -> None:
     from . import pillow_format
 
     pillow_format.save(image, file)
-
-
-class _Waiting:
-    """Finds no module itself: it wraps the loader that others find for Pillow, to register afterwards."""
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != _PILLOW:
-            return None
-        for finder in sys.meta_path:
-            spec = None if isinstance(finder, _Waiting) else finder.find_spec(name, path, target)
-            if spec is not None:
-                spec.loader = _Registering(spec.loader)  # type: ignore[assignment]  # a loader by its methods
-                return spec
-        return None
-
-
-class _Registering:
-    """Pillow's loader, which registers when it is done and leaves no trace."""
-
-    def __init__(self, loader: Any) -> None:
-        self.loader = loader
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        module: ModuleType | None = self.loader.create_module(spec)
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        module.__loader__ = self.loader
-        if module.__spec__ is not None:
-            module.__spec__.loader = self.loader
-        self.loader.exec_module(module)
-        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Waiting)]
-        _register()

@@ -24,6 +24,11 @@ from . import PILLOW_FORMAT
 MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 """Pillow's modes that are saved."""
 
+OPTIONS = ("effort", "model")
+"""Keywords of `Image.save` that are `shearloc.encode`'s ..."""
+DESCRIPTIONS = ("icc_profile", "exif", "dpi", "pnginfo", "transparency")
+"""... and those that say what the picture means, as a PNG's do."""
+
 _LONGEST_BEGINNING = 18
 """Signature, version and the length of the header."""
 
@@ -140,12 +145,16 @@ def save(image: Image.Image, file: IO[bytes]) -> None:
     """What `Image.save` calls. Options: effort, model (as `shearloc.encode`), and those of PNG about metadata:
     icc_profile, exif, dpi, pnginfo, transparency.
 
-    OSError for a mode that is not stored, ShearlocError as `shearloc.encode`.
+    OSError for a mode that is not stored, TypeError for any other option, ShearlocError as `shearloc.encode`.
     """
     if image.mode not in MODES:
         raise OSError(f"cannot write mode {image.mode} as {PILLOW_FORMAT}; convert it to one of {', '.join(MODES)}")
     options = dict(image.encoderinfo)
-    coding = {name: options.pop(name) for name in ("effort", "model") if name in options}
+    for name in options:
+        if name not in OPTIONS + DESCRIPTIONS:
+            known = ", ".join(OPTIONS + DESCRIPTIONS)
+            raise TypeError(f"{PILLOW_FORMAT} has no option {name!r} to save with; there are {known}")
+    coding = {name: options.pop(name) for name in OPTIONS if name in options}
     file.write(api.encode_picture(_picture(image, options), **coding))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..models.learning.model import INPUT_BITS, LEVEL_BITS, Expert, Layer, LearningModel, weight_limit
-from ..models.local.context import PREDICTORS
+from ..models.wavefront.context import PREDICTORS
 from ..nets.quantize import LOG_SCALE_OFFSET
 from .local_float import LocalNet, Shape, linears
 
@@ -39,14 +39,19 @@ def _layer(linear: nn.Linear, input_bits: int, largest: float, limit: int, offse
     return Layer(np.ascontiguousarray(np.rint(weight * 2.0**bits).astype(np.int16)), start, bits)
 
 
+def _log_scale_offsets(shape: Shape) -> NDArray[np.float64]:
+    """LOG_SCALE_OFFSET at the log-scales of the last layer's outputs, 0 elsewhere."""
+    rows = [np.repeat([0, 0, LOG_SCALE_OFFSET] + c * [0], shape.components) for c in range(shape.channels)]
+    return np.concatenate([*rows, np.zeros((shape.channels - 1) * shape.head_width)]).astype(np.float64)
+
+
 def expert(net: LocalNet, rates: Sequence[float]) -> Expert:
     """A float network as an expert; `rates`: of each layer but the first. ValueError where it does not fit."""
     shape, k, last = net.shape, net.shape.components, len(linears(net.hidden))
     if len(rates) != last + 1 or shape.blocks or shape.shared_logits:
         raise ValueError(f"the network needs {last + 1} rates, no blocks, and logits for each channel")
     counts = net.counts[: shape.channels]
-    log_scales = [np.repeat([0, 0, LOG_SCALE_OFFSET] + c * [0], k) for c in range(shape.channels)]
-    offsets = np.concatenate([*log_scales, np.zeros((shape.channels - 1) * shape.head_width)])
+    offsets = _log_scale_offsets(shape)
     adjusts, learns = linears(net.adjust), linears(net.learn)
     of_heads = max([float(layer.weight.detach().abs().max()) for layer in adjusts], default=0.0)
 
@@ -80,6 +85,28 @@ def export(name: str, nets: Sequence[LocalNet], rates: Sequence[Sequence[float]]
     model = LearningModel(name, first.channels, first.offsets, experts, every, PREDICTORS[first.predictor])
     model.prove()
     return model
+
+
+def restore(model: LearningModel, number: int = 0) -> LocalNet:
+    """The float network that an expert starts as: the inverse of `expert`, up to its rounding."""
+    one = model.experts[number]
+    horizon, reach = -int(model.offsets[:, 0].min()), int(model.offsets[model.offsets[:, 0] == -1, 1].max())
+    sizes = len(one.layers[0].start), len(one.layers) - 2, one.units, one.components
+    predictor = next(name for name, value in PREDICTORS.items() if value == model.predictor)
+    level = [0, 0] in model.offsets.tolist()
+    net = LocalNet(Shape(model.channels, horizon, reach, *sizes, predictor, level=level))
+    bits, counts = one.layers[-1].bits, one.counts
+    with torch.no_grad():
+        for linear, layer in zip([net.first, *linears(net.hidden), net.out], one.layers, strict=True):
+            unit = 2.0 ** -(layer.bits + (INPUT_BITS if linear is net.first else LEVEL_BITS))
+            linear.weight.copy_(torch.from_numpy(layer.weight.T * 2.0**-layer.bits))
+            linear.bias.copy_(torch.from_numpy(layer.start * unit))
+        net.out.bias.sub_(torch.from_numpy(_log_scale_offsets(net.shape)))
+        for c in range(model.channels - 1):
+            learn = one.learn[c, : c + 1] * 2.0 ** -(bits + LEVEL_BITS - INPUT_BITS)
+            linears(net.learn)[c].weight.copy_(torch.from_numpy(learn.T))
+            linears(net.adjust)[c].weight.copy_(torch.from_numpy(one.adjust[c, :, : counts[c + 1]].T * 2.0**-bits))
+    return net
 
 
 def _load(path: Path) -> LocalNet:

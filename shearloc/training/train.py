@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..models.local.context import PREDICTORS
+from ..models.wavefront.context import PREDICTORS
 from . import number_types
 from .fitting import (
     HELD_OUT_PIXELS,
@@ -132,11 +132,19 @@ def _start(args: argparse.Namespace) -> Net:
 
 
 def start_from(base: str, blocks: int | None = None) -> LocalNet:
-    """The network of a model (a name, or a .safetensors file), with more residual blocks if `blocks` says so."""
+    """The network of a model (a name, or a .safetensors file), with more residual blocks if `blocks` says so.
+
+    Of a model that learns, the first expert's. ShearlocError for a family that has no local network.
+    """
     from ..models import zoo
+    from ..models.learning.model import LearningModel
     from ..models.local.model import LocalModel
+    from . import export_learning
     from .export import restore, shape_of
 
+    found = zoo.load(base)
+    if isinstance(found, LearningModel):
+        return export_learning.restore(found)
     model = zoo.load_as(LocalModel, base)
     shape = shape_of(model)
     return grown(restore(model), shape.blocks if blocks is None else blocks, shape.shared_logits)
@@ -223,22 +231,22 @@ def describe(
         "threads": torch.get_num_threads(),
         "products": number_types.name(),
         "updates": progress.updates,
-        "held_out_bits_per_dimension": round(held_out_bits(net, data), 4),
+        "held_out_bits_per_dimension": round(bits_of(net, data.held_out), 4),
     } | ({"training_images": data.fingerprints} if few else {})
 
 
-def held_out_bits(net: Net, data: Data) -> float:
-    """Bits per dimension on the held-out images, or many of their pixels."""
+def bits_of(net: Net, images: PixelSet) -> float:
+    """Bits per dimension on images, such as those held out, or many of their pixels."""
     windows = isinstance(net, LocalNet) and net.shape.neighbours
-    pixels = min(CARD_WINDOW_PIXELS if windows else CARD_PIXELS, int(data.held_out.ends[-1]))
-    return mean_bits(net, data.held_out, pixels)
+    pixels = min(CARD_WINDOW_PIXELS if windows else CARD_PIXELS, int(images.ends[-1]))
+    return mean_bits(net, images, pixels)
 
 
-def bits_of_model(model: str, data: Data) -> float:
-    """`held_out_bits` of a finished model, a name or a file."""
+def bits_of_model(model: str, images: PixelSet) -> float:
+    """`bits_of` a finished model, a name or a file."""
     net = start_from(model)
     net.rounded_activations = True
-    return held_out_bits(net, data)
+    return bits_of(net, images)
 
 
 def held_out_scores(model_file: Path, data: Data) -> dict[str, Any]:

@@ -409,8 +409,9 @@ def test_every_part_finds_its_method(picture: Pixels) -> None:
     assert methods(noise) == [(3, "raw")]
     assert methods(np.dstack([photo, flat]))[0] == (3, "learning")
     assert methods(np.dstack([drawn(64, 128), drawn(64, 128)[:, :, 0]])) == [(4, "webp")]
-    assert methods(photo.astype(np.uint16) * 257) == [(3, "learning"), (3, "same")]
-    assert methods(photo.astype(np.uint16) * 256 + noise) == [(3, "learning"), (3, "raw")]
+    assert methods(noise.astype(np.uint16) * 257) == [(3, "raw"), (3, "same")]
+    assert methods(photo.astype(np.uint16) * 16 + noise // 32) == [(6, "squares")]
+    assert methods(photo.astype(np.uint16) * 256 + noise) == [(6, "squares")]
     assert methods(noise[:, :, 0].astype(np.uint16) * 256) in ([(1, "raw"), (1, "webp")], [(1, "raw"), (1, "deflate")])
 
 

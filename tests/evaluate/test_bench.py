@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import shearloc
+from shearloc.cli.bench import _show_ratios
 from shearloc.errors import ShearlocError, UnknownModelError
 from shearloc.evaluate import bench, peers, plots
 from shearloc.evaluate.bench import Other, Ours, Result, Row
+from shearloc.evaluate.results import Contest
 from shearloc.models import zoo
 
 Picture = Callable[..., NDArray[np.uint8]]
@@ -180,6 +182,23 @@ def test_summary_weighs_images_equally_and_seconds_by_size() -> None:
     assert row.bits_per_dimension == pytest.approx((4 + 0.8) / 2)
     assert row.encode_mb_s == pytest.approx(0.01 / 2) and row.decode_mb_s == pytest.approx(0.01 / 4)
     assert row.inexact == ["large"] and row.to_dict()["inexact"] == ["large"]
+
+
+def test_speed_as_a_ratio_to_jpeg_xl(capsys: pytest.CaptureFixture[str]) -> None:
+    """Over the images that both coded; nothing where a yardstick is missing or shares no image."""
+    ours = make_row(a=(1000, 500, True, 0.5), b=(1000, 500, True, 1.5))
+    slow, none = Row("JPEG XL effort 9", False), Row("JPEG XL effort 7", False)
+    slow.results = {"a": Result("a", 1000, 400, True, [3.0, 4.0, 9.0], [0.5])}
+    none.results = {"c": Result("c", 1000, 400, True, [3.0], [0.5])}
+    contest = Contest([ours, slow, none])
+    (ratio,) = contest.ratios
+    assert (ratio.name, ratio.yardstick) == ("a, effort 5", "JPEG XL effort 9")
+    assert (ratio.encode, ratio.decode) == (4.0 / 0.5, 0.5 / 1.0)
+    _show_ratios(contest)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].split() == ["a,", "effort", "5", "/", "JPEG", "XL", "effort", "9", "8.00", "0.50"]
+    _show_ratios(Contest([ours]))
+    assert capsys.readouterr().out == ""
 
 
 def test_one_bad_round_is_enough() -> None:

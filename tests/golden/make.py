@@ -29,10 +29,12 @@ from shearloc.models import defaults, orientation, zoo
 from shearloc.models.family import How
 from shearloc.models.learning.model import Expert, Layer, LearningModel
 from shearloc.models.local import adaptation
-from shearloc.models.local.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 from shearloc.models.local.model import LocalModel
+from shearloc.models.squares import spread
+from shearloc.models.squares.model import Squares
 from shearloc.models.vae.model import VaeModel, array_shapes
 from shearloc.models.vae.shape import VaeShape
+from shearloc.models.wavefront.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 from shearloc.nets.layers import Dense
 
 HERE = Path(__file__).parent
@@ -115,6 +117,17 @@ def _dense(
 ) -> Dense:
     columns = [np.asarray(column, np.int32) for column in (bias, multiplier, np.full(len(bias), shift))]
     return Dense(weight, *columns, skip, convolution)
+
+
+def squares_models() -> dict[str, Squares]:
+    """Weights and shapes of no particular kind."""
+    draw = np.random.default_rng(7)
+    steps = draw.integers(1, 100, (spread.CLASSES, spread.BINS))
+    inner = np.cumsum(steps, 1)[:, :-1] * (1 << spread.PRECISION) // steps.sum(1)[:, None]
+    shapes = np.pad(inner, ((0, 0), (1, 1)))
+    shapes[:, -1] = 1 << spread.PRECISION
+    weights = np.array([90000, 16000, 12000, 9000, 2000, -3000, 20000], np.int32)
+    return {"golden-squares": Squares("", weights, shapes.astype(np.int32))}
 
 
 def learning_models() -> dict[str, LearningModel]:
@@ -269,6 +282,15 @@ def pictures() -> dict[str, Callable[[], bytes]]:
         # Metadata: plain, and deflated.
         "metadata": lambda: _picture(Picture(rgb, chunks=(gamma, physical)), "golden-rgb"),
         "metadata-much": lambda: _picture(Picture(gray, chunks=(profile, exif, text, xmp)), "golden-gray"),
+        # Pictures of 16 bits at once.
+        "squares-gray": lambda: _picture(Picture(deep_waves(23, 31, 1), 16), "golden-squares"),
+        "squares-gray-alpha": lambda: _picture(Picture(deep_waves(9, 11, 2), 16), "golden-squares"),
+        "squares-rgb": lambda: _picture(Picture(deep_waves(12, 17, 3), 16), "golden-squares"),
+        "squares-rgba": lambda: _picture(Picture(deep_waves(7, 9, 4), 16), "golden-squares", embed=True),
+        "squares-table": lambda: _picture(Picture(deep_waves(40, 40, 1) // 16 * np.uint16(272), 16), "golden-squares"),
+        "squares-tiles": lambda: _picture(Picture(deep_waves(1, 2050, 1), 16), "golden-squares"),
+        "squares-flat": lambda: _picture(Picture(rising // 4096, 16), "golden-squares"),
+        "squares-1x1": lambda: _picture(Picture(rising[2:3, 5:6], 16), "golden-squares"),
         # What needs no model.
         "raw": lambda: _parts(Picture(noise), _raw_part(noise)),
         "webp-gray": lambda: _webp(gray[:, :, None]),
@@ -295,6 +317,14 @@ def pictures() -> dict[str, Callable[[], bytes]]:
         "flat": lambda: _picture(Picture(np.full((64, 64, 3), 7, np.uint8))),
         "white-1x1": lambda: _picture(Picture(np.full((1, 1), 255, np.uint8))),
     }  # fmt: skip
+
+
+def deep_waves(height: int, width: int, channels: int) -> NDArray[np.uint16]:
+    """Waves with much noise, of 12 bits, some of them cut off: [H, W], or [H, W, C]."""
+    y, x, c = np.mgrid[:height, :width, :channels]
+    noise = np.random.default_rng([height, width, channels, 12]).normal(0, 30, y.shape)
+    samples = (2300 + 1500 * np.sin(x / 9 + c / 3) + 900 * np.cos(y / 7) + noise).clip(0, 4095).astype(np.uint16)
+    return samples[:, :, 0] if channels == 1 else samples
 
 
 def _picture(picture: Picture, model: str = "auto", **options: Any) -> bytes:
@@ -426,7 +456,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check = parser.parse_args(arguments).check
     models = {
         MODELS / f"{name}.safetensors": model
-        for name, model in (local_models() | vae_models() | learning_models()).items()
+        for name, model in (local_models() | vae_models() | learning_models() | squares_models()).items()
     }
     models = {path: model for path, model in models.items() if not path.exists()}
     index = json.loads(INDEX.read_text()) if INDEX.exists() else {}
@@ -444,6 +474,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # So that nothing depends on a model that will be trained again.
     defaults.STATIC.update({1: "golden-gray", 3: "golden-rgb"})
     defaults.LEARNING.clear()
+    defaults.DEEP = "golden-squares"
     for path, make in files.items():
         data = make()
         path.write_bytes(data)

@@ -86,7 +86,7 @@ def picture(data: bytes, models: Path) -> Array:
     for part in parts:
         payload = file.take(part["length"])
         assert file.u32() == crc(payload)
-        whole = part["planes"] == count and part["method"] in (0, 4)
+        whole = part["planes"] == count and part["method"] in (0, 4, 7)
         own_colour, own_depth = (colour, depth) if whole else ({1: 0, 2: 4, 3: 2, 4: 6}[part["planes"]], 8)
         if part["method"] in (0, 4):
             found = rows_of(payload, part["method"], height, width, CHANNELS[own_colour], own_depth)
@@ -95,6 +95,10 @@ def picture(data: bytes, models: Path) -> Array:
         elif part["method"] == 5:
             first = len(planes) - CHANNELS[colour]
             found = np.stack(planes[first : first + part["planes"]], 2)
+        elif part["method"] == 7:
+            from .second_squares import squares, squares_model
+
+            found = squares(squares_model(part["fingerprint"], chunks, models), payload, part["lanes"], height, width)
         else:
             wanted = part["name"], part["fingerprint"], chunks, models
             found = by_model(part["method"], payload, part, wanted, (1, height, width))[0]
@@ -113,10 +117,10 @@ def picture(data: bytes, models: Path) -> Array:
 
 def part_fields(file: Reader) -> dict[str, Any]:
     part: dict[str, Any] = {"planes": file.u8(), "method": file.u8(), "length": file.varint()}
-    if part["method"] in (2, 6):
+    if part["method"] in (2, 6, 7):
         part |= {"order": file.u8(), "name": file.string().decode(), "fingerprint": file.take(8)}
         part |= {"precision": file.u8(), "lanes": file.varint(), "side": file.string()}
-        assert part["precision"] == 24
+        assert part["precision"] == (26 if part["method"] == 7 else 24)
     return part
 
 

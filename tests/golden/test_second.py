@@ -8,7 +8,7 @@ import pytest
 
 from shearloc.codec import api, archive
 
-from . import example, make, second, second_learning
+from . import example, make, second, second_learning, second_squares
 
 SMALL = 20_000
 """Bytes: it is slow."""
@@ -29,7 +29,7 @@ def test_the_text_is_enough(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert np.array_equal(found.reshape(expected.shape), expected)
 
 
-@pytest.mark.parametrize("module", [second, second_learning], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [second, second_learning, second_squares], ids=lambda module: module.__name__)
 def test_it_stands_alone(module: ModuleType) -> None:
     imports = [
         line for line in Path(str(module.__file__)).read_text().splitlines() if line.startswith(("import", "from"))

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from shearloc.models.local.model import LocalModel
 from shearloc.nets import engines
+from shearloc.nets.convolution import ALONE, OUTSIDE_LEVEL, Neighbourhood, columns
 from shearloc.nets.engines import NumbaRunner, Runner, TorchRunner
 from shearloc.nets.layers import Dense, prove
-from shearloc.nets.memory import NOTHING, OUTSIDE_LEVEL, Memory, columns
 from shearloc.training.images import PixelSet
 
 Picture = Callable[..., NDArray[np.uint8]]
@@ -43,33 +43,33 @@ INPUTS: dict[str, Callable[[tuple[int, int]], NDArray[np.integer]]] = {
 class OnDevice:
     """The network of `device_arithmetic.py` as if it were a runner; on the CPU where there is no other device."""
 
-    def __init__(self, layers: Layers, rows: int, memory: Memory = NOTHING) -> None:
+    def __init__(self, layers: Layers, rows: int, neighbourhood: Neighbourhood = ALONE) -> None:
         import torch
 
         from shearloc.models.local import device_arithmetic as device
 
         self._network, self._from_numpy = device.network, torch.from_numpy
-        self._memory = memory
+        self._neighbourhood = neighbourhood
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         self._layers = device.device_layers(layers, self._device)
         self.inputs = np.zeros((rows, layers[0].weight.shape[0]), np.int8)
 
     def run(self, n: int) -> NDArray[np.int32]:
         """As `Runner.run`."""
-        places = np.zeros((n, 1), np.int64) if self._memory is NOTHING else self._memory.places[:n]
-        arrays = (self.inputs[:n], self._memory.levels, places[:, -1], places[:, :-1])
+        places = np.zeros((n, 1), np.int64) if self._neighbourhood is ALONE else self._neighbourhood.places[:n]
+        arrays = (self.inputs[:n], self._neighbourhood.levels, places[:, -1], places[:, :-1])
         tensors = [self._from_numpy(array).to(self._device) for array in arrays]
         return self._network(self._layers, *tensors).cpu().numpy()
 
 
-def make(kind: str, layers: Layers, rows: int, memory: Memory = NOTHING) -> Runner | OnDevice:
+def make(kind: str, layers: Layers, rows: int, neighbourhood: Neighbourhood = ALONE) -> Runner | OnDevice:
     """A runner. Skips the test where torch is needed and missing."""
     if kind == "numpy":
-        return Runner(layers, rows, memory)
+        return Runner(layers, rows, neighbourhood)
     if kind == "numba":
-        return NumbaRunner(layers, rows, memory)
+        return NumbaRunner(layers, rows, neighbourhood)
     pytest.importorskip("torch")
-    return TorchRunner(layers, rows, memory) if kind == "torch" else OnDevice(layers, rows, memory)
+    return TorchRunner(layers, rows, neighbourhood) if kind == "torch" else OnDevice(layers, rows, neighbourhood)
 
 
 every_engine = pytest.mark.parametrize("kind", ["numpy", "numba", "torch", "device"])
@@ -136,10 +136,10 @@ def test_convolutions_too(plain: ModuleType, kind: str, extreme: bool, inputs: s
     values = INPUTS[inputs]((100, 66))
     expected = plain.network(layers, values, plain.neighbours_of((1, 100), [(0, -2), (0, -1)]))
     levels = np.full((101, columns(tuple(layers))[-1]), OUTSIDE_LEVEL, np.int8)
-    memory = Memory(levels, np.zeros((1, 3), np.int64))
-    run = make(kind, tuple(layers), 1, memory)
+    neighbourhood = Neighbourhood(levels, np.zeros((1, 3), np.int64))
+    run = make(kind, tuple(layers), 1, neighbourhood)
     for j in range(100):
-        memory.places[0] = max(0, j - 1), j, j + 1
+        neighbourhood.places[0] = max(0, j - 1), j, j + 1
         run.inputs[:1, :66] = values[j]
         assert np.array_equal(run.run(1)[0, :61], expected[j])
 

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -20,7 +20,8 @@ from shearloc.codec import api, archive
 from shearloc.codec.formats import container
 from shearloc.codec.pictures import png
 from shearloc.codec.pictures.picture import GRAY, Picture
-from shearloc.plugins import pillow
+from shearloc.models import zoo
+from shearloc.plugins import pillow, waiting
 
 Array = Callable[..., NDArray[np.uint8]]
 EXIF = b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0"
@@ -72,14 +73,14 @@ def test_importing_is_enough_in_any_order(tmp_path: Path, picture: Array, lines:
     (tmp_path / "a.shl").write_bytes(shearloc.encode(picture(9, 8, 3), effort=1))
     code = f"import sys; {lines}; image = Image.open('a.shl'); print(image.size)"
     code += "; image.rotate(90, expand=True).save('b.shl')"
-    code += "; assert not any('Waiting' in type(finder).__name__ for finder in sys.meta_path)"
+    code += "; assert not any(getattr(finder, 'module', '') == 'PIL.Image' for finder in sys.meta_path)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, "(8, 9)\n"), done.stderr
     assert np.array_equal(shearloc.read(tmp_path / "b.shl"), np.rot90(picture(9, 8, 3)))
 
 
 def test_a_finder_that_waits_finds_nothing_else() -> None:
-    assert pillow._Waiting().find_spec("PIL.ImageOps", None) is None
+    assert waiting._Waiting("PIL.Image", print).find_spec("PIL.ImageOps", None) is None
 
 
 @given(data=st.data())
@@ -152,6 +153,25 @@ def test_bad_options_leave_nothing(tmp_path: Path, picture: Array, options: dict
     with pytest.raises(ValueError, match=told):
         Image.fromarray(picture(8, 8, 3)).save(tmp_path / "a.shl", **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_unknown_options_are_errors(tmp_path: Path, picture: Array) -> None:
+    with pytest.raises(TypeError, match="SHL has no option 'efort' to save with; there are effort, model, icc_profile"):
+        Image.fromarray(picture(8, 8, 3)).save(tmp_path / "a.shl", efort=9)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_may_be_a_path(tmp_path: Path, picture: Array, tiny_model: Callable[..., Any]) -> None:
+    """To save with. Pillow opens the file once the model is lent, or installed."""
+    own = tmp_path / "mine.safetensors"
+    tiny_model(3).save(own)
+    image = picture(24, 32, 3)
+    Image.fromarray(image).save(tmp_path / "a.shl", model=str(own))
+    assert cast(shearloc.PictureInfo, shearloc.info(tmp_path / "a.shl")).model == "mine"
+    with pytest.raises(OSError, match="'mine' with weights [0-9a-f]+ is not installed"):
+        Image.open(tmp_path / "a.shl").load()
+    zoo.lend(str(own))
+    assert np.array_equal(np.array(Image.open(tmp_path / "a.shl")), image)
 
 
 @pytest.fixture(scope="module")

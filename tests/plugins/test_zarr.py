@@ -170,6 +170,28 @@ print(*before.shape, before.sum(), "shearloc" in sys.modules)
     assert np.array_equal(zarr.open_array(tmp_path / "a")[...], array)
 
 
+def test_a_model_by_its_path(
+    tmp_path: Path, picture: Array, tiny_model: Callable[..., Any], installed: dict[str, str]
+) -> None:
+    """The array's metadata say where the model is, so that another process finds it, too."""
+    own = tmp_path / "mine.safetensors"
+    tiny_model(3).save(own)
+    array = picture(48, 24, 3)
+    made(array, (24, 24, 3), tmp_path / "a", model=str(own))
+    data = Shearloc(model=str(own)).encode(array)
+    assert archive_info(chunks.encode(np.stack([array] * 2), str(own), 5, "auto")).model == "mine"
+    (tmp_path / "chunk").write_bytes(data)
+    done = in_process("import zarr; print(zarr.open_array('a')[...].sum())", tmp_path, installed)
+    assert done.returncode == 0 and done.stdout == f"{array.sum()}\n", done.stderr
+    code = f"""
+import numcodecs
+codec = numcodecs.get_codec({Shearloc(model=str(own)).get_config()!r})
+print(codec.decode(open("chunk", "rb").read()).sum())
+"""
+    done = in_process(code, tmp_path, installed)
+    assert done.returncode == 0 and done.stdout == f"{array.sum()}\n", done.stderr
+
+
 def test_numcodecs_refuses_masked_arrays(picture: Array) -> None:
     with pytest.raises(UnsupportedImageError, match=r"a masked array; store array.filled\(value\)"):
         Shearloc().encode(np.ma.masked_array(picture(9, 8, 3), mask=True))

@@ -1,4 +1,4 @@
-"""A cache for threads: each value is made once, whoever asks meanwhile waits for it, and the oldest go first."""
+"""A cache for threads: each value is made once, callers that ask meanwhile wait for it, and the oldest goes first."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 class Cache(Generic[Key, Value]):
     """Values by key, up to `most` bytes of them; `size` says how many bytes a value takes.
 
-    A value larger than that is given and not kept. A process that was forked has a cache of its own, empty: another
+    A value larger than that is returned but not kept. A forked process starts with an empty cache of its own: another
     thread of its parent may have held the lock.
     """
 
@@ -29,7 +29,7 @@ class Cache(Generic[Key, Value]):
         self._bytes = 0
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """The value of a key, by `make` where it is not there. An error of `make` goes to all who wait for it."""
+        """The value of a key; `make` makes it if it is missing. An error in `make` reaches all who wait."""
         if self._process != os.getpid():
             self._begin()
         with self._lock:
@@ -52,7 +52,7 @@ class Cache(Generic[Key, Value]):
         return value
 
     def _keep(self, key: Key, mine: Future[Value], value: Value) -> None:
-        """Give a new value to those who wait, and drop the oldest until all fit; or itself, if it never can."""
+        """Hands a new value to those who wait, and drops the oldest values until all fit, or it if it never can."""
         size = self._size(value)
         with self._lock:
             mine.set_result(value)

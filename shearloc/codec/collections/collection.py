@@ -1,7 +1,6 @@
 """A collection as people read it: any image by name or number, decoded when asked for.
 
-How a stream holds its images is the work of `archive.py` and `api.py`; which images go into which shard, and who packs
-them, is that of `jobs/`.
+`archive.py` and `api.py` decode the streams; `jobs/` decides which images go into which shard, and packs them.
 """
 
 import operator
@@ -27,7 +26,7 @@ from .places import open_file, read_at
 from .shards import Stream, read_shard, shard_name, stream_checksum
 
 CACHE_BYTES = 1 << 26
-"""Decoded images that a `Collection` keeps, by default."""
+"""Bytes of decoded images that a `Collection` keeps by default."""
 
 Default = TypeVar("Default")
 
@@ -35,17 +34,16 @@ Default = TypeVar("Default")
 class Collection:
     """The images of a folder that `shearloc pack` wrote, read one at a time: `collection[name]`, `collection[number]`.
 
-    Numbers go by the names in the order of their code points; negative ones and slices work as in a list. To give one
-    image, its stream (a few dozen small images, or one large one) is read and decoded; up to `cache_bytes` of decoded
-    images are kept. Files are open only while they are read, so a collection may be pickled, forked and used by
-    several threads.
+    Images are numbered in the order of their names' code points; negative numbers and slices work as in a list. To read
+    one image, the collection decodes its stream (a few dozen small images, or one large one) and keeps up to
+    `cache_bytes` of decoded images. Files are open only while they are read, so a collection may be pickled, forked and
+    used by several threads.
 
-    Iterating gives the images in order, `items()` the names with them. `in` and `keys()` are about names, as in a
+    Iterating yields the images in order, `items()` names and images. `in` and `keys()` are about names, as in a
     dictionary, so that `dict(collection)` works.
 
-    `model`: the file of a model that is not installed and that the images need. `engine` and `max_samples` as in
-    `shearloc.decode`. Raises OSError, FormatError, CorruptError; ValueError for
-    `cache_bytes` below 0.
+    `model`: the file of a model that the images need and that is not installed. `engine` and `max_samples` as in
+    `shearloc.decode`. Raises OSError, FormatError, CorruptError; ValueError for `cache_bytes` below 0.
     """
 
     def __init__(
@@ -70,7 +68,7 @@ class Collection:
         self._sound: dict[int, bool] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle where it is and how it is read; nothing that is open or cached."""
+        """Pickles where it is and how it is read; nothing that is open or cached."""
         return _reopen, (self.path, *self._options)
 
     def __repr__(self) -> str:
@@ -106,23 +104,24 @@ class Collection:
     def __getitem__(self, key: slice) -> list[Samples]: ...
 
     def __getitem__(self, key: str | SupportsIndex | slice) -> Samples | list[Samples]:
-        """The image of a name or number as an array of its own: uint8 or uint16 [H, W] or [H, W, C]; a slice, a list.
+        """An image by name or number, as an array of its own: uint8 or uint16 [H, W] or [H, W, C]; for a slice, a list.
 
-        Raises KeyError for no such name, IndexError for no such number, OSError, CorruptError, UnknownModelError.
+        Raises KeyError for an unknown name, IndexError for a number out of range, OSError, CorruptError,
+        UnknownModelError.
         """
         if isinstance(key, slice):
             return self.read_many(range(*key.indices(len(self))))
         return self._array(self.entry(key))
 
     def get(self, name: str, default: Default | None = None) -> Samples | Default | None:
-        """The image of a name, or `default` where there is none. Otherwise raises as `[]`."""
+        """The image of a name, or `default` if there is none. Otherwise raises as `[]`."""
         try:
             return self[name]
         except KeyError:
             return default
 
     def read_many(self, keys: Iterable[str | SupportsIndex]) -> list[Samples]:
-        """The images of these names or numbers, in their order; each stream is decoded once. Raises as `[]`."""
+        """The images of these names or numbers, in this order; each stream is decoded once. Raises as `[]`."""
         entries = [self.entry(key) for key in keys]
         order = sorted(range(len(entries)), key=lambda k: (entries[k].stream.shard, entries[k].stream.offset))
         images: dict[int, Samples] = {k: self._array(entries[k]) for k in order}
@@ -140,7 +139,7 @@ class Collection:
         return [name for number in range(self._index.block_count) for name in self._index.block(number).names]
 
     def keys(self) -> list[str]:
-        """The names, as a dictionary calls them."""
+        """The names of all images, in order: what a dictionary calls its keys."""
         return self.names
 
     def values(self) -> Iterator[Samples]:
@@ -152,11 +151,11 @@ class Collection:
         return ((entry.name, self._array(entry)) for entry in self.entries())
 
     def entries(self) -> Iterator[Entry]:
-        """All images as the index has them, by name."""
+        """All entries of the index, by name."""
         return self._index.entries()
 
     def entry(self, key: str | SupportsIndex) -> Entry:
-        """What the index says of the image of a name or number. Raises KeyError, IndexError, CorruptError."""
+        """The index's entry for an image's name or number. Raises KeyError, IndexError, CorruptError."""
         if isinstance(key, str):
             return self._index.entry(key)
         number = operator.index(key)

@@ -1,4 +1,4 @@
-"""The index of a collection: names in blocks, sorted, searched by seeking; written from records of shards, and read."""
+"""The index of a collection: sorted names in blocks, searched by seeking. Built from shards' records, and read."""
 
 import io
 import sys
@@ -21,10 +21,10 @@ from .shards import Record, Stream, shard_name
 INDEX = "index.shx"
 HEAD = Head(b"\x89SHX\r\n\x1a\n", 1, "index", 8 + 8 + 4)
 BLOCK_IMAGES = 256
-"""Images whose names share a block; the last block has fewer."""
+"""Images in a block; the last block has fewer."""
 
 _STREAM, _BLOCK = 24, 20
-"""Bytes of an entry of the two tables."""
+"""Bytes of an entry in either of the two tables."""
 _CACHED_BYTES = 1 << 23
 """Blocks that are kept: about 200 of them with names of 30 letters."""
 _PROBE = 128
@@ -52,9 +52,9 @@ class Block(NamedTuple):
 
 
 def build_index(records: Iterable[Record]) -> bytes:
-    """The index over records of any shards, in any order: the same bytes for the same records.
+    """The index over records of any shards, in any order: the same records give the same bytes.
 
-    Raises ShearlocError where two images have one name.
+    Raises ShearlocError where two images have the same name.
     """
     ordered = sorted(records, key=lambda record: (record.stream.shard, record.stream.offset))
     entries = sorted(
@@ -92,7 +92,7 @@ def _unpack_block(body: bytes, count: int) -> Block:
 
 
 def _bytes_of(block: Block) -> int:
-    """About what a block takes in memory."""
+    """The memory that a block takes, roughly."""
     return sum(map(sys.getsizeof, block.names)) + 3 * 32 * len(block.names)
 
 
@@ -150,7 +150,7 @@ class Index:
             raise self._damaged()
 
     def entry(self, key: str | int) -> Entry:
-        """The image of a name, or of a number in [0, images); less than a kilobyte and a block are read for it.
+        """The entry for a name, or for a number in [0, images). Reads less than a kilobyte, and a block.
 
         Raises KeyError, IndexError, CorruptError.
         """
@@ -217,7 +217,7 @@ class Index:
             raise self._damaged() from None
 
     def _block_place(self, file: BinaryIO, number: int) -> tuple[int, int, int, int]:
-        """Offset, bytes of the sealed first name, bytes and checksum of the body."""
+        """A block's offset, the bytes of its sealed first name, and the bytes and checksum of its body."""
         entry = read_at(file, self._block_table + _BLOCK * number, _BLOCK)
         first, body, checksum = (read_u32(entry, at) for at in (8, 12, 16))
         if len(entry) < _BLOCK or not 4 < first <= NAME_BYTES + 6:

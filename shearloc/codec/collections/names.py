@@ -1,4 +1,4 @@
-"""Names of a collection's images, many in one string: front coding in columns, then deflated."""
+"""The names of a collection's images, many in one string: front coding in columns, then deflated."""
 
 import io
 import os
@@ -10,9 +10,9 @@ from ...errors import CorruptError
 from ...inflate import inflate
 
 NAME_BYTES = 1024
-"""Of a name in UTF-8, at most."""
+"""Most bytes of a name in UTF-8."""
 STREAM_IMAGES = 1 << 16
-"""Images of a stream, or of a block of the index, at most."""
+"""Most images in a stream or in a block of the index."""
 
 
 def pack_names(names: Sequence[str]) -> bytes:
@@ -25,7 +25,7 @@ def pack_names(names: Sequence[str]) -> bytes:
 
 
 def unpack_names(packed: bytes, count: int) -> list[str]:
-    """The inverse. CorruptError for anything that is not `count` names."""
+    """The inverse. CorruptError for anything other than `count` names."""
     if not 0 < count <= STREAM_IMAGES:
         raise CorruptError(f"{count} names in one place")
     file = io.BytesIO(inflate(packed, count * (NAME_BYTES + 4), "the names"))
@@ -46,5 +46,5 @@ def unpack_names(packed: bytes, count: int) -> list[str]:
 
 
 def shown(name: str) -> str:
-    """A name as messages have it: in quotes, its middle left out where it is long."""
+    """A name for messages: in quotes, and shortened in the middle if it is long."""
     return f"'{name}'" if len(name) <= 60 else f"'{name[:28]}…{name[-28:]}'"

@@ -1,4 +1,4 @@
-"""Bytes of files, read by seeking: only what is asked for, and never more memory than there are bytes."""
+"""Reads bytes of files by seeking: only the bytes asked for, and never more memory than there are bytes."""
 
 import io
 from pathlib import Path
@@ -6,17 +6,17 @@ from typing import BinaryIO
 
 
 def open_file(path: Path) -> BinaryIO:
-    """A file without a buffer."""
+    """Opens a file without a buffer."""
     return open(path, "rb", buffering=0)
 
 
 def size_of(file: BinaryIO) -> int:
-    """Bytes of an open file."""
+    """The size of an open file, in bytes."""
     return file.seek(0, io.SEEK_END)
 
 
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:
-    """Bytes of a file; fewer where it ends. Memory is taken for what is there, not for what is claimed."""
+    """Bytes of a file; fewer where it ends. Takes memory for the bytes that exist, not for those claimed."""
     length = min(length, size_of(file) - offset)
     if length <= 0:
         return b""
@@ -34,5 +34,5 @@ def u64(value: int) -> bytes:
 
 
 def read_u64(data: bytes, at: int) -> int:
-    """The eight bytes at `at`; fewer where the data end."""
+    """The eight bytes at `at`, as an integer; fewer bytes where the data end."""
     return int.from_bytes(data[at : at + 8], "little")

@@ -1,6 +1,6 @@
 """Shards: files of records, each a stream (a whole `.shl` file or archive) and the names of its images.
 
-A shard is read without an index and without other shards; whatever is damaged in it costs no other record.
+A shard can be read without an index and without other shards. Damage to one record costs no other.
 """
 
 import io
@@ -19,22 +19,22 @@ from .places import open_file, read_at, size_of
 
 SHARD_SUFFIX = ".shs"
 RECORD, END = b"SHLr", b"SHLe"
-"""What a record, and the end of a shard, begins with."""
+"""The marks that a record and the end of a shard begin with."""
 PLAN_BYTES = 16
 HEAD = Head(b"\x89SHD\r\n\x1a\n", 1, "shard", 4 + 4 + PLAN_BYTES)
 
 _WINDOW = 1 << 12
-"""Bytes of a record that are read first: more than its names take, but for long ones."""
+"""Bytes of a record that are read first: enough for its names, unless they are long."""
 _SEARCHED = 1 << 20
-"""Bytes read at a time where marks are looked for."""
+"""Bytes read at a time in the search for marks."""
 _LONGEST_NAMES = 1 << 27
 _END_BYTES = len(END) + 9 + 4
-"""Of an end, at most."""
+"""Most bytes of an end."""
 
 
 @dataclass(frozen=True)
 class ShardHead:
-    """A shard's number, how many images were to go into it, and the fingerprint of which they are and how packed."""
+    """A shard's number, how many images it was to hold, and the fingerprint of its images and options."""
 
     number: int
     planned: int
@@ -43,7 +43,7 @@ class ShardHead:
 
 @dataclass(frozen=True)
 class Stream:
-    """Where a `.shl` file or archive lies in a shard: bytes, and the CRC-32 (not 32C) of them."""
+    """Where a `.shl` file or archive lies in a shard, in bytes, and its CRC-32 (not 32C)."""
 
     shard: int
     offset: int
@@ -61,7 +61,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Shard:
-    """What is in a shard. `problems`: what is wrong with it, in words; none where it is complete and undamaged."""
+    """The contents of a shard. `problems`: what is wrong with it, in words; none where it is complete and undamaged."""
 
     head: ShardHead
     records: tuple[Record, ...]
@@ -87,18 +87,18 @@ def pack_shard_head(head: ShardHead) -> bytes:
 
 
 def stream_checksum(stream: "bytes | memoryview") -> int:
-    """CRC-32, zlib's. Streams end with a CRC-32C, so that CRC-32C of them all is the same at equal length."""
+    """zlib's CRC-32. Streams end with a CRC-32C, so that the CRC-32C of all streams of one length is the same."""
     return zlib.crc32(stream)
 
 
 def pack_record(names: Sequence[str], stream: bytes) -> bytes:
-    """A record: the names of a stream's images, and the stream."""
+    """A record: a stream and the names of its images."""
     fields = varint(len(names)) + varint(len(stream)) + u32(stream_checksum(stream)) + string(pack_names(names))
     return RECORD + fields + u32(crc32c(RECORD + fields)) + stream
 
 
 def pack_shard_end(images: int) -> bytes:
-    """The last bytes of a shard that has so many images."""
+    """The last bytes of a shard with this many images."""
     fields = END + varint(images)
     return fields + u32(crc32c(fields))
 
@@ -126,7 +126,7 @@ def _head_of(path: Path, file: BinaryIO) -> ShardHead:
 def read_shard(path: Path, check: bool = True) -> Shard:
     """A shard's records; damaged ones are left out and become problems. No index is needed.
 
-    Without `check` the streams are neither read nor their checksums checked. Raises as `read_shard_head`.
+    Without `check`, streams are not read, and so neither are their checksums checked. Raises as `read_shard_head`.
     """
     records: list[Record] = []
     problems: list[str] = []
@@ -167,16 +167,16 @@ def _stream_problem(file: BinaryIO, record: Record, size: int, check: bool) -> s
 
 
 def _which(names: Sequence[str]) -> str:
-    """Images in words, with a verb: 'a' is, or 'a' to 'b' (9 images) are."""
+    """Names images for a message, with a verb: 'a' is, or 'a' to 'b' (9 images) are."""
     first, last = shown(names[0]), shown(names[-1])
     return f"{first} is" if len(names) == 1 else f"{first} to {last} ({len(names):,} images) are"
 
 
 def _after_damage(file: BinaryIO, damaged: int, size: int) -> int:
-    """The first place after `damaged` where a record or the end begins; `size` where there is none.
+    """The first place after `damaged` where a record or the end begins; `size` if there is none.
 
-    Other bytes may look like marks, and claim long names. What is read behind such marks is never more than what was
-    searched, so that the time is linear in the file.
+    Other bytes may look like marks, and claim long names. After such a mark never more is read than has been searched,
+    so that the time is linear in the size of the file.
     """
     spent = 0
     for at, start in _marks(file, damaged + 1, size):
@@ -196,7 +196,7 @@ def _after_damage(file: BinaryIO, damaged: int, size: int) -> int:
 
 
 def _marks(file: BinaryIO, at: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """All places from `at` on with a mark, each with the window that begins there."""
+    """All marks from `at` on: their places, each with the bytes that begin there."""
     while at < size:
         data = read_at(file, at, _SEARCHED + _WINDOW)
         end = min(len(data), _SEARCHED)
@@ -217,13 +217,13 @@ def _next_mark(data: bytes, at: int) -> int:
 
 
 def _record_at(file: BinaryIO, start: bytes, at: int, shard: int) -> Record:
-    """The record at a place, of which `start` has been read; CorruptError where there is none."""
+    """The record at a place, of which `start` has been read. CorruptError if there is none."""
     needed = _record_bytes(start)
     return _parse_record(start if needed <= len(start) else read_at(file, at, needed), at, shard)
 
 
 def _record_bytes(start: bytes) -> int:
-    """Bytes of the record that begins so, without its stream; CorruptError where none does, or none is so long."""
+    """Bytes of the record that begins here, without its stream. CorruptError if none does, or none this long."""
     if not start.startswith(RECORD):
         raise CorruptError("no record begins there")
     file = io.BytesIO(start)

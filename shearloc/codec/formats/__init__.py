@@ -1,1 +1,1 @@
-"""Bytes of our own formats: the container, its chunks and checksums."""
+"""The bytes of our own formats: the container, its chunks and checksums."""

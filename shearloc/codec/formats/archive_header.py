@@ -1,4 +1,4 @@
-"""The header of an archive: what it says of its images and chunks, to bytes and back (docs/FORMAT.md, "Archives").
+"""The header of an archive, to bytes and back (docs/FORMAT.md, "Archives").
 
 Bytes only: nothing here codes images or loads a model.
 """
@@ -29,23 +29,23 @@ VERSION = 1
 HEAD = Head(MAGIC, VERSION, "archive")
 
 MAX_CHUNK_SAMPLES = 1 << 24
-"""Subpixels of a chunk of several images at most: what a file may make a decoder hold at a time."""
+"""Most subpixels of a chunk of several images: what a file may make a decoder hold at a time."""
 
 MAX_NAME_BYTES = 1 << 24
-"""All names of an archive together."""
+"""Most bytes of all names of an archive together."""
 
 MAX_STEPS = 1000
-"""K at most: what a file may make a decoder compute."""
+"""Largest K: what a file may make a decoder compute."""
 
 
 @dataclass(frozen=True)
 class Header:
     """What an archive says about its images.
 
-    `method`: Method.RAW, or the number of a family of models. `steps` is K; `chunk_images` how many a chunk has, the
-    last one fewer; `sizes` the chunks' bytes; `weights` a chunk with the model itself, where it is embedded. `net_bits`
-    is what the images cost without the start of the chains; 0 where no bits went back. Names and orientations stay
-    packed until they are asked for: a small file may claim many.
+    `method`: Method.RAW, or the number of a family of models. `steps` is K; `chunk_images` the number of images in a
+    chunk, of which the last has fewer; `sizes` the chunks' bytes; `weights` a chunk with the model itself, where it is
+    embedded. `net_bits` is what the images cost without the start of the chains; 0 without bits-back. Names and
+    orientations stay packed until they are asked for: a small file may claim many.
     """
 
     method: int
@@ -71,12 +71,12 @@ class Header:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The images' names, none or one each. CorruptError where they do not unpack."""
+        """The images' names, one each or none. CorruptError where they do not unpack."""
         return unpack_names(self.packed_names, self.count)
 
     @cached_property
     def orientations(self) -> NDArray[np.uint8] | None:
-        """How each image lies, uint8 [N] (`orientation.py`); None for all as they are. CorruptError."""
+        """Each image's orientation, uint8 [N] (`orientation.py`); None where all are as they are. CorruptError."""
         size = (self.count, self.height, self.width)
         return None if self.packed_orientations is None else orientation.unpack(self.packed_orientations, size)
 
@@ -97,12 +97,12 @@ class Header:
 
 
 def is_archive(data: bytes) -> bool:
-    """Whether the bytes begin as an archive's."""
+    """Whether these bytes begin an archive."""
     return data.startswith(MAGIC)
 
 
 def most_images(family: Family | None, shape: tuple[int, ...]) -> int:
-    """Images [H, W, C] that a chunk may have."""
+    """Most images [H, W, C] in a chunk."""
     in_step = family.most_step_pixels // min(shape[:2]) if family else MAX_CHUNK_SAMPLES
     return max(1, min(in_step, MAX_CHUNK_SAMPLES // math.prod(shape)))
 
@@ -132,7 +132,7 @@ def pack(header: Header) -> bytes:
 def read(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, int]:
     """The header of a whole archive, every claim checked, and where the first chunk begins.
 
-    A file that is cut short within its chunks passes: the chunks that are there can be read. Raises FormatError,
+    A file that is cut short inside its chunks passes: the chunks that are there can be read. Raises FormatError,
     CorruptError, UnsupportedImageError (more than `max_samples` samples).
     """
     fields, start = HEAD.open(data)
@@ -144,13 +144,13 @@ def read(data: bytes, max_samples: int | None = MAX_SAMPLES) -> tuple[Header, in
             "raise max_samples (--max-samples) if you trust the file"
         )
     if max_samples is not None:
-        _ = header.names, header.orientations  # damage there is told before anything is decoded
+        _ = header.names, header.orientations  # so that damage there is found before anything is decoded
     _check_length(len(data), start, header)
     return header, start
 
 
 def outline(data: bytes) -> tuple[Header, list[chunks.Outline]]:
-    """As `read` without a limit, in little memory: the header has no weights, the chunks' outlines come beside it."""
+    """Like `read`, without a limit and in little memory: chunks come as outlines, and the header has no weights."""
     fields, start = HEAD.open(data)
     header, _, found = _parse(fields)
     _check_length(len(data), start, header)
@@ -163,11 +163,11 @@ def _check_length(length: int, start: int, header: Header) -> None:
 
 
 def _parse(fields: bytes) -> tuple[Header, bytes, list[chunks.Outline]]:
-    """Header without weights, every claim checked; the chunks at its end, packed and in outline."""
+    """The header without weights, every claim checked, and the chunks at its end, packed and in outline."""
     stream = io.BytesIO(fields)
     method, depth, channels = take(stream, 3)
     family = registry.by_method(method)
-    if (family is None and method != Method.RAW) or depth != 8 or channels not in (1, 3):
+    if (family is None and method != Method.RAW) or (family and family.deep) or depth != 8 or channels not in (1, 3):
         raise FormatError(
             f"the archive has method {method}, bit depth {depth}, {channels} channels: get a newer Shearloc"
         )
@@ -242,7 +242,7 @@ def pack_names(names: Sequence[str]) -> bytes:
 
 
 def unpack_names(packed: bytes, count: int, most_bytes: int = MAX_NAME_BYTES) -> tuple[str, ...]:
-    """The inverse of `pack_names` for `count` names, of at most so many bytes. CorruptError where they are not that."""
+    """The inverse of `pack_names`, for `count` names in at most so many bytes. CorruptError for anything else."""
     if not packed:
         return ()
     try:

@@ -1,6 +1,6 @@
-"""The list of chunks in a header, as PNG's: palette, metadata, weights, orientations … (docs/FORMAT.md, "Chunks").
+"""The list of chunks in a header, as in PNG: palette, metadata, weights, orientations … (docs/FORMAT.md, "Chunks").
 
-Bytes only: what a chunk says is the business of `picture.py`, `metadata.py`, `embedded.py` and `orientation.py`.
+Bytes only: `picture.py`, `metadata.py`, `embedded.py` and `orientation.py` know what the chunks mean.
 """
 
 import io
@@ -14,22 +14,22 @@ from ..pictures.picture import MAX_CHUNK_BYTES, MAX_CHUNKS, Chunk
 
 PALETTE, TRANSPARENCY, WEIGHTS = b"PLTE", b"tRNS", b"MODL"
 ORIENTATIONS = b"TURN"
-"""Of an archive's images."""
+"""The chunk of an archive's orientations."""
 
 MAX_WEIGHTS = 1 << 24
-"""Bytes of one model's weights at most: several times what any shipped model has."""
+"""Most bytes of one model's weights: several times what any shipped model has."""
 _OVERHEAD = 4 + 9
-"""Bytes of a chunk's type and length at most."""
+"""Most bytes of a chunk's type and length."""
 _PLAIN, _DEFLATED = range(2)
 _WANTED_BYTES = 1 << 23
-"""Bytes of a content that `outline` gives at most: more than orientations have."""
+"""Most bytes of a content that `outline` returns: more than orientations have."""
 
 Outline = tuple[bytes, int]
 """A chunk without its content: its type, and how many bytes the content has."""
 
 
 def pack(chunks: Sequence[Chunk]) -> bytes:
-    """Chunks as one string, plain or deflated: whichever is shorter. No chunks are a single zero."""
+    """Chunks as one string, plain or deflated, whichever is shorter. No chunks at all are a single zero."""
     plain = b"".join(kind + string(content) for kind, content in chunks)
     if not plain:
         return b"\0"
@@ -55,7 +55,7 @@ def unpack(packed: bytes) -> tuple[Chunk, ...]:
 
 
 def outline(packed: bytes, wanted: bytes = b"") -> Iterator[tuple[bytes, int, bytes]]:
-    """Types and lengths of the chunks that `unpack` gives, and the contents of one `wanted` type, in little memory.
+    """Types and lengths of the chunks that `unpack` returns, and the contents of the `wanted` type, in little memory.
 
     Other contents are empty, and so are those over 8 MiB. Raises as `take_chunks`.
     """
@@ -78,7 +78,7 @@ def outline(packed: bytes, wanted: bytes = b"") -> Iterator[tuple[bytes, int, by
 
 
 def _beginning(data: bytes, at: int) -> tuple[bytes, int, int] | None:
-    """Type and length of the chunk at `at`, and where its content begins; None where the data end before."""
+    """Type and length of the chunk at `at`, and where its content begins; None where the data end first."""
     stream = io.BytesIO(data[at : at + _OVERHEAD])
     try:
         return take(stream, 4), take_varint(stream), at + stream.tell()
@@ -117,17 +117,17 @@ def _too_many() -> CorruptError:
 
 
 def outlines(chunks: Iterable[Chunk]) -> list[Outline]:
-    """The outlines of chunks that are there."""
+    """The outlines of these chunks."""
     return [(kind, len(content)) for kind, content in chunks]
 
 
 def unknown(chunks: Iterable[Outline], known: Iterable[bytes]) -> bytes | None:
-    """The first chunk that a decoder must know, because its first letter is upper case, and that is not `known`."""
+    """The first chunk that is not `known` and that a decoder must know: its type begins with an upper-case letter."""
     return next((kind for kind, _ in chunks if kind[:1].isupper() and kind not in known), None)
 
 
 def contradictions(chunks: Sequence[Outline], models: int) -> Iterator[str]:
-    """What no sound header has, `models` being the number of models that the file may use."""
+    """What no sound header has. `models`: how many models the file may use."""
     if not all(len(kind) == 4 and kind.isalpha() for kind, _ in chunks):
         yield "a chunk type that is not four letters"
     if sum(_OVERHEAD + length for _, length in chunks) > MAX_CHUNK_BYTES:

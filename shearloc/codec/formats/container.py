@@ -1,4 +1,4 @@
-"""The `.shl` container, version 1: a header and payloads to bytes and back. docs/FORMAT.md is its specification.
+"""The `.shl` container, version 1: header and payloads, to bytes and back. docs/FORMAT.md is its specification.
 
 Bytes only: nothing here codes pixels, loads a model or touches a file.
 """
@@ -22,11 +22,11 @@ VERSION = 1
 HEAD = Head(MAGIC, VERSION, "file")
 
 IMAGE = 0
-"""The content kind of a single picture, the only one. Archives have a signature of their own."""
+"""The only kind of content: a single picture. Archives have a signature of their own."""
 
 
 class Method(IntEnum):
-    """How a payload holds its samples without a model. The other numbers are those of families of models."""
+    """How a payload holds its samples without a model. All other numbers are families of models."""
 
     RAW = 0
     WEBP = 1
@@ -37,7 +37,7 @@ class Method(IntEnum):
 FINGERPRINT_BYTES = 8
 
 MAX_SAMPLES = 1 << 28
-"""Default limit on the 8-bit samples of a picture, against headers that claim memory they will not fill."""
+"""Default limit on a picture's samples of 8 bits, against headers that claim memory that they never fill."""
 
 WEBP_SIDE = 16383
 WEBP_PIXELS = 1 << 26
@@ -53,10 +53,10 @@ _MAX_HEAD_BYTES = MAX_CHUNK_BYTES + (1 << 24)
 
 @dataclass(frozen=True)
 class Part:
-    """Some of a picture's planes and how its payload holds them; docs/FORMAT.md has the meaning of every field.
+    """Some of a picture's planes, and how its payload holds them. docs/FORMAT.md explains every field.
 
-    `method`: a Method, or the number of a family of models. The fields from `order` on stay at their defaults (empty,
-    zero) where it uses no model.
+    `method`: a Method, or the number of a family of models. Without a model, the fields from `order` on stay at their
+    defaults (empty, zero).
     """
 
     planes: int
@@ -70,7 +70,7 @@ class Part:
 
     @property
     def family(self) -> Family | None:
-        """The family of models that codes it; None for a method without a model."""
+        """The family of models that codes the part; None for a method without a model."""
         return registry.by_method(self.method)
 
     @property
@@ -81,7 +81,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about its picture. `colour` and `depth` (bits) as in PNG; the parts together have all planes.
+    """What a file says about its picture. `colour` and `depth` (bits) as in PNG. Together the parts have all planes.
 
     `chunks` are PNG's: PLTE and tRNS, which a picture may need, and metadata, which never changes the samples; and
     MODL, the weights of a model that a part uses.
@@ -98,7 +98,7 @@ class Header:
 
     @property
     def planes(self) -> int:
-        """Planes of 8 bits: one a channel, or two at 16 bits."""
+        """Planes of 8 bits: one for each channel, or two at 16 bits."""
         return CHANNELS[self.colour] * (2 if self.depth == 16 else 1)
 
     @property
@@ -134,13 +134,13 @@ def unpack(data: bytes, max_samples: int = MAX_SAMPLES) -> tuple[Header, list[by
 
 
 def unpack_header(data: bytes) -> tuple[Header, list[int]]:
-    """Header and payload lengths of a whole file of any size, as `unpack` without looking at the payloads."""
+    """Header and payload lengths of a whole file; like `unpack`, without looking at the payloads."""
     header, _, lengths = _read_head(data, None)
     return header, lengths
 
 
 def outline(data: bytes) -> tuple[Header, list[int], list[chunks.Outline]]:
-    """As `unpack_header`, in little memory: the header has no chunks, their outlines come beside it."""
+    """Like `unpack_header`, in little memory: chunks come as outlines, and the header has none."""
     fields, start = HEAD.open(data)
     header, lengths, packed = _parse(fields)
     found = [(kind, length) for kind, length, _ in chunks.outline(packed)]
@@ -150,7 +150,7 @@ def outline(data: bytes) -> tuple[Header, list[int], list[chunks.Outline]]:
 
 
 def head_length(beginning: bytes) -> int:
-    """Bytes of a file up to its payloads; `beginning` is at least 18 bytes of it, or all.
+    """Bytes of a file before its payloads. `beginning`: at least the file's first 18 bytes, or all of it.
 
     Raises FormatError, CorruptError (also for a header that is longer than any).
     """
@@ -161,12 +161,12 @@ def head_length(beginning: bytes) -> int:
 
 
 def unpack_head(head: bytes) -> Header:
-    """Header of a file whose first `head_length` bytes are given. Raises FormatError, CorruptError."""
+    """The header of a file, from its first `head_length` bytes. Raises FormatError, CorruptError."""
     return _read_fields(head)[0]
 
 
 def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, list[int]]:
-    """Header, start of the payloads and their lengths; the file is as long as they say."""
+    """The header, where the payloads begin, and their lengths. The file is as long as they say."""
     header, start, lengths = _read_fields(data)
     if max_samples is not None and header.samples > max_samples:
         raise UnsupportedImageError(
@@ -178,7 +178,7 @@ def _read_head(data: bytes, max_samples: int | None) -> tuple[Header, int, list[
 
 
 def _read_fields(data: bytes) -> tuple[Header, int, list[int]]:
-    """Header, start of the payloads and their lengths, whatever comes of them."""
+    """The header, where the payloads begin, and their lengths. Nothing is judged yet."""
     fields, start = HEAD.open(data)
     header, lengths, packed = _parse(fields)
     header = replace(header, chunks=chunks.unpack(packed))
@@ -194,7 +194,7 @@ def _check_length(actual: int, expected: int) -> None:
 
 
 def _check(header: Header, lengths: Sequence[int], found: Sequence[chunks.Outline]) -> None:
-    """Refuse what this version does not know (FormatError) and what contradicts itself (CorruptError)."""
+    """Refuses what this version does not know (FormatError) and what contradicts itself (CorruptError)."""
     _know("content kind", header.kind, (IMAGE,))
     _know("colour type", header.colour, CHANNELS)
     _know("bit depth", header.depth, DEPTHS[header.colour])
@@ -232,12 +232,14 @@ def _contradictions(header: Header, lengths: Sequence[int], found: Sequence[chun
 
 
 def _part_contradictions(header: Header, part: Part, length: int, first: int) -> Iterator[str]:
-    """`first` is how many planes the parts before this one have."""
+    """What contradicts itself in a part. `first`: how many planes the parts before it have."""
     channels = CHANNELS[header.colour]
     if not part.planes:
         yield "a part without planes"
     elif first // channels != (first + part.planes - 1) // channels and not _is_whole(header, part):
         yield "a part of both high and low bytes"
+    elif is_deep(part) and (header.depth != 16 or not _is_whole(header, part)):
+        yield "a model of 16 bits for other planes"
     if len(part.model.encode()) > _NAME_BYTES or not part.model.isprintable():
         yield "a model name that is too long or not printable"
     if len(part.fingerprint) != FINGERPRINT_BYTES:
@@ -257,14 +259,19 @@ def _part_contradictions(header: Header, part: Part, length: int, first: int) ->
 
 def _is_whole(header: Header, part: Part) -> bool:
     """Whether a part holds the picture's samples, not planes of 8 bits."""
-    return part.planes == header.planes and part.method in (Method.RAW, Method.DEFLATE)
+    return part.planes == header.planes and (part.method in (Method.RAW, Method.DEFLATE) or is_deep(part))
+
+
+def is_deep(part: Part) -> bool:
+    """Whether it is by a model of samples of 16 bits."""
+    return part.family is not None and part.family.deep
 
 
 def part_format(header: Header, part: Part) -> tuple[int, int]:
-    """Colour type and bit depth of the samples that a raw or deflated part holds.
+    """Colour type and bit depth of the samples in a raw or deflated part.
 
-    They are the picture's own if the part has all its planes; else 8 bits, and the colour type goes by the number of
-    planes.
+    They are the picture's own if the part has all its planes. Else they have 8 bits, and the number of planes decides
+    the colour type.
     """
     if _is_whole(header, part):
         return header.colour, header.depth
@@ -272,18 +279,18 @@ def part_format(header: Header, part: Part) -> tuple[int, int]:
 
 
 def raw_bytes(header: Header, part: Part) -> int:
-    """Length of a raw part's payload: rows, each packed into whole bytes."""
+    """Length of a raw part's payload: rows, each packed to whole bytes."""
     colour, depth = part_format(header, part)
     return header.height * ((header.width * CHANNELS[colour] * depth + 7) // 8)
 
 
 def webp_holds(height: int, width: int, planes: int) -> bool:
-    """Whether a WebP payload may hold planes of that size."""
+    """Whether a WebP payload can hold planes of this size."""
     return max(height, width) <= WEBP_SIDE and height * width <= WEBP_PIXELS and planes <= 4
 
 
 def _fields(header: Header, lengths: Sequence[int]) -> Iterator[bytes]:
-    """The header between its length and its checksum, in file order; `_parse` is the inverse."""
+    """The header between its length and its checksum, in file order. `_parse` is the inverse."""
     yield bytes([header.kind, header.colour, header.depth])
     yield varint(header.height) + varint(header.width)
     yield bytes([len(header.parts)])
@@ -302,12 +309,12 @@ def _part_fields(part: Part, length: int) -> bytes:
 
 
 def part_bytes(part: Part, length: int) -> int:
-    """What a part with a payload of that length takes in a file."""
+    """Bytes that a part with a payload of this length takes in a file."""
     return len(_part_fields(part, length)) + length + 4
 
 
 def _parse(fields: bytes) -> tuple[Header, list[int], bytes]:
-    """Header without its chunks, payload lengths, and the chunks packed; structure only, `_check` judges the values."""
+    """Header without chunks, payload lengths, and the packed chunks: the structure only. `_check` judges the values."""
     stream = io.BytesIO(fields)
     kind, colour, depth = take(stream, 3)
     height, width = take_varint(stream), take_varint(stream)

@@ -1,7 +1,7 @@
-"""CRC-32C (Castagnoli): the checksum of the container. It finds damage; it is no protection against forgery.
+"""CRC-32C (Castagnoli): the checksum of the container. It finds damage; it does not protect against forgery.
 
-Reflected polynomial 0x82F63B78, initial value and final xor 0xFFFFFFFF, as in iSCSI and ext4.
-Headers are short and go through plain Python, so that looking at a file compiles nothing.
+Reflected polynomial 0x82F63B78, initial value and final xor 0xFFFFFFFF, as in iSCSI and ext4. Headers are short and go
+through plain Python, so that looking at a file compiles nothing.
 """
 
 import sys
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 POLYNOMIAL = 0x82F63B78
 
 SHORT = 1 << 10
-"""Below this many bytes plain Python (0.1 ms at most) is as quick."""
+"""Below this many bytes, plain Python (0.1 ms at most) is as quick as Numba."""
 LONG = 1 << 22
-"""Below this many bytes it is quicker (0.3 s at most) than importing Numba, where that is not done yet."""
+"""Below this many bytes, plain Python (0.3 s at most) is quicker than importing Numba."""
 
 
 def crc32c(data: "bytes | bytearray | memoryview | NDArray[np.uint8]") -> int:
@@ -69,7 +69,7 @@ def _table_array() -> "NDArray[np.int64]":
 
 @cache
 def _compiled() -> Callable[..., Any]:
-    """The kernel, compiled or taken from Numba's cache on disk; only here is Numba imported."""
+    """The kernel, compiled or taken from Numba's cache on disk. Numba is imported only here."""
     from numba import njit
 
     compiled: Callable[..., Any] = njit(cache=True, nogil=True)(_slicing_by_eight)

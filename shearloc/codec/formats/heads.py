@@ -1,4 +1,4 @@
-"""Sealed heads, with which every kind of our files begins: signature, version, fields, CRC-32C of all that."""
+"""Sealed heads, which begin every kind of our files: signature, version, fields, and a CRC-32C of all that."""
 
 import io
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from .crc32c import crc32c
 
 @dataclass(frozen=True)
 class Head:
-    """A kind of head: its signature, its version, what it begins in words, and the bytes of its fields.
+    """A kind of head: its signature, its version, what file it begins (in words), and the bytes of its fields.
 
-    Without `size` the fields have any length, and a varint before them says which.
+    Without `size` the fields may have any length, and a varint before them says which.
     """
 
     magic: bytes
@@ -34,7 +34,7 @@ class Head:
         return head + u32(crc32c(head))
 
     def begin(self, data: bytes) -> tuple[int, int]:
-        """Where the fields of the head that `data` begin with start, and how long they are.
+        """Where the fields of the head at the beginning of `data` start, and how long they are.
 
         `data` is at least the signature, the version and the length. Raises FormatError (empty, not ours, another
         version), CorruptError (cut short).
@@ -57,7 +57,7 @@ class Head:
         return stream.tell(), length
 
     def open(self, data: bytes) -> tuple[bytes, int]:
-        """The fields of the head that `data` begin with, and where it ends. Raises as `begin`, also for damage."""
+        """The fields of the head at the beginning of `data`, and where it ends. Raises as `begin`, also for damage."""
         start, length = self.begin(data)
         stream = io.BytesIO(data)
         stream.seek(start)

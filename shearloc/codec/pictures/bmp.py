@@ -1,8 +1,8 @@
 """BMP files to pictures and back (Microsoft's BITMAPINFOHEADER, V4 and V5, and OS/2's first header).
 
-Own code, because Pillow takes palettes of few colours for gray, drops alpha masks and profiles, and scales 16-bit
-colours. Read are 1, 4 and 8 bits with a palette, also as run lengths, 24 bits, and 32 bits with whole bytes as masks,
-bottom up or top down; the rest is refused by name.
+This is our own reader, because Pillow takes palettes of few colours for gray, drops alpha masks and profiles, and
+scales 16-bit colours. It reads 1, 4 and 8 bits with a palette, also run-length encoded, 24 bits, and 32 bits with whole
+bytes as masks, bottom up or top down. It refuses everything else by name.
 """
 
 import struct
@@ -24,7 +24,7 @@ MAGIC = b"BM"
 _FILE_HEADER = 14
 _CORE, _INFO, _V3, _V4, _V5 = 12, 40, 56, 108, 124
 _HEADERS = (_CORE, 16, _INFO, 52, _V3, 64, _V4, _V5)
-"""Bytes of the known headers; 16 and 64 are OS/2's second."""
+"""Sizes of the known headers; 16 and 64 are OS/2's second."""
 
 _PLAIN, _RUNS_OF_BYTES, _RUNS_OF_NIBBLES, _MASKS, _ALPHA_MASKS = 0, 1, 2, 3, 6
 _RUN_BITS = {_RUNS_OF_BYTES: 8, _RUNS_OF_NIBBLES: 4}
@@ -85,9 +85,9 @@ def read(data: bytes, max_samples: int = MAX_SAMPLES) -> Picture:
 
 
 def write(file: BinaryIO, picture: Picture) -> None:
-    """Write gray or palette of 1, 4 or 8 bits, 8-bit RGB or RGBA; resolution and colour profile go along.
+    """Write gray or palette images of 1, 4 or 8 bits, 8-bit RGB or RGBA, with resolution and colour profile.
 
-    Raises UnsupportedImageError where a BMP would read back as another picture, or cannot be so large.
+    Raises UnsupportedImageError where a BMP would read back as another picture, or would be too large.
     """
     colours = _gray_scale(picture.depth) if picture.colour == GRAY else picture.palette
     if picture.colour == PALETTE and colours is not None and np.array_equal(colours, _gray_scale(picture.depth)):
@@ -114,7 +114,7 @@ def _unreadable(why: str) -> UnsupportedImageError:
 
 
 def _header(data: bytes) -> _Header:
-    """The fields of the file's and the bitmap's header, refused where they have no meaning."""
+    """The fields of the file's and the bitmap's headers; values without a meaning are refused."""
     pixels, size = struct.unpack_from("<II", data, 10)
     if size not in _HEADERS:
         raise _unreadable(f"a header of {size} bytes")
@@ -263,13 +263,13 @@ def _profile(data: bytes) -> bytes:
 
 
 def _gray_scale(depth: int) -> NDArray[np.uint8]:
-    """The palette [2^depth, 3] that makes indices gray values."""
+    """The palette [2^depth, 3] that turns indices into gray values."""
     grays = np.arange(1 << depth) * (255 // ((1 << depth) - 1))
     return np.repeat(grays[:, None].astype(np.uint8), 3, axis=1)
 
 
 def _info(picture: Picture, colours: int, with_profile: bool) -> bytes:
-    """The bitmap's header: 40 bytes where they can say all, else V5; its last 12 bytes are the profile's place."""
+    """The bitmap's header: 40 bytes if they say it all, else V5, whose last 12 bytes say where the profile is."""
     height, width = picture.samples.shape[:2]
     if max(height, width) >= 1 << 31:
         raise UnsupportedImageError(".bmp cannot hold this image (a side over 2,147,483,647); use .png")

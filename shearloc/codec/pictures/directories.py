@@ -1,6 +1,6 @@
-"""What a TIFF file says of its images: its directories, which of them is the picture, and what samples it has.
+"""A TIFF file's directories: which one is the picture, and what samples it has.
 
-Nothing here decodes. Pillow and tifffile get a file only after this has named what is in it.
+Nothing here decodes. Pillow and tifffile see a file only after this module knows what is in it.
 """
 
 import json
@@ -34,9 +34,9 @@ _DEFLATE, _LZMA = (8, 32946), 34925
 _MORE_BYTES = 1 << 16
 """Bytes that follow the samples in a strip without harm."""
 _REVERSED = (NO_COMPRESSION, *FAX)
-"""Those that are read with the bits of every byte in reverse order."""
+"""Compressions that are read with the bits of every byte in reverse order, too."""
 _PREDICTED = (5, 8, 32946, 34925, 50000)
-"""Those that may have differences from pixel to pixel instead of values."""
+"""Compressions that may hold differences from pixel to pixel instead of values."""
 
 _OTHER_SAMPLES = {
     4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "a camera's raw pixels",
@@ -50,20 +50,20 @@ _OLD_REDUCED = 2
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Field type -> bytes of a value."""
 _CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-"""Field type -> struct's code, of the types that are whole numbers from 0 on."""
+"""Field type -> struct's code, for the types that are whole numbers from 0 on."""
 _ASCII = 2
 _MOST_ENTRIES = 1 << 16
-"""Of all directories together, against files whose directories overlap."""
+"""Most entries of all directories together, against files whose directories overlap."""
 
 _CONVERT = "convert it to PNG first, if that loses nothing you need"
 
 
 @dataclass(frozen=True)
 class Directory:
-    """One IFD: where it stands, where its pointer to the next does, and its entries.
+    """One IFD: where it stands, where the pointer to the next one stands, and its entries.
 
-    `tags`: tag -> type, number of values, and where they stand in `data`, inside of it. Values are taken out when they
-    are asked for: a hostile file has many large ones in the same place.
+    `tags`: tag -> type, number of values, and where they stand inside `data`. Values are read only when they are asked
+    for: a hostile file has many large ones in the same place.
     """
 
     data: bytes
@@ -72,7 +72,7 @@ class Directory:
     tags: dict[int, tuple[int, int, int]]
 
     def numbers(self, tag: int, default: tuple[int, ...] = (), most: int | None = None) -> tuple[int, ...]:
-        """The values of a tag of numbers, or the first `most` of them."""
+        """The values of a numeric tag, or the first `most` of them."""
         kind, count, at = self.tags.get(tag, (0, 0, 0))
         count = count if most is None else min(count, most)
         if kind not in _CODES or not count:
@@ -84,18 +84,18 @@ class Directory:
         return self.numbers(tag, (default,), 1)[0]
 
     def text(self, tag: int) -> bytes:
-        """The bytes of a tag of text."""
+        """The bytes of a text tag."""
         kind, count, at = self.tags.get(tag, (0, 0, 0))
         return self.data[at : at + count] if kind == _ASCII else b""
 
     def places(self) -> list[int]:
-        """Where the directory, and its values that stand elsewhere, begin."""
+        """Where the directory begins, and where its values that stand elsewhere do."""
         return [self.at, *(at for _, _, at in self.tags.values() if not self.at <= at < self.next_at)]
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a directory says of its samples, all of it known to be readable."""
+    """How a directory stores its samples; all of it is readable."""
 
     height: int
     width: int
@@ -106,7 +106,7 @@ class Layout:
 
 
 def all_directories(data: bytes) -> list[Directory]:
-    """The directories that follow each other, then those below them. UnsupportedImageError for a damaged file."""
+    """The directories in the file's chain, then those below them. UnsupportedImageError for a damaged file."""
     if data.startswith(MAGICS[3]):
         raise UnsupportedImageError(f"a big-endian BigTIFF; not read: {_CONVERT}")
     pages: dict[int, Directory] = {}
@@ -147,7 +147,7 @@ def main_image(pages: list[Directory]) -> Directory:
 
 
 def with_black_zero(data: bytes, page: Directory) -> bytes:
-    """The file with its samples called BlackIsZero, so that no library inverts some kinds of them and not others."""
+    """The file with its samples called BlackIsZero: libraries invert some kinds of the other, and not others."""
     order, big = _order(data)
     size, first = (20, page.at + 8) if big else (12, page.at + 2)
     changed = bytearray(data)
@@ -159,7 +159,7 @@ def with_black_zero(data: bytes, page: Directory) -> bytes:
 
 
 def layout(page: Directory) -> Layout:
-    """The samples of a directory. UnsupportedImageError, by name, for those that are not read as they are."""
+    """The samples of a directory. UnsupportedImageError, by name, for kinds that are not read."""
     if page.number(COMPRESSION, 1) in JPEGS:
         raise UnsupportedImageError("a TIFF with a JPEG inside, which takes less space than its pixels would: keep it")
     for kind in sorted({*page.numbers(FORMAT, (1,))} - {1}):
@@ -182,7 +182,7 @@ def layout(page: Directory) -> Layout:
 
 
 def _foreign(page: Directory) -> Iterator[str]:
-    """What a TIFF has that is not read, the worst first."""
+    """What a TIFF has that is not read, worst first."""
     photometric, bits = page.number(PHOTOMETRIC, -1), page.numbers(BITS, (1,))
     channels, extra = page.number(SAMPLES, 1), page.numbers(EXTRA)
     compression = page.number(COMPRESSION, NO_COMPRESSION)
@@ -234,7 +234,7 @@ def _is_reduced(page: Directory) -> bool:
 
 
 def _order(data: bytes) -> tuple[str, bool]:
-    """struct's sign for the byte order, and whether this is a BigTIFF."""
+    """struct's sign for the byte order, and whether the file is a BigTIFF."""
     return "<" if data[:1] == b"I" else ">", data[2:4] in (b"+\0", b"\0+")
 
 
@@ -253,7 +253,7 @@ def _pointer(data: bytes, at: int) -> int:
 
 
 def _directory(data: bytes, at: int) -> Directory:
-    """The IFD at a place; every value lies in the file."""
+    """The IFD at a place. Every value lies inside the file."""
     order, big = _order(data)
     size, room, count_code, entry_code = (20, 8, "Q", "HHQ") if big else (12, 4, "H", "HHI")
     tags = {}
@@ -278,7 +278,7 @@ def _directory(data: bytes, at: int) -> Directory:
 
 
 def alone(data: bytes, page: Directory) -> bytes:
-    """The file with that directory as its first and only one."""
+    """The file with this directory as its first and only one."""
     order, big = _order(data)
     code = order + ("Q" if big else "I")
     changed = bytearray(data)
@@ -294,7 +294,7 @@ def _sections(page: Directory) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _check_strips(page: Directory, found: Layout) -> None:
-    """There are as many strips or tiles as the picture needs."""
+    """Checks that there are as many strips or tiles as the picture needs."""
     if not (found.height and found.width):
         raise _unreadable(f"a size of {found.width} x {found.height}")
     planes = found.channels if found.planar else 1
@@ -312,7 +312,7 @@ def _check_strips(page: Directory, found: Layout) -> None:
 
 
 def padded_size(page: Directory, found: Layout) -> tuple[int, int]:
-    """Height and width that a decoder makes room for: the picture's, the last tiles whole."""
+    """Height and width that a decoder makes room for: the picture's, rounded up to whole tiles."""
     if TILE_WIDTH not in page.tags:
         return found.height, found.width
     across, down = page.number(TILE_WIDTH, 0), page.number(TILE_HEIGHT, 0)
@@ -320,7 +320,7 @@ def padded_size(page: Directory, found: Layout) -> tuple[int, int]:
 
 
 def check_unpacked(page: Directory, found: Layout) -> None:
-    """Refuse strips or tiles that hold far more samples than the picture has, deflated or by LZMA."""
+    """Refuse strips or tiles that unpack, from Deflate or LZMA, to far more samples than the picture has."""
     compression = page.number(COMPRESSION, NO_COMPRESSION)
     if compression not in (*_DEFLATE, _LZMA):
         return
@@ -328,7 +328,7 @@ def check_unpacked(page: Directory, found: Layout) -> None:
     most = height * width * found.channels * found.bits // 8 + _MORE_BYTES
     for start, length in zip(*_sections(page), strict=False):
         stream = zlib.decompressobj() if compression in _DEFLATE else lzma.LZMADecompressor()
-        with suppress(zlib.error, lzma.LZMAError):  # which the decoder tells
+        with suppress(zlib.error, lzma.LZMAError):  # the decoder will say so
             if len(stream.decompress(page.data[start : start + length], most + 1)) > most:
                 raise _unreadable("more samples than the picture has")
 
@@ -346,13 +346,13 @@ def check_slices(data: bytes, page: Directory, pages: list[Directory]) -> None:
 
 
 def _raw_bytes(page: Directory) -> int:
-    """Bytes of the picture's samples as they are without compression."""
+    """Bytes of the picture's samples without compression."""
     row = (page.number(WIDTH, 0) * page.number(SAMPLES, 1) * page.number(BITS, 1) + 7) // 8
     return page.number(HEIGHT, 0) * row
 
 
 def _described_slices(page: Directory) -> int:
-    """Slices that ImageJ or tifffile say there are, where these have no directories of their own."""
+    """Slices that ImageJ or tifffile describe, where these have no directories of their own."""
     text = page.text(DESCRIPTION)[:_LONGEST_TEXT]
     counted = re.search(rb"^images=(\d{1,9})\s*$", text, re.MULTILINE) if text.startswith(b"ImageJ=") else None
     if counted:
@@ -371,13 +371,13 @@ def _described_slices(page: Directory) -> int:
 
 _LONGEST_TEXT = 1 << 12
 _LEAST = 8
-"""Bytes: less than that behind the samples is padding."""
+"""Fewer bytes than this after the samples are padding."""
 
 
 def _slices_behind(
     data: bytes, size: int, ends: list[int], pages: list[Directory], excess: int, page: Directory
 ) -> int:
-    """Slices that uncompressed strips hold, or that follow them in bytes to which nothing in the file points."""
+    """Slices in uncompressed strips, and slices after them in bytes that nothing in the file points to."""
     if page.number(COMPRESSION, NO_COMPRESSION) != NO_COMPRESSION or not ends or not size or TILE_WIDTH in page.tags:
         return 1
     if excess < 0 and page.numbers(STRIP_BYTES):

@@ -1,7 +1,7 @@
 """Image files to pictures and back, and files that appear only when complete.
 
 Nothing is converted: an image that would lose anything on the way in is refused, and so is a file format that cannot
-hold a picture as it is. The file's own first bytes choose the reader.
+hold a picture as it is. A file's first bytes choose its reader, not its suffix.
 """
 
 import errno
@@ -41,15 +41,15 @@ _OTHERS = {
     b"\0\0\0\x0cJXL ": "JPEG XL", b"8BPS": "Photoshop", b"qoif": "QOI", b"P7\n": "PAM", b"\0\0\1\0": "icon",
     b"v/1\1": "OpenEXR", b"\x93NUMPY": "NumPy", b"BA": "OS/2 bitmap array", b"FLIF": "FLIF",
 }  # fmt: skip
-"""How files of other formats begin."""
+"""First bytes of other formats."""
 
 
 def load(path: str | os.PathLike[str], *, max_samples: int = MAX_SAMPLES, lossy: bool = False) -> Picture:
-    """The picture of a PNG, PNM, TIFF, BMP or WebP file, metadata included; `Picture.notes` says what is left out.
+    """The picture in a PNG, PNM, TIFF, BMP or WebP file, metadata included. `Picture.notes` says what is left out.
 
-    `max_samples`: limit on its samples of 8 bits (16 bits count twice), which is checked before any memory is taken.
-    `lossy`: take the decoded pixels of a lossy WebP. Raises UnsupportedImageError for JPEG, several frames, a file that
-    cannot be read or that would not come back as it is; OSError where the file cannot be opened.
+    `max_samples`: limit on its samples of 8 bits (16 bits count twice), checked before any memory is taken. `lossy`:
+    take the decoded pixels of a lossy WebP. Raises UnsupportedImageError for JPEG, several frames, and files that
+    cannot be read or would not come back as they are; OSError where the file cannot be opened.
     """
     data = Path(path).read_bytes()
     try:
@@ -59,7 +59,7 @@ def load(path: str | os.PathLike[str], *, max_samples: int = MAX_SAMPLES, lossy:
 
 
 def parse(data: bytes, *, max_samples: int = MAX_SAMPLES, lossy: bool = False) -> Picture:
-    """As `load`, from a file's bytes. Raises UnsupportedImageError."""
+    """Like `load`, from a file's bytes. Raises UnsupportedImageError."""
     from . import bmp, directories, png, pnm, tiff, webp
 
     if not data:
@@ -78,7 +78,7 @@ def parse(data: bytes, *, max_samples: int = MAX_SAMPLES, lossy: bool = False) -
 
 
 def _not_read(data: bytes) -> str:
-    """Why a file of another format is not read."""
+    """Why a file of another format cannot be read."""
     if data.startswith(b"\xff\xd8\xff"):
         return (
             "a JPEG; its decoded pixels would take more space than the JPEG itself: "
@@ -96,7 +96,7 @@ def _not_read(data: bytes) -> str:
 
 
 def load_image(path: str | os.PathLike[str]) -> "NDArray[np.uint8]":
-    """The pixels of an 8-bit gray or RGB image file: uint8 [H, W] or [H, W, 3]; metadata is left out.
+    """The pixels of an 8-bit gray or RGB image file, uint8 [H, W] or [H, W, 3], without metadata.
 
     Raises as `load`, and UnsupportedImageError for any other kind.
     """
@@ -109,7 +109,7 @@ def load_image(path: str | os.PathLike[str]) -> "NDArray[np.uint8]":
 def save(path: str | os.PathLike[str], picture: Picture) -> None:
     """Write a picture losslessly, in the format of the suffix; complete or not at all.
 
-    Metadata goes along as far as the format holds it (docs/FORMAT.md). Raises UnsupportedImageError as `check_output`;
+    Metadata is kept as far as the format can hold it (docs/FORMAT.md). Raises UnsupportedImageError as `check_output`;
     OSError where the file cannot be written.
     """
     check_output(path, picture.mode)
@@ -139,9 +139,9 @@ def write(file: BinaryIO, picture: Picture, suffix: str) -> None:
 
 
 def check_output(path: str | os.PathLike[str], mode: str) -> None:
-    """Whether the format of a path's suffix holds pictures of a mode (`Picture.mode`, `Info.mode`) as they are.
+    """Check that the format of a path's suffix holds pictures of a mode (`Picture.mode`, `Info.mode`) as they are.
 
-    Raises UnsupportedImageError where not, or where a library that it takes is not installed.
+    Raises UnsupportedImageError where it does not, or where it needs a library that is not installed.
     """
     try:
         _check_suffix(Path(path).suffix.lower(), mode)
@@ -168,12 +168,12 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A new file to write to, which takes the place of `path` at the end if no error occurs.
+    """A new file to write to, which replaces `path` at the end unless an error occurs.
 
-    Its content is on the disk before it has that name, so that not even a power cut leaves half a file there. A
+    Its content reaches the disk before it gets that name, so that not even a power cut leaves half a file there. A
     process that is killed leaves a `.shearloc-….part` in the folder, which nothing reads.
 
-    Raises OSError: no such folder, or the path is there and is not a regular file.
+    Raises OSError where there is no such folder, or `path` is not a regular file.
     """
     target = Path(os.path.realpath(path))  # through a symbolic link, as open() would write
     check_writable(target)
@@ -191,7 +191,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the folder's new entry on the disk, where the system allows it."""
+    """Write the folder's new entry to the disk, where the system allows it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Metadata as PNG's chunks: the one form in which pictures carry it, made from and turned into what Pillow has.
+"""Metadata in the form of PNG's chunks, which all pictures carry; made from Pillow's form, and turned back into it.
 
 A profile, Exif block or XMP packet comes back byte for byte; only its wrapping is PNG's.
 """
@@ -11,7 +11,7 @@ from .picture import Chunk
 
 XMP_KEYWORD = b"XML:com.adobe.xmp"
 EXIF_PREFIX = b"Exif\0\0"
-"""What JPEG and some WebP writers put before the Exif block itself."""
+"""Bytes that JPEG and some WebP writers put before the Exif block."""
 
 INFLATED_LIMIT = 1 << 26
 """Largest colour profile that is taken out of its compressed chunk."""
@@ -46,7 +46,7 @@ def exif_of(chunks: Sequence[Chunk]) -> bytes | None:
 
 
 def xmp_chunk(packet: bytes) -> Chunk:
-    """An XMP packet, not compressed, as its specification has it in PNG."""
+    """An XMP packet, uncompressed, as its specification defines it for PNG."""
     return b"iTXt", XMP_KEYWORD + b"\0\0\0\0\0" + packet
 
 

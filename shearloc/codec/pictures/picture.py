@@ -1,7 +1,6 @@
-"""A picture as its file had it: samples, bit depth, palette, transparency and metadata. In memory only.
+"""A picture as its file has it: samples, bit depth, palette, transparency and metadata. In memory only.
 
-Reading and writing files is `files.py`'s work; coding is `api.py`'s. The kinds of samples are those of PNG, and so
-are their numbers.
+`files.py` reads and writes files; `api.py` codes. Kinds of samples and their numbers are PNG's.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from ...types import Samples
 
 
 class Colour(IntEnum):
-    """PNG's colour types, with its numbers."""
+    """PNG's colour types, with their numbers."""
 
     GRAY = 0
     RGB = 2
@@ -37,27 +36,27 @@ DEPTHS: dict[int, tuple[int, ...]] = {
 NAMES: dict[int, str] = {GRAY: "gray", RGB: "RGB", PALETTE: "palette", GRAY_ALPHA: "gray+alpha", RGBA: "RGBA"}
 
 RESERVED = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
-"""Ancillary chunks that are no metadata: transparency, which has its own field, and animation."""
+"""Ancillary chunks that are not metadata: transparency, which has its own field, and animation."""
 
 MAX_CHUNKS = 1 << 16
-"""Of a file's header, at most."""
+"""Most chunks in a file's header."""
 MAX_CHUNK_BYTES = 1 << 26
-"""Limit on a picture's metadata and palette together, against files that claim memory they will not fill."""
+"""Limit on a picture's metadata and palette together, against files that claim memory that they never fill."""
 
 Planes = NDArray[np.uint8]
 Chunk = tuple[bytes, bytes]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Picture:
-    """Samples and all that says what they mean.
+    """Samples, and everything that says what they mean.
 
-    `samples`: [H, W] (gray, palette) or [H, W, 2 to 4] (gray+alpha, RGB, RGBA), uint8 or, at 16 bits, uint16; below
-    8 bits one sample each, less than 2^depth. `palette`: uint8 [n, 3], one RGB a sample value (of an RGB picture: PNG's
-    suggested palette). `transparency`: the content of PNG's tRNS chunk: one opacity byte a palette entry, or the
-    transparent gray (2 bytes) or colour (6), big-endian. `chunks`: metadata as PNG's ancillary chunks, (type, content)
-    in file order. `notes`: one line for each part of the file that its reader left out; equality ignores them. Raises
-    UnsupportedImageError where the fields do not fit together.
+    `samples`: [H, W] (gray, palette) or [H, W, 2 to 4] (gray+alpha, RGB, RGBA), uint8 or, at 16 bits, uint16. Below 8
+    bits, each sample is less than 2^depth. `palette`: uint8 [n, 3], an RGB for each sample value (for an RGB picture:
+    PNG's suggested palette). `transparency`: the content of PNG's tRNS chunk: an opacity byte for each palette entry,
+    or the transparent gray (2 bytes) or colour (6), big-endian. `chunks`: metadata as PNG's ancillary chunks, (type,
+    content) in file order. `notes`: a line for each part of the file that its reader left out; equality ignores them.
+    Raises UnsupportedImageError where the fields do not fit together.
     """
 
     samples: Samples
@@ -73,7 +72,7 @@ class Picture:
             raise UnsupportedImageError(problem)
 
     def __eq__(self, other: object) -> bool:
-        """The same in every sample and every byte of what a file keeps; notes do not count."""
+        """Whether every sample and every byte that a file keeps is the same; notes do not count."""
         if not isinstance(other, Picture):
             return NotImplemented
         return (self.depth, self.transparency, self.chunks) == (other.depth, other.transparency, other.chunks) and (
@@ -82,20 +81,26 @@ class Picture:
             and (self.palette is None or other.palette is None or np.array_equal(self.palette, other.palette))
         )
 
+    def __repr__(self) -> str:
+        """One line: size, kind, and how much metadata."""
+        height, width = self.samples.shape[:2]
+        chunks = f", {len(self.chunks)} chunk{'s' * (len(self.chunks) != 1)} of metadata" if self.chunks else ""
+        return f"<Picture of {width} x {height}, {self.mode}{chunks}>"
+
     @property
     def colour(self) -> Colour:
-        """Its colour type, by its shape and whether it has a palette."""
+        """Its colour type, from its shape and whether it has a palette."""
         if self.samples.ndim == 2:
             return GRAY if self.palette is None else PALETTE
         return {2: GRAY_ALPHA, 3: RGB, 4: RGBA}[self.samples.shape[2]]
 
     @property
     def mode(self) -> str:
-        """As in "8-bit RGB", "1-bit gray" or "4-bit palette with transparency"."""
+        """Its kind in words, as in "8-bit RGB", "1-bit gray" or "4-bit palette with transparency"."""
         return mode_name(self.colour, self.depth, bool(self.transparency))
 
     def stripped(self) -> "Picture":
-        """Without metadata; whatever the samples need to be read (palette, transparency) stays."""
+        """The picture without metadata. Whatever gives the samples their meaning (palette, transparency) stays."""
         return replace(self, chunks=())
 
     def array(self) -> Samples:
@@ -126,10 +131,10 @@ class Picture:
 
 
 def from_array(image: Any) -> Picture:
-    """A picture of an array: [H, W] or [H, W, 1] gray, [H, W, C] with C = 2 (gray+alpha), 3 (RGB) or 4 (RGBA).
+    """The picture of an array: [H, W] or [H, W, 1] gray, [H, W, C] with C = 2 (gray+alpha), 3 (RGB) or 4 (RGBA).
 
-    uint8 and uint16 of any byte order are stored as they are; bool [H, W] becomes 1-bit gray, False black.
-    Raises UnsupportedImageError for anything else, with what to do.
+    uint8 and uint16 of any byte order are stored as they are; bool [H, W] becomes 1-bit gray, False black. Raises
+    UnsupportedImageError, which says what to do, for anything else.
     """
     if not isinstance(image, np.ndarray):
         what = "None" if image is None else f"a {type(image).__name__}"
@@ -146,7 +151,7 @@ def from_array(image: Any) -> Picture:
 
 
 def _array_problems(image: NDArray[Any], native: np.dtype[Any]) -> list[str]:
-    """Why an array is no picture, and what to do, the worst first."""
+    """Why an array is not a picture, and what to do; worst first."""
     samples = f"the image's samples are {image.dtype}"
     if native.kind == "f":
         return [f"{samples}; floats are not stored: scale to 0 to 255 and pass image.round().astype(np.uint8)"]
@@ -169,12 +174,12 @@ def check_size(height: int, width: int, planes: int, limit: int) -> None:
 
 
 def mode_name(colour: int, depth: int, transparency: bool) -> str:
-    """What `Picture.mode` says of such a picture."""
+    """`Picture.mode` for these properties."""
     return f"{depth}-bit {NAMES[colour]}" + (" with transparency" if transparency else "")
 
 
 def plane_groups(colour: int, depth: int) -> tuple[int, ...]:
-    """How many planes go together: colours, alpha, and at 16 bits the same again for the low bytes."""
+    """How many planes go together: the colours, alpha, and at 16 bits the same again for the low bytes."""
     alone: dict[int, tuple[int, ...]] = {GRAY_ALPHA: (1, 1), RGBA: (3, 1)}
     groups = alone.get(colour, (CHANNELS[colour],))
     return groups * (2 if depth == 16 else 1)
@@ -194,7 +199,7 @@ def take_planes(samples: Samples, first: int, count: int) -> Planes:
 
 
 def put_planes(samples: Samples, first: int, planes: Planes) -> None:
-    """Undo `take_planes`: set those planes of [H, W, C], whose 16-bit samples began as zeros."""
+    """The inverse of `take_planes`: sets these planes of [H, W, C], whose 16-bit samples begin as zeros."""
     count = planes.shape[2]
     if samples.dtype == np.uint16:
         channel, low = first % samples.shape[2], first >= samples.shape[2]
@@ -204,7 +209,7 @@ def put_planes(samples: Samples, first: int, planes: Planes) -> None:
 
 
 def _problems(picture: Picture) -> list[str]:
-    """What is wrong, the worst first."""
+    """What is wrong; worst first."""
     samples, depth, palette = picture.samples, picture.depth, picture.palette
     if samples.dtype != (np.uint16 if depth == 16 else np.uint8):
         return [f"the image's samples are {samples.dtype}, which does not fit {depth} bits"]

@@ -1,4 +1,4 @@
-"""Pillow, where it reads and writes what we do not: opened with our limit instead of its own."""
+"""Pillow, for the formats that we do not read and write ourselves: opened with our limit instead of its own."""
 
 import threading
 import warnings
@@ -22,9 +22,10 @@ _thread = threading.local()
 
 @contextmanager
 def opened(data: bytes, kind: str, pixels: int) -> Iterator["Image"]:
-    """The image of a file of a kind that Pillow names so, of about that many pixels, which the caller has bounded.
+    """The image in a file of the format that Pillow calls by this name, with at most about this many pixels.
 
-    Raises UnsupportedImageError for whatever Pillow raises, in opening and in the caller's block; MemoryError.
+    The caller has bounded the pixels. Turns whatever Pillow raises, here and in the caller's block, into an
+    UnsupportedImageError, MemoryError aside.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -64,9 +65,9 @@ def _own_limit(pixels: int) -> Iterator[None]:
 
 @contextmanager
 def libtiff_watched() -> Iterator[None]:
-    """Raise UnsupportedImageError at the end if libtiff, inside Pillow, found an error in the data of a TIFF.
+    """Raise UnsupportedImageError at the end if libtiff, inside Pillow, found an error in a TIFF's data.
 
-    By itself it prints a line on stderr, and goes on with wrong pixels where the data is a fax.
+    By itself, libtiff prints a line to stderr, and goes on with wrong pixels if the data is a fax.
     """
     _take_errors()
     _thread.errors = []
@@ -80,7 +81,7 @@ def libtiff_watched() -> Iterator[None]:
 
 @cache
 def _take_errors() -> Any:
-    """Have Pillow's libtiff report to `_thread.errors`, where it can be reached; what is returned must stay alive."""
+    """Send the errors of Pillow's libtiff to `_thread.errors`, where possible. Keep the returned object alive."""
     import ctypes
 
     from PIL import _imaging
@@ -99,7 +100,7 @@ def _take_errors() -> Any:
 
 
 def image_of(picture: Picture) -> "Image":
-    """The Pillow image of a picture that Pillow has a mode for."""
+    """The Pillow image of a picture for which Pillow has a mode."""
     from PIL import Image
 
     if picture.depth == 1 and picture.palette is None:

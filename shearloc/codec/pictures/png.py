@@ -1,8 +1,8 @@
 """PNG files to pictures and back (RFC 2083, ISO/IEC 15948): every kind of samples, and metadata chunks as they are.
 
-Own code, because Pillow reads 16-bit colour as 8 bits, does not say which depth a palette had, and does not hand out
-the bytes of metadata chunks. What libpng ignores is ignored here, and noted in `Picture.notes`. Animations (APNG) are
-refused.
+This is our own reader, because Pillow reads 16-bit colour as 8 bits, does not say what depth a palette had, and does
+not hand out the bytes of metadata chunks. It ignores what libpng ignores, and notes that in `Picture.notes`. It refuses
+animations (APNG).
 """
 
 import struct
@@ -27,15 +27,15 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 AFTER_PALETTE = (b"bKGD", b"hIST")
-"""Metadata that PNG wants behind PLTE, which is written before the first of them; the order stays as it was."""
+"""Metadata that must follow PLTE, which is written before the first of them; their order stays as it is."""
 NOT_KEPT = (b"iDOT",)
 """Apple's index into the file's own compressed data: wrong in any other file."""
 
 LEVEL = 6
-"""zlib's, for files that people get: 9 takes three times longer for 1% of size."""
+"""zlib's level for files that people get: 9 takes three times as long, for 1% of the size."""
 
 _BEFORE_DATA = (b"PLTE", b"tRNS")
-"""Chunks that say something about the samples, and only before them."""
+"""Chunks that say something about the samples, and must come before them."""
 _ONE_FRAME = b"\0\0\0\1"
 
 _IDAT_BYTES = 1 << 20
@@ -82,7 +82,7 @@ def put_chunk(file: BinaryIO, kind: bytes, content: bytes) -> None:
 
 
 def compress(picture: Picture, level: int) -> bytes:
-    """The samples as PNG's IDAT chunks hold them, joined: filtered rows as a zlib stream of that level."""
+    """The samples as in PNG's IDAT chunks, joined: filtered rows as a zlib stream of this level."""
     return b"".join(_compressed(picture, level))
 
 
@@ -114,7 +114,7 @@ def _read(data: bytes, max_samples: int) -> Picture:
 
 
 def _chunks(data: bytes) -> tuple[list[Chunk], int]:
-    """Types and contents up to IEND, checksums verified; and how many bytes come after it."""
+    """Types and contents up to IEND, checksums verified, and how many bytes follow."""
     if not data.startswith(SIGNATURE):
         raise _unreadable("no PNG signature")
     at = len(SIGNATURE)
@@ -132,7 +132,7 @@ def _chunks(data: bytes) -> tuple[list[Chunk], int]:
 
 
 def _header(kind: bytes, content: bytes) -> tuple[int, int, int, int, int]:
-    """Height, width, colour type, bit depth and interlacing that the first chunk says."""
+    """Height, width, colour type, bit depth and interlacing from the first chunk."""
     if kind != b"IHDR":
         _check_kinds([(kind, content)])
         raise _unreadable("its header is missing")
@@ -144,7 +144,7 @@ def _header(kind: bytes, content: bytes) -> tuple[int, int, int, int, int]:
 
 
 def _around_data(chunks: list[Chunk]) -> tuple[list[Chunk], bytes, list[Chunk]]:
-    """The chunks before the image data, the data of the first run of IDAT chunks, and the chunks behind it."""
+    """The chunks before the image data, the data of the first run of IDAT chunks, and the chunks after it."""
     kinds = [kind for kind, _ in chunks]
     if b"IDAT" not in kinds:
         raise _unreadable("it has no image data")
@@ -154,7 +154,7 @@ def _around_data(chunks: list[Chunk]) -> tuple[list[Chunk], bytes, list[Chunk]]:
 
 
 def _check_kinds(chunks: list[Chunk]) -> None:
-    """Refuse what changes the picture's meaning, and what may come only once."""
+    """Refuse chunks that change the picture's meaning, and repeated chunks that may come only once."""
     kinds = [kind for kind, _ in chunks]
     for kind in kinds:
         if not kind[0] & 0x20 and kind not in (b"IHDR", b"PLTE", b"IDAT", b"IEND"):
@@ -214,14 +214,14 @@ def _palette(content: bytes, colour: int, depth: int, notes: list[str]) -> NDArr
 
 
 def _fits(content: bytes, colour: int, palette: NDArray[np.uint8] | None) -> bool:
-    """Whether libpng uses a tRNS chunk of this content."""
+    """Whether libpng uses a tRNS chunk with this content."""
     if colour == PALETTE:
         return palette is not None and 0 < len(content) <= len(palette)
     return len(content) == {GRAY: 2, RGB: 6}.get(Colour(colour))
 
 
 def _inflate(data: bytes, size: int) -> bytes:
-    """A zlib stream of exactly `size` bytes; allocates little more than there are, or than that."""
+    """Inflates a zlib stream of exactly `size` bytes; takes little more memory than there are, or than that."""
     stream = zlib.decompressobj()
     content = stream.decompress(data, min(size + 1, sys.maxsize))
     if len(content) != size:
@@ -230,7 +230,7 @@ def _inflate(data: bytes, size: int) -> bytes:
 
 
 def _inflate_picture(data: bytes, size: int, notes: list[str]) -> bytes:
-    """The first `size` bytes of a zlib stream as libpng takes them: more is ignored; less, or no end, is an error."""
+    """The first `size` bytes of a zlib stream, as libpng takes them: more is ignored; too few are an error."""
     stream = zlib.decompressobj(0)  # the window that the stream claims, not the largest
     content = stream.decompress(data, min(size, sys.maxsize))
     if len(content) < size:
@@ -239,7 +239,7 @@ def _inflate_picture(data: bytes, size: int, notes: list[str]) -> bytes:
     while not stream.eof:
         try:
             extra = stream.decompress(stream.unconsumed_tail, _IDAT_BYTES)
-        except zlib.error:  # behind the picture, where it does no harm
+        except zlib.error:  # after the picture, where it does no harm
             more = True
             break
         if not (extra or stream.eof):
@@ -251,7 +251,7 @@ def _inflate_picture(data: bytes, size: int, notes: list[str]) -> bytes:
 
 
 def _compressed(picture: Picture, level: int) -> Iterator[bytes]:
-    """The zlib stream in pieces that fit an IDAT chunk, none empty."""
+    """The zlib stream in pieces that each fit an IDAT chunk, none empty."""
     stream, pending = zlib.compressobj(level), bytearray()
     for band in filter_rows(picture):
         pending += stream.compress(band.data)

@@ -1,6 +1,6 @@
 """Portable bitmaps, graymaps and pixmaps (Netpbm's PBM, PGM, PPM) to pictures and back.
 
-Own code, because Pillow reads 16-bit colour as 8 bits and rescales other ranges. Comments are not kept.
+This is our own reader, because Pillow reads 16-bit colour as 8 bits and rescales other ranges. Comments are not kept.
 """
 
 import re
@@ -22,9 +22,9 @@ _COMMENT = re.compile(rb"#[^\n]*")
 
 
 def read(data: bytes, max_samples: int = MAX_SAMPLES) -> Picture:
-    """The picture of a whole file, plain (P1 to P3) or raw (P4 to P6).
+    """The picture in a whole file, plain (P1 to P3) or raw (P4 to P6).
 
-    What follows the picture is ignored, and noted. Raises UnsupportedImageError: damaged, a second image behind the
+    What follows the picture is ignored, and noted. Raises UnsupportedImageError for damage, a second image after the
     first, samples of another range than 0 to 1, 255 or 65535, or more than `max_samples` of 8 bits.
     """
     kind = data[1] - ord("0")

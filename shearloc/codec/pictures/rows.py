@@ -14,7 +14,7 @@ from .picture import CHANNELS, PALETTE, Picture
 Rows = NDArray[np.uint8]
 
 _BAND_BYTES = 1 << 20
-"""Rows are filtered about this many bytes at a time."""
+"""Bytes of rows, roughly, that are filtered at a time."""
 _PASSES = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
 """Adam7: first row, row step, first column, column step of each pass."""
 
@@ -40,7 +40,7 @@ def pack_rows(samples: Samples, depth: int) -> Rows:
 
 
 def unpack_rows(rows: Rows, width: int, colour: int, depth: int) -> Samples:
-    """Undo `pack_rows`: [H, W] or [H, W, C], not always a copy. Bits that pad a row are dropped."""
+    """The inverse of `pack_rows`: [H, W] or [H, W, C], not always a copy. Bits that pad a row are dropped."""
     channels = CHANNELS[colour]
     shape = (len(rows), width) if channels == 1 else (len(rows), width, channels)
     if depth == 16:
@@ -97,7 +97,7 @@ def _unfiltered(raw: bytes, height: int, colour: int, depth: int) -> Rows:
 
 @cache
 def _kernel() -> Callable[..., Any]:
-    """The kernel, compiled or taken from Numba's cache on disk; only here is Numba imported."""
+    """The kernel, compiled or taken from Numba's cache on disk. Numba is imported only here."""
     from numba import njit
 
     compiled: Callable[..., Any] = njit(cache=True, nogil=True)(_unfilter)
@@ -105,7 +105,7 @@ def _kernel() -> Callable[..., Any]:
 
 
 def _unfilter(rows: Any, out: Any, step: Any) -> None:
-    """Undo PNG's five filters; `step` is the bytes from a sample to the one on its left."""
+    """Undo PNG's five filters; `step` is the number of bytes from a sample to the one on its left."""
     for i in range(out.shape[0]):
         kind = rows[i, 0]
         for j in range(out.shape[1]):
@@ -131,7 +131,7 @@ def _unfilter(rows: Any, out: Any, step: Any) -> None:
 
 
 def filter_rows(picture: Picture) -> Iterator[Rows]:
-    """A picture's rows in bands, uint8 [rows, 1 + bytes]: each row behind the number of its filter."""
+    """A picture's rows in bands, uint8 [rows, 1 + bytes]: each row after the number of its filter."""
     samples, depth = picture.samples, picture.depth
     height, width = samples.shape[:2]
     length = row_bytes(width, picture.colour, depth)
@@ -147,7 +147,7 @@ def filter_rows(picture: Picture) -> Iterator[Rows]:
 
 
 def _best_filters(rows: Rows, above: Rows, step: int) -> Rows:
-    """Filter every row in the way that leaves the smallest sum of absolute differences (the standard's heuristic)."""
+    """Filter every row by the filter with the smallest sum of absolute differences (the standard's heuristic)."""
     best = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
     costs = np.full(len(rows), np.iinfo(np.int64).max)
     for kind, guess in enumerate(_guesses(rows, above, step)):

@@ -1,6 +1,6 @@
-"""TIFF files to pictures and back, by Pillow; those of 16-bit colour by tifffile.
+"""TIFF files to pictures and back, by Pillow, or by tifffile for 16-bit colour.
 
-`directories.py` has named what a file holds before either sees it; what they read is checked against that.
+`directories.py` says what a file holds before either library sees it. What they read is checked against that.
 """
 
 import logging
@@ -35,15 +35,15 @@ _CENTIMETRES = {2: Fraction(254, 100), 3: Fraction(1)}
 """TIFF's unit of resolution in centimetres."""
 
 _MODES = {1: "1", 2: "L", 4: "L", 8: "L", 16: "I;16"}
-"""Bits of gray -> what Pillow calls it."""
+"""Bits of gray -> Pillow's mode."""
 _SILENT = logging.NullHandler()
 _NO_TIFFFILE = "TIFFs of 16-bit colour need tifffile: pip install tifffile, or use PNG"
 
 
 def read(data: bytes, max_samples: int = MAX_SAMPLES) -> Picture:
-    """The picture of a whole TIFF or BigTIFF file.
+    """The picture in a whole TIFF or BigTIFF file.
 
-    Raises UnsupportedImageError: damaged, several pictures, samples that are not those of PNG, or more than
+    Raises UnsupportedImageError for damage, several pictures, samples of kinds that PNG does not have, or more than
     `max_samples` of 8 bits.
     """
     pages = directories.all_directories(data)
@@ -85,7 +85,7 @@ def write(file: BinaryIO, picture: Picture) -> None:
 
 
 def check(mode: str) -> None:
-    """UnsupportedImageError if TIFFs of that mode need tifffile and it is not installed."""
+    """UnsupportedImageError if TIFFs of this mode need tifffile and it is not installed."""
     if _needs_tifffile(mode):
         _tifffile()
 
@@ -107,7 +107,7 @@ def _unreadable(why: object) -> UnsupportedImageError:
 
 
 def _samples(image: "Image", found: Layout) -> Samples:
-    """What Pillow reads, if it is of the kind that the file names: [H, W] or [H, W, C]."""
+    """The samples that Pillow reads, [H, W] or [H, W, C], if they are of the kind that the file names."""
     with pillow.libtiff_watched():
         image = _as_stored(image)
     mode = {2: "LA", 3: "RGB", 4: "RGBA"}.get(
@@ -125,13 +125,13 @@ def _samples(image: "Image", found: Layout) -> Samples:
 
 
 def _palette(page: Directory, found: Layout) -> Any:
-    """uint8 [2^bits, 3]. TIFF has 16 bits a colour: the value doubled, or in the high byte."""
+    """uint8 [2^bits, 3]. TIFF has 16 bits a colour: the value twice, or in the high byte."""
     colours = np.array(page.numbers(directories.COLOUR_MAP), np.uint16).reshape(3, 1 << found.bits)
     return np.ascontiguousarray((colours >> 8).astype(np.uint8).T)
 
 
 def _as_stored(image: "Image") -> "Image":
-    """Undo the turning that Pillow does to TIFFs, whose orientation stays with the metadata."""
+    """Undo the rotation that Pillow applies to TIFFs: the orientation stays with the metadata."""
     from PIL.Image import Transpose
 
     orientation = image.getexif().get(_ORIENTATION, 1)
@@ -147,7 +147,7 @@ def _read_tifffile(data: bytes, page: Directory, found: Layout) -> Samples:
     """uint16 [H, W, 3 or 4]."""
     tifffile = _tifffile()
     directories.check_unpacked(page, found)  # tifffile without imagecodecs unpacks whatever there is
-    logging.getLogger("tifffile").addHandler(_SILENT)  # or its warnings go to stderr, beside our error
+    logging.getLogger("tifffile").addHandler(_SILENT)  # else its warnings go to stderr, beside our error
     try:
         with tifffile.TiffFile(BytesIO(data)) as file:
             samples = file.pages[0].asarray()
@@ -168,7 +168,7 @@ def _tiff_chunks(image: "Image") -> tuple[Chunk, ...]:
         found.append(metadata.icc_chunk(_octets(tags[_ICC])))
     exif = _descriptive(image.getexif())
     resolution = (_RESOLUTION_UNIT, _X_RESOLUTION, _Y_RESOLUTION)
-    if [exif.get(tag) for tag in resolution] == [1, 1, 1]:  # no unit, 1 to 1: what writers put who know of none
+    if [exif.get(tag) for tag in resolution] == [1, 1, 1]:  # no unit, 1 to 1: from writers that know no resolution
         for tag in resolution:
             del exif[tag]
     if len(exif):
@@ -183,12 +183,12 @@ def _tiff_chunks(image: "Image") -> tuple[Chunk, ...]:
 
 
 def _octets(value: bytes | tuple[bytes, ...]) -> bytes:
-    """What Pillow has of a tag of bytes, whose type depends on the tag's."""
+    """Pillow's value of a tag of bytes, whose Python type depends on the tag's."""
     return value if isinstance(value, bytes) else b"".join(value)
 
 
 def _descriptive(exif: "Exif") -> "Exif":
-    """Only what describes the picture, nothing of how a file lays it out."""
+    """Only what describes the picture; nothing about a file's layout."""
     from PIL import Image
 
     kept = Image.Exif()
@@ -199,7 +199,7 @@ def _descriptive(exif: "Exif") -> "Exif":
         entries = exif.get_ifd(tag)
         if entries:
             kept.get_ifd(tag).update(entries)
-            kept[tag] = 0  # a mark that it is there; whoever writes it sets where
+            kept[tag] = 0  # a mark that it is there; the writer sets where
     return kept
 
 
@@ -223,10 +223,10 @@ def _tiff_tags(picture: Picture) -> "Exif":
 
 
 def _write_tifffile(file: BinaryIO, picture: Picture) -> None:
-    """16-bit colour, with the tags that are one text or number."""
+    """16-bit colour, with the tags that are a text or a number."""
     tags = _tiff_tags(picture)
     octets, text, short = 1, 2, 3
-    named = {270: "description", 305: "software", 306: "datetime"}  # tifffile does not take these as others
+    named = {270: "description", 305: "software", 306: "datetime"}  # tifffile takes these as arguments of their own
     extra: list[tuple[Any, ...]] = [
         (tag, text, None, tags[tag], True) for tag in _TEXTS if tag in tags and tag not in named
     ]

@@ -1,7 +1,7 @@
-"""Lossless WebP files to pictures and back, by Pillow; lossy ones only where the caller wants them.
+"""Lossless WebP files to pictures and back, by Pillow; lossy ones only where the caller asks for them.
 
-Own code reads the file's chunks, which say what Pillow is trusted with, and marks the alpha of pictures that are
-opaque throughout, which libwebp drops.
+Our own code reads the file's chunks, to know what Pillow may be trusted with. It also sets a mark in files whose
+pictures have an alpha channel that is opaque throughout, which libwebp drops.
 """
 
 import struct
@@ -22,14 +22,14 @@ _KEPT = (b"VP8X", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ", *_IMAGES)
 
 
 def is_webp(data: bytes) -> bool:
-    """Whether a file begins as a WebP."""
+    """Whether a file begins like a WebP."""
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
 def read(data: bytes, max_samples: int = MAX_SAMPLES, lossy: bool = False) -> Picture:
-    """The picture of a whole WebP file; a lossy one's decoded pixels where `lossy`.
+    """The picture in a whole WebP file; with `lossy`, the decoded pixels of a lossy one.
 
-    Raises UnsupportedImageError: lossy, animated, damaged, or of more than `max_samples` samples.
+    Raises UnsupportedImageError where it is lossy, animated, damaged, or has more than `max_samples` samples.
     """
     chunks = list(_chunks(data, 12, _end(data)))
     kinds = [kind for kind, _ in chunks]
@@ -80,13 +80,13 @@ def _unreadable(why: str) -> UnsupportedImageError:
 
 
 def _end(data: bytes) -> int:
-    """Where the file ends by its own header."""
+    """Where the file ends according to its header."""
     length: int = struct.unpack_from("<I", data, 4)[0]
     return 8 + length
 
 
 def _chunks(data: bytes, at: int, end: int) -> Iterator[Chunk]:
-    """Types and contents of the chunks of a RIFF file, or of part of it."""
+    """Types and contents of the chunks of a RIFF file, or of part of one."""
     if end > len(data):
         raise _unreadable("it is cut short")
     while at + 8 <= end:
@@ -98,12 +98,12 @@ def _chunks(data: bytes, at: int, end: int) -> Iterator[Chunk]:
 
 
 def _frame(content: bytes) -> Iterator[Chunk]:
-    """The chunks inside a frame of an animation, behind its 16 bytes of position and time."""
+    """The chunks inside a frame of an animation, after its 16 bytes of position and time."""
     return _chunks(content, 16, len(content))
 
 
 def _size(chunks: list[Chunk]) -> tuple[int, int, int]:
-    """Height, width and planes that the first chunk says."""
+    """Height, width and planes from the first chunk."""
     kind, content = chunks[0] if chunks else (b"", b"")
     if kind == b"VP8X" and len(content) >= 10:
         width, height = (int.from_bytes(content[at : at + 3], "little") + 1 for at in (4, 7))
@@ -118,7 +118,7 @@ def _size(chunks: list[Chunk]) -> tuple[int, int, int]:
 
 
 def _has_alpha(kind: bytes, content: bytes) -> bool:
-    """Whether a chunk brings alpha."""
+    """Whether a chunk has alpha."""
     marked = kind == b"VP8L" and len(content) >= 5 and struct.unpack_from("<I", content, 1)[0] & _ALPHA_IN_VP8L
     return bool(marked) or kind == b"ALPH"
 

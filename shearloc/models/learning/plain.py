@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ...kernels import keep
 from ...nets import engines
 from ...types import Pixels
-from ..local.context import context
-from ..local.orders import largest_step, shear, step_count, step_sizes
+from ..wavefront.context import context
+from ..wavefront.orders import largest_step, shear, step_count, step_sizes
 from . import state, symbols
 from .forward import COEFFICIENT_LIMIT, PARAMETER_LIMIT, mixtures
 from .gradient import gradients
@@ -42,7 +42,7 @@ def walk(
         _Network(expert, most, at, engines.integer_product(engine))
         for expert, at in zip(model.experts, places, strict=False)
     ]
-    where, done, used = context(model.offsets, model.predictor), 0, 0
+    where, done, used = context(model.offsets, model.predictor, model.channels), 0, 0
     for t, n in enumerate(step_sizes(images, height, width, o).tolist()):
         if not decoding:
             exchange(space, False, pixels, t, o, 0, n)

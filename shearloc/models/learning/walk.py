@@ -4,7 +4,7 @@ At each step a thread does its lanes' pixels: contexts, forwards, channel by cha
 their gradients, backwards. Then the threads meet, change the weights together, and meet again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ...kernels import KERNEL, PART, Apart, call, keep
 from ...nets import barrier
 from ...types import Pixels
-from ..local.context import Context, context, look
-from ..local.orders import largest_step, shear, step_count, step_rows, step_sizes
+from ..wavefront.context import Context, context, look
+from ..wavefront.orders import largest_step, shear, step_count, step_rows, step_sizes
 from . import backward, state, symbols
 from .forward import forwards, head_units, mixtures, parameters
 from .gradient import gradients
@@ -66,9 +66,19 @@ def kernels(pixels: Pixels, where: Context) -> Kernels:
 
 
 class Walk:
-    """The threads' walk over uint8 pixels [N, H, W, C], with what they share and what each has."""
+    """The threads' walk over uint8 pixels [N, H, W, C], with what they share and what each has.
 
-    def __init__(self, model: LearningModel, pixels: Pixels, lanes: int, threads: int) -> None:
+    `starts`: weights that the experts begin with (`state.Weights.weights`), if not the model's.
+    """
+
+    def __init__(
+        self,
+        model: LearningModel,
+        pixels: Pixels,
+        lanes: int,
+        threads: int,
+        starts: Sequence[NDArray[np.float32]] = (),
+    ) -> None:
         images, height, width, _ = pixels.shape
         self.o, self.every = shear(model.offsets), model.every
         self.steps = step_count(height, width, self.o)
@@ -78,10 +88,14 @@ class Walk:
         shares = [lanes * part // self.parts for part in range(self.parts + 1)]
         self.shares = [(part, *shares[part : part + 2], self.parts) for part in range(self.parts)]
         self._pixels, self._lanes = pixels, lanes
-        self._context = context(model.offsets, model.predictor)
+        self._context = context(model.offsets, model.predictor, model.channels)
         rows = max(most * (last - first) // lanes + 1 for _, first, last, _ in self.shares)
         self._kept: list[Any] = []
         self._spaces = [self._space(model, rows, max(BLOCK, most // lanes + 1)) for _ in self.shares]
+        self.weights = [state.weights(expert, self.parts) for expert in model.experts]
+        """Every expert's, of the moment."""
+        for own, start in zip(self.weights, starts, strict=False):
+            own.weights[...] = start
         self._experts = self._all_experts(model, max(rows, BLOCK))
 
     def _keep(self, bundle: Any) -> int:
@@ -99,7 +113,7 @@ class Walk:
         """Addresses of every thread's experts, int64 [threads, experts]. Threads share the weights."""
         found, at = np.empty((self.parts, len(model.experts)), np.int64), 0
         for number, expert in enumerate(model.experts):
-            shared = self._keep(state.fixed(expert)), self._keep(state.weights(expert, self.parts))
+            shared = self._keep(state.fixed(expert)), self._keep(self.weights[number])
             for part in range(self.parts):
                 own = self._keep(state.scales(expert)), self._keep(state.room(expert, rows))
                 found[part, number] = self._keep(state.Expert(*shared, *own, at, expert.components))

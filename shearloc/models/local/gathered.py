@@ -15,11 +15,11 @@ from ...coding.message import Message
 from ...kernels import KERNEL
 from ...nets import engines
 from ...types import Pixels, Progress
+from ..wavefront.context import context, look
+from ..wavefront.orders import shear, step_count, step_positions
 from . import symbols
-from .context import context, look
 from .model import LocalModel
-from .orders import shear, step_count, step_positions
-from .past import find_at, memory, past
+from .past import find_at, neighbourhood, past
 from .wavefront import CHUNK, open_runner
 
 
@@ -62,18 +62,18 @@ def _pop(
     pixels = np.empty((*size, model.channels), np.uint8)
     most = size[0] * min(size[1], size[2])
     ring, coder = past(model, *size, o), symbols.popping(message)
-    runner = open_runner(engines.choose(engine, pixels.size), model, most, memory(ring, most))
+    runner = open_runner(engines.choose(engine, pixels.size), model, most, neighbourhood(ring, most))
     predictions = np.empty((model.channels, most), np.int32)
     values = np.empty_like(predictions)
     said, room, flat = symbols.symbols(model), symbols.room(model, most), pixels.reshape(-1, model.channels)
-    seen = context(model.offsets, model.predictor)
+    seen = context(model.offsets, model.predictor, model.channels)
     lanes = message.lanes
     for t in range(steps):
         here = positions(t)
         n = len(here)
         _gather_patches(pixels, here, seen, runner.inputs, predictions)
         if model.stepwise:
-            find_at(ring, here, runner.memory.places)
+            find_at(ring, here, runner.neighbourhood.places)
         symbols.code(True, said, coder, n, 0, lanes, lanes, 0, runner.run(n), predictions, values, room)
         flat[here] = values[:, :n].T
         if t % CHUNK == CHUNK - 1:

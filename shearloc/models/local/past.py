@@ -1,8 +1,9 @@
-"""Keeps what coding needs of earlier pixels: the pixels themselves, and the features that convolutions see.
+"""The past: what coding needs of earlier pixels, in two rings.
 
-A walk through the sheared order needs only the last few columns of the sheared images. The pixels' ring keeps these for
-contexts. A convolution (`nets/layers.py`) needs what the layer before it gave for a pixel's neighbours: those features
-have a ring of their own, in which image row i at time t shares its place with row i + rows and with time t + columns.
+A walk through the sheared order needs only the last few columns of the sheared images. One ring holds their pixels, for
+contexts. The other holds the features that convolutions see of earlier pixels (`nets/convolution.py`): there, image row
+i at time t shares its place with row i + rows and with time t + columns. A network is handed a `Neighbourhood`: the
+second ring, and where in it the pixels at hand find their neighbours.
 """
 
 import math
@@ -13,11 +14,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ...errors import ShearlocError
-from ...kernels import KERNEL, PART, Apart
-from ...nets.memory import OUTSIDE_LEVEL, Memory, columns
-from .context import Context, context, look
+from ...kernels import KERNEL, PART, Apart, blank
+from ...nets.convolution import OUTSIDE_LEVEL, Neighbourhood, columns
+from ..wavefront.context import Context, context, look_along_runs
+from ..wavefront.orders import largest_step, shear, step_count, step_rows, step_sizes
 from .model import LocalModel
-from .orders import largest_step, shear, step_count, step_rows, step_sizes
 
 MOST_BYTES = 1 << 30
 """Most bytes of the ring. Shipped models need at most a third, but a file may bring a model that needs more."""
@@ -28,7 +29,7 @@ class Past(NamedTuple):
 
     pixels uint8 [N, rows kept, 2 x columns kept, C]: image row i is its row origin + i. Column t of the sheared image
     is there twice, at t modulo the columns kept and as many further on, so that what a pixel looks at in a row lies in
-    one piece. levels: as in `memory.Memory`, of `rows` x `columns` places an image; none without convolutions.
+    one piece. levels: as in `Neighbourhood`, of `rows` x `columns` places an image; none without convolutions.
     """
 
     pixels: NDArray[np.uint8]
@@ -61,13 +62,13 @@ class Walk:
 
     def __init__(self, model: LocalModel, images: int, height: int, width: int, span: int) -> None:
         o = shear(model.offsets)
-        self.context: Context = context(model.offsets, model.predictor)
+        self.context: Context = context(model.offsets, model.predictor, model.channels)
         self.steps, self.images = step_count(height, width, o), images
         self.largest = images * largest_step(height, width, o)
         """Pixels of the largest step."""
         self._above, rows, kept = _ring_extent(model, height, width, o, span)
         check_room(images * rows * 2 * kept * model.channels)
-        pixels = np.zeros((images, rows, 2 * kept, model.channels), np.uint8)
+        pixels = blank((images, rows, 2 * kept, model.channels), np.uint8)
         self.past = past(model, images, height, width, o)._replace(pixels=pixels, origin=self._above)
         self._ends = np.cumsum([0, *step_sizes(images, height, width, o)])
 
@@ -124,9 +125,9 @@ def room(model: LocalModel, images: int, height: int, width: int, span: int) -> 
     return images * (rows * 2 * columns * model.channels + _level_bytes(model, height, width, o) + step)
 
 
-def memory(past: Past, pixels: int) -> Memory:
-    """The past as a network sees it, with room for the places of `count` pixels; for models with convolutions only."""
-    return Memory(past.levels, np.zeros((pixels if past.levels.size else 0, len(past.neighbours) + 1), np.int64))
+def neighbourhood(past: Past, pixels: int) -> Neighbourhood:
+    """What a network sees of the past, with room for the places of `pixels` pixels; none without convolutions."""
+    return Neighbourhood(past.levels, np.zeros((pixels if past.levels.size else 0, len(past.neighbours) + 1), np.int64))
 
 
 @Apart
@@ -139,7 +140,9 @@ def gather(past, t, context, begin, end, at, inputs, predictions):  # type: igno
     image, i = begin // (last - first), first + begin % (last - first)
     for q in range(np.uint64(end - begin)):
         place = ((image * rows + past.origin + i) * columns + half + t % half) * channels
-        look(flat, place, below, i, t - i * past.o, past.width, context, inputs, predictions, np.uint64(at) + q)
+        look_along_runs(
+            flat, place, below, i, t - i * past.o, past.width, context, inputs, predictions, np.uint64(at) + q
+        )
         i += 1
         if i == last:
             image, i = image + 1, first
@@ -171,9 +174,12 @@ def exchange(decoded, values, at, t, begin, end, past, pixels):  # type: ignore[
 
 
 @njit(**PART)
-def _find(past, image, i, j, places, q):  # type: ignore[no-untyped-def]
-    """Fills places[q] int64 [neighbours + 1]: the neighbours', 0 outside the image, and last the pixel's own."""
-    begin, row, column = 1 + image * past.rows * past.columns, i % past.rows, (j + i * past.o) % past.columns
+def _find(past, image, i, j, row, column, places, q):  # type: ignore[no-untyped-def]
+    """Fills places[q] int64 [neighbours + 1]: the neighbours', 0 outside the image, and last the pixel's own.
+
+    The ring has pixel (i, j) in `row` and `column`.
+    """
+    begin = 1 + image * past.rows * past.columns
     count = np.uint64(past.neighbours.shape[0])
     for k in range(count):
         dy, dx = np.int64(past.neighbours[k, np.uint64(0)]), np.int64(past.neighbours[k, np.uint64(1)])
@@ -190,9 +196,15 @@ def find_in_step(past, t, begin, end, places):  # type: ignore[no-untyped-def]
     """Fills places[: end - begin] for the pixels begin .. end - 1 of step t; nothing of models without convolutions."""
     if places.shape[0]:
         first, last = step_rows(t, past.height, past.width, past.o)
-        for q in range(begin, end):
-            i = first + q % (last - first)
-            _find(past, q // (last - first), i, t - i * past.o, places, np.uint64(q - begin))
+        image, i = begin // (last - first), first + begin % (last - first)
+        row, column = i % past.rows, t % past.columns
+        for q in range(np.uint64(end - begin)):
+            _find(past, image, i, t - i * past.o, row, column, places, q)
+            i, row = i + 1, row + 1
+            if i == last:
+                image, i, row = image + 1, first, first % past.rows
+            elif row == past.rows:
+                row = 0
 
 
 @njit(**KERNEL)
@@ -202,4 +214,5 @@ def find_at(past, positions, places):  # type: ignore[no-untyped-def]
     if places.shape[0]:
         for q in range(np.uint64(positions.size)):
             place = positions[q]
-            _find(past, place // area, place % area // past.width, place % past.width, places, q)
+            i, j = place % area // past.width, place % past.width
+            _find(past, place // area, i, j, i % past.rows, (j + i * past.o) % past.columns, places, q)

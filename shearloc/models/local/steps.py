@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ...kernels import KERNEL, call
 from ...nets import barrier, network
-from ...nets.memory import Memory
-from .context import Context
-from .orders import step_rows
+from ...nets.convolution import Neighbourhood
+from ..wavefront.context import Context
+from ..wavefront.orders import step_rows
 from .past import Past, exchange, find_in_step, gather
 from .symbols import Coder, Room, Symbols, code
 
@@ -35,7 +35,7 @@ class Space(NamedTuple):
     predictions: NDArray[np.int32]
     values: NDArray[np.int32]
     sums: NDArray[np.int32]
-    kept: Memory
+    neighbourhood: Neighbourhood
     buffers: network.Buffers
     room: Room
 
@@ -55,8 +55,8 @@ def kernels(net: Net, space: Space, past: Past, coder: Coder, pixels: NDArray[np
     inputs, predictions, values, sums = space[:4]
     return Kernels(
         gather.at(past, 0, net.context, 0, 0, 0, inputs, predictions),
-        find_in_step.at(past, 0, 0, 0, space.kept.places) if len(past.neighbours) else 0,
-        network.run.at(net.network, inputs, 0, space.kept, space.buffers, sums),
+        find_in_step.at(past, 0, 0, 0, space.neighbourhood.places) if len(past.neighbours) else 0,
+        network.run.at(net.network, inputs, 0, space.neighbourhood, space.buffers, sums),
         exchange.at(True, values, 0, 0, 0, 0, past, pixels),
         code.at(True, net.symbols, coder, *[0] * 5, sums, predictions, values, space.room),
     )
@@ -81,8 +81,8 @@ def walk_steps(kernels, decoding, begin, end, done, net, space, past, coder, sha
                 call(kernels.exchange, own)
             call(kernels.gather, (past, t, net.context, start, stop, 0, space.inputs, space.predictions))
             if kernels.find:
-                call(kernels.find, (past, t, start, stop, space.kept.places))
-            call(kernels.run, (net.network, space.inputs, stop - start, space.kept, space.buffers, space.sums))
+                call(kernels.find, (past, t, start, stop, space.neighbourhood.places))
+            call(kernels.run, (net.network, space.inputs, stop - start, space.neighbourhood, space.buffers, space.sums))
             where = (size, first_lane, last_lane, lanes, done)
             seen = (space.sums, space.predictions, space.values, space.room)
             call(kernels.code, (decoding, net.symbols, coder, *where, *seen))

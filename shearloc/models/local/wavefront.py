@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from ...coding import lanes as stream
 from ...coding.message import Message
 from ...errors import ShearlocError
+from ...kernels import blank
 from ...nets import barrier, engines, network
-from ...nets.memory import Memory
+from ...nets.convolution import Neighbourhood
 from ...types import Pixels, Progress
 from . import symbols as coding
 from .model import LocalModel
-from .past import Walk, exchange, find_in_step, gather, memory
+from .past import Walk, exchange, find_in_step, gather, neighbourhood
 from .steps import Net, Space, kernels, walk_steps
 
 Frequencies = tuple[NDArray[np.uint32], NDArray[np.uint32]]
@@ -178,11 +179,11 @@ def _space(model: LocalModel, walk: Walk, net: Net, rows: int, most: int) -> Spa
     """Room for a thread that has up to `rows` pixels of a step, and `most` of a lane."""
     shape = model.channels, rows
     return Space(
-        np.zeros((rows, net.network.features), np.int8),
+        blank((rows, net.network.features), np.int8),
         np.empty(shape, np.int32),
         np.empty(shape, np.int32),
         np.empty((rows, net.network.outputs), np.int32),
-        memory(walk.past, rows),
+        neighbourhood(walk.past, rows),
         network.buffers(net.network),
         coding.room(model, most),
     )
@@ -192,14 +193,14 @@ class _Batch:
     """What one thread needs for up to `rows` pixels with an engine that is called from Python."""
 
     def __init__(self, model: LocalModel, walk: Walk, engine: str, rows: int) -> None:
-        self._runner = open_runner(engine, model, rows, memory(walk.past, rows))
+        self._runner = open_runner(engine, model, rows, neighbourhood(walk.past, rows))
         self._symbols, self._room = coding.symbols(model), coding.room(model, rows)
         self._predictions = np.empty((model.channels, rows), np.int32)
         self.values = np.empty_like(self._predictions)
 
     def look(self, walk: Walk, t: int, at: int) -> None:
         """Takes in what step t's pixels see; they are the batch's from `at` on."""
-        n, places = walk.size(t), self._runner.memory.places
+        n, places = walk.size(t), self._runner.neighbourhood.places
         gather(walk.past, t, walk.context, 0, n, at, self._runner.inputs, self._predictions)
         find_in_step(walk.past, t, 0, n, places[at:])
 
@@ -212,10 +213,10 @@ class _Batch:
         )
 
 
-def open_runner(engine: str, model: LocalModel, rows: int, kept: Memory) -> engines.Runner:
+def open_runner(engine: str, model: LocalModel, rows: int, neighbourhood: Neighbourhood) -> engines.Runner:
     """`engines.runner`; a ShearlocError that says what to do if the engine is not installed."""
     with at_hand(engine):
-        return engines.runner(engine, model.layers, rows, kept)
+        return engines.runner(engine, model.layers, rows, neighbourhood)
 
 
 @contextmanager

@@ -186,3 +186,9 @@ def test_fields_must_fit(make: Callable[[], Picture], told: str) -> None:
 def test_palettes_may_come_with_colour() -> None:
     assert Picture(COLOURS[None], 8, COLOURS).colour == RGB
     assert Picture(GRAYS, 8, COLOURS).colour == PALETTE
+
+
+def test_repr_is_one_line() -> None:
+    rgb = Picture(np.zeros((4, 500, 3), np.uint16), 16, chunks=((b"gAMA", bytes(4)),) * 2)
+    assert repr(rgb) == "<Picture of 500 x 4, 16-bit RGB, 2 chunks of metadata>"
+    assert repr(Picture(np.zeros((4, 5), np.uint8), 4)) == "<Picture of 5 x 4, 4-bit gray>"
