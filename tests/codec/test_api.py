@@ -61,7 +61,7 @@ def test_pictures_come_back(any_picture: st.SearchStrategy[Picture], data: st.Da
 def test_a_model_is_used_and_saves(coded: tuple[NDArray[np.uint8], bytes]) -> None:
     image, data = coded
     info = shearloc.info(data)
-    assert (info.method, info.model) == (("local", "gray") if image.ndim == 2 else ("learning", "colour-default"))
+    assert (info.method, info.model) == ("learning", "gray-default" if image.ndim == 2 else "colour-default")
     assert (info.height, info.width) == image.shape[:2]
     assert info.file_bytes == len(data) < image.size
     assert info.bits_per_subpixel == 8 * len(data) / image.size
@@ -454,7 +454,7 @@ def test_metadata_and_strip(picture: Pixels) -> None:
 def test_progress_of_several_parts_is_one(picture: Pixels) -> None:
     told: list[float] = []
     file = api.encode_picture(from_array(picture(40, 40, 4)), progress=lambda done, total: told.append(done / total))
-    assert [part.method for part in shearloc.info(file).parts] == ["learning", "local"]
+    assert [part.method for part in shearloc.info(file).parts] == ["learning", "learning"]
     assert told == sorted(told) and told[-1] == 1
     told.clear()
     api.decode_picture(file, progress=lambda done, total: told.append(done / total))
