@@ -311,6 +311,9 @@ def ood(
     images: Annotated[int, typer.Option(min=2, help="Of each set.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Of which images, and of noise.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="K of the likelihood regret.")] = 30,
+    part: Annotated[
+        list[str] | None, typer.Option(metavar="PART=MODEL", help="Another model, as in full=mine. May be repeated.")
+    ] = None,
     tuned: Annotated[int, typer.Option(min=0, help="Images of each set for the encoder's regret; needs torch.")] = 0,
     json_file: JsonFile = None,
     markdown: Annotated[Path | None, typer.Option(metavar="OUT", help="Write the tables there too.")] = None,
@@ -329,7 +332,8 @@ def ood(
         if out:
             files.check_writable(out)
     budget = ood_.Budget(images, seed, steps, tuned)
-    found = ood_.measure(source, data, budget, lambda text: typer.echo(text, err=True))
+    others = {name: model for name, _, model in (one.partition("=") for one in part or ())}
+    found = ood_.measure(source, data, budget, others, lambda text: typer.echo(text, err=True))
     tables = found.tables(source)
     if json_file:
         measured = {"source": source, "budget": asdict(budget), "models": found.models, "tables": tables}

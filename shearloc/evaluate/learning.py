@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..models.family import How
 from ..models.learning.images import Learning
-from ..models.local.orders import shear, wavefront_positions
+from ..models.wavefront.orders import shear, wavefront_positions
 from ..types import Pixels
 
 SLOWEST = np.float32(2.0**-40)

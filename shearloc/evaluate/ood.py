@@ -7,13 +7,13 @@ likelihood regret, for autoregressive models table 5.5 of the one on local model
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import ShearlocError
+from ..errors import ShearlocError, UnknownModelError
 from ..models import zoo
 from ..types import Pixels
 from . import scores
@@ -46,6 +46,8 @@ class Source:
     vae_background: str | None = None
 
 
+PARTS = ("full", "local", "general", "background", "vae", "vae_background")
+
 SOURCES = {
     "fashion-mnist": Source(
         1,
@@ -54,7 +56,6 @@ SOURCES = {
         "fashion-local",
         "gray",
         "vae-fashion-mnist",
-        "fashion-background",
     ),
     "cifar10": Source(
         3, ("photos", "mnist", "fashion-mnist", "noise", "constant"), "small", "nelloc-r0", "photo", "vae-cifar10"
@@ -146,15 +147,22 @@ class Found:
         }
 
 
-def measure(source: str, data: Path, budget: Budget, notice: Notice) -> Found:
-    """Every score whose models are at hand, of the source's test images and of the other sets."""
+def measure(source: str, data: Path, budget: Budget, others: dict[str, str], notice: Notice) -> Found:
+    """Every score whose models are at hand, of the source's test images and of the other sets.
+
+    `others`: models by their part in the scores (PARTS), in place of those of SOURCES. ShearlocError for a part that is
+    none, or where no model is left.
+    """
     known = SOURCES[source]
-    here = set(zoo.names())
-    parts = {part: name for part, name in asdict(known).items() if isinstance(name, str)}
-    for part, name in parts.items():
-        if name not in here:
+    if odd := set(others) - set(PARTS):
+        raise ShearlocError(f"no score has a part '{min(odd)}'; the parts are {', '.join(PARTS)}")
+    parts = {part: name for part in PARTS if (name := others.get(part, getattr(known, part)))}
+    for part, name in list(parts.items()):
+        try:
+            zoo.load(name)
+        except UnknownModelError:
             notice(f"no model '{name}' at hand: scores with the {part.replace('_', ' ')} model are left out")
-    parts = {part: name for part, name in parts.items() if name in here}
+            del parts[part]
     if not parts:
         raise ShearlocError("none of the models is at hand (folders of models: SHEARLOC_MODELS)")
     found = Found()

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..models.local.context import PREDICTORS, nearest
 from ..models.local.model import LocalModel
+from ..models.wavefront.context import PREDICTORS, nearest
 from ..nets.layers import INT32_MAX, Dense
 from ..nets.quantize import ACTIVATION_STEP, LOG_SCALE_OFFSET, LOG_SCALE_STEP, LOGIT_STEP, MEAN_STEP
 from .likelihoods import channel_counts

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..models.learning.model import INPUT_BITS, LEVEL_BITS, Expert, Layer, LearningModel, weight_limit
-from ..models.local.context import PREDICTORS
+from ..models.wavefront.context import PREDICTORS
 from ..nets.quantize import LOG_SCALE_OFFSET
 from .local_float import LocalNet, Shape, linears
 

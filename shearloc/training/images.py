@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import ShearlocError
-from ..models.local.context import MEDIAN_EDGE, sample_contexts, shown
+from ..models.wavefront.context import MEDIAN_EDGE, sample_contexts, shown
 
 JPEG_REDUCTIONS = ((2.0, Image.Resampling.LANCZOS), (3.1, Image.Resampling.BICUBIC))
 """A JPEG is only used reduced by these factors: at full size its block artefacts would be learnt."""

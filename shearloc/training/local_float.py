@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import ShearlocError
-from ..models.local.context import MEDIAN_EDGE, PREDICTORS, causal_offsets, nearest
+from ..models.wavefront.context import MEDIAN_EDGE, PREDICTORS, causal_offsets, nearest
 from ..nets.quantize import (
     ACTIVATION_MAX,
     ACTIVATION_STEP,

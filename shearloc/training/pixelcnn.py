@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..models.local.context import OUTSIDE_PREDICTION, causal_offsets
+from ..models.wavefront.context import OUTSIDE_PREDICTION, causal_offsets
 from ..nets.quantize import ACTIVATION_MAX, RAW_INPUT_STEP, RAW_MEAN_GAIN
 from .convolution import neighbourhood
 from .images import PixelSet

@@ -27,7 +27,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..models.local.context import PREDICTORS
+from ..models.wavefront.context import PREDICTORS
 from . import number_types
 from .fitting import (
     HELD_OUT_PIXELS,

@@ -77,17 +77,24 @@ def test_the_command_writes_tables(data_folder: Path, tmp_path: Path, monkeypatc
     monkeypatch.setitem(ood.SOURCES, "fashion-mnist", small)
     out = tmp_path / "ood.json"
     options = ["--data", str(data_folder), "--images", "12", "--steps", "2", "--tuned", "2", "--json", str(out)]
+    options += ["--part", "background=gray"]
     done = CliRunner().invoke(app, ["ood", "fashion-mnist", *options, "--markdown", str(tmp_path / "ood.md")])
     assert done.exit_code == 0, done.output
     found = json.loads(out.read_text())
     assert found["budget"] == {"images": 12, "seed": 1, "steps": 2, "tuned": 2}
-    assert set(found["models"]) == {"full", "general", "vae"}
+    assert set(found["models"]) == {"full", "general", "vae", "background"}
     assert set(found["tables"]) == {"AUROC", "AUPRC", "FPR80"}
     table = found["tables"]["AUROC"]
     assert set(table["ratio to general, full"]) == {"mnist", "constant"} and "non-local" not in table
+    assert table["ratio to general, full"] == table["ratio to background, full"]
     assert table["likelihood, full"]["constant"] < 0.6
     assert "| regret |" in (tmp_path / "ood.md").read_text()
     assert "(0.074)" in done.output and "no model 'none' at hand" in done.output
+
+
+def test_a_part_that_is_none(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["ood", "cifar10", "--part", "ful=small"])
+    assert isinstance(done.exception, ShearlocError) and "no score has a part 'ful'" in str(done.exception)
 
 
 def test_an_unknown_source(tmp_path: Path) -> None:

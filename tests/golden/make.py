@@ -29,12 +29,12 @@ from shearloc.models import defaults, orientation, zoo
 from shearloc.models.family import How
 from shearloc.models.learning.model import Expert, Layer, LearningModel
 from shearloc.models.local import adaptation
-from shearloc.models.local.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 from shearloc.models.local.model import LocalModel
 from shearloc.models.squares import spread
 from shearloc.models.squares.model import Squares
 from shearloc.models.vae.model import VaeModel, array_shapes
 from shearloc.models.vae.shape import VaeShape
+from shearloc.models.wavefront.context import CONSTANT, MEDIAN_EDGE, causal_offsets, nearest
 from shearloc.nets.layers import Dense
 
 HERE = Path(__file__).parent

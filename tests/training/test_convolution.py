@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from shearloc.models.local.context import nearest  # noqa: E402
+from shearloc.models.wavefront.context import nearest  # noqa: E402
 from shearloc.training.convolution import gathered, masked_convolution, neighbourhood  # noqa: E402
 
 DTYPES = [torch.float32, torch.bfloat16]

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shearloc.errors import ShearlocError
-from shearloc.models.local.context import causal_offsets
 from shearloc.models.local.model import load
+from shearloc.models.wavefront.context import causal_offsets
 from shearloc.training.images import (
     JPEG_REDUCTIONS,
     Batch,

@@ -16,7 +16,7 @@ from ...coding.message import Message
 from ...errors import ShearlocError
 from ...nets import barrier
 from ...types import Pixels, Progress, Size
-from ..local.orders import shear, step_sizes, wavefront_positions
+from ..wavefront.orders import shear, step_sizes, wavefront_positions
 from . import plain, symbols
 from .model import LearningModel
 from .symbols import Coder

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ...nets import tensors
 from ..family import Family
-from ..local.context import MEDIAN_EDGE, PREDICTORS
+from ..wavefront.context import MEDIAN_EDGE, PREDICTORS
 from . import FAMILY
 
 ONE = 64

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ...kernels import keep
 from ...nets import engines
 from ...types import Pixels
-from ..local.context import context
-from ..local.orders import largest_step, shear, step_count, step_sizes
+from ..wavefront.context import context
+from ..wavefront.orders import largest_step, shear, step_count, step_sizes
 from . import state, symbols
 from .forward import COEFFICIENT_LIMIT, PARAMETER_LIMIT, mixtures
 from .gradient import gradients

@@ -13,7 +13,7 @@ from ...coding.logistic import PRECISION, mixture_interval, mixture_search, tabl
 from ...coding.message import Message
 from ...coding.rans import pop_advance, pop_target
 from ...kernels import PART, Apart, opener
-from ..local.context import LARGEST, shown
+from ..wavefront.context import LARGEST, shown
 
 Integers = NDArray[np.int64]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ...kernels import KERNEL, PART, Apart, call, keep
 from ...nets import barrier
 from ...types import Pixels
-from ..local.context import Context, context, look
-from ..local.orders import largest_step, shear, step_count, step_rows, step_sizes
+from ..wavefront.context import Context, context, look
+from ..wavefront.orders import largest_step, shear, step_count, step_rows, step_sizes
 from . import backward, state, symbols
 from .forward import forwards, head_units, mixtures, parameters
 from .gradient import gradients

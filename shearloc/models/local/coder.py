@@ -18,9 +18,9 @@ from ...coding.message import Message, unchanged_on_error
 from ...errors import CorruptError
 from ...nets import engines
 from ...types import Pixels, Progress, Size
+from ..wavefront.orders import shear, step_sizes, wavefront_positions
 from . import gathered, wavefront
 from .model import LocalModel
-from .orders import shear, step_sizes, wavefront_positions
 from .past import MOST_BYTES, room
 from .wavefront import Frequencies
 

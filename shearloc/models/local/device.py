@@ -26,7 +26,8 @@ from torch import Tensor
 from ...coding.message import Message
 from ...nets.convolution import OUTSIDE_LEVEL
 from ...types import Pixels, Progress
-from .context import CONSTANT, LARGEST, OUTSIDE_PREDICTION, shown
+from ..wavefront.context import CONSTANT, LARGEST, OUTSIDE_PREDICTION, shown
+from ..wavefront.orders import shear, step_count, step_sizes, wavefront_positions
 from .device_arithmetic import (
     Layer,
     Mixtures,
@@ -40,7 +41,6 @@ from .device_arithmetic import (
     pop,
 )
 from .model import LocalModel
-from .orders import shear, step_count, step_sizes, wavefront_positions
 from .wavefront import CHUNK, Frequencies
 
 BATCH = 1 << 16

@@ -15,10 +15,10 @@ from ...coding.message import Message
 from ...kernels import KERNEL
 from ...nets import engines
 from ...types import Pixels, Progress
+from ..wavefront.context import context, look
+from ..wavefront.orders import shear, step_count, step_positions
 from . import symbols
-from .context import context, look
 from .model import LocalModel
-from .orders import shear, step_count, step_positions
 from .past import find_at, neighbourhood, past
 from .wavefront import CHUNK, open_runner
 

@@ -17,8 +17,8 @@ from ...nets import tensors
 from ...nets.layers import INT32_MAX, Dense, accumulator_bounds, prove
 from ...nets.quantize import COEFFICIENT_BITS
 from ..family import Family
+from ..wavefront.context import MEDIAN_EDGE, PREDICTORS
 from . import FAMILY
-from .context import MEDIAN_EDGE, PREDICTORS
 from .head import LEAST_COEFFICIENT_BITS, MOST_COEFFICIENT_BITS, Head
 
 FORMAT = FAMILY.format

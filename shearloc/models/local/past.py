@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from ...errors import ShearlocError
 from ...kernels import KERNEL, PART, Apart, blank
 from ...nets.convolution import OUTSIDE_LEVEL, Neighbourhood, columns
-from .context import Context, context, look_along_runs
+from ..wavefront.context import Context, context, look_along_runs
+from ..wavefront.orders import largest_step, shear, step_count, step_rows, step_sizes
 from .model import LocalModel
-from .orders import largest_step, shear, step_count, step_rows, step_sizes
 
 MOST_BYTES = 1 << 30
 """Most bytes of the ring. Shipped models need at most a third, but a file may bring a model that needs more."""

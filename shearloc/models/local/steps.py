@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ...kernels import KERNEL, call
 from ...nets import barrier, network
 from ...nets.convolution import Neighbourhood
-from .context import Context
-from .orders import step_rows
+from ..wavefront.context import Context
+from ..wavefront.orders import step_rows
 from .past import Past, exchange, find_in_step, gather
 from .symbols import Coder, Room, Symbols, code
 

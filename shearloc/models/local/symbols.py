@@ -14,7 +14,7 @@ from ...coding.logistic import PRECISION, mixture, mixture_interval, mixture_sea
 from ...coding.message import Message
 from ...coding.rans import pop_advance, pop_target
 from ...kernels import PART, Apart, call
-from .context import LARGEST, shown
+from ..wavefront.context import LARGEST, shown
 from .head import PackedHead, channel_parameters, packed_head
 from .model import LocalModel
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shearloc.kernels import VECTOR
-from shearloc.models.local.context import compand
 from shearloc.models.local.head import Head, channel_parameters, packed_head
 from shearloc.models.local.model import LocalModel
+from shearloc.models.wavefront.context import compand
 
 Numbers = NDArray[np.int32]
 

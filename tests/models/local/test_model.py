@@ -16,8 +16,8 @@ from safetensors.numpy import save_file
 from shearloc.errors import ShearlocError
 from shearloc.models import zoo
 from shearloc.models.local import model as local
-from shearloc.models.local.context import CONSTANT, MEDIAN_EDGE
 from shearloc.models.local.model import FORMAT, LocalModel, load
+from shearloc.models.wavefront.context import CONSTANT, MEDIAN_EDGE
 from shearloc.nets import tensors
 from shearloc.nets.layers import Dense
 

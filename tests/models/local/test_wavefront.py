@@ -23,9 +23,9 @@ from shearloc.coding.logistic import PRECISION
 from shearloc.errors import CorruptError, ShearlocError
 from shearloc.models.local import wavefront
 from shearloc.models.local.coder import decode_images, encode_images, frequencies
-from shearloc.models.local.context import causal_offsets
 from shearloc.models.local.model import LocalModel
-from shearloc.models.local.orders import shear, step_count
+from shearloc.models.wavefront.context import causal_offsets
+from shearloc.models.wavefront.orders import shear, step_count
 from shearloc.training.images import PixelSet
 
 from .drawn import levels

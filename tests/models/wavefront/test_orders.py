@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shearloc.models.local.context import causal_offsets
-from shearloc.models.local.orders import (
+from shearloc.models.wavefront.context import causal_offsets
+from shearloc.models.wavefront.orders import (
     shear,
     step_count,
     step_positions,

@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from shearloc.kernels import blank
-from shearloc.models.local.context import (
+from shearloc.models.wavefront.context import (
     CONSTANT,
     MEDIAN_EDGE,
     OUTSIDE_PREDICTION,
