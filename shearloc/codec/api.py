@@ -253,6 +253,7 @@ def code_lengths(
     model: ModelName,
     *,
     steps: int = 0,
+    draws: int = 1,
     engine: str = "auto",
     threads: int | None = None,
     progress: Progress | None = None,
@@ -260,16 +261,16 @@ def code_lengths(
     """What each of many images of one size costs under a model, in units of 2^-16 bits: int64 [N].
 
     `images`: uint8 [N, H, W] (gray), or [N, H, W, 3]. Of a local model the lengths are exact: an archive's payload is
-    their sum and a few bytes. Of an autoencoder they are -ELBO with one pseudo-random draw of the latents, after
-    `steps` steps of optimal inference, as bits-back coding costs. Each image's length is the same integer with every
-    engine, number of threads and machine, and in any company. Errors as `archive.encode_images`; also ShearlocError for
-    a model of a family without code lengths.
+    their sum and a few bytes. Of an autoencoder they are -ELBO after `steps` steps of optimal inference, as bits-back
+    coding costs, the mean of `draws` pseudo-random draws of the latents. Each image's length is the same integer with
+    every engine, number of threads and machine, and in any company. Errors as `archive.encode_images`; also
+    ShearlocError for a model of a family without code lengths.
     """
     from . import measuring
 
     _check_engine(engine)
     with _limited(threads):
-        return measuring.code_lengths(images, _name(model), steps=steps, engine=engine, progress=progress)
+        return measuring.code_lengths(images, _name(model), steps=steps, draws=draws, engine=engine, progress=progress)
 
 
 def _check_engine(engine: str) -> None:

@@ -22,10 +22,16 @@ MOST_SAMPLES = 1 << 28
 
 
 def code_lengths(
-    images: Pixels, model: str, *, steps: int = 0, engine: str = "auto", progress: Progress | None = None
+    images: Pixels,
+    model: str,
+    *,
+    steps: int = 0,
+    draws: int = 1,
+    engine: str = "auto",
+    progress: Progress | None = None,
 ) -> NDArray[np.int64]:
     """Bits of each image of uint8 [N, H, W] or [N, H, W, C] in 2^-16, int64 [N]. As `api.code_lengths`."""
-    pixels, coder, how = prepared(images, model, steps, engine)
+    pixels, coder, how = prepared(images, model, steps, engine, draws)
     found = np.empty(len(pixels), np.int64)
 
     def keep(part: slice, lengths: Lengths) -> None:
@@ -61,7 +67,7 @@ def is_binary(model: str, shape: tuple[int, ...]) -> bool:
     return coder.refuses(shape, 2) is None and coder.refuses(shape, 3) is not None
 
 
-def prepared(images: Pixels, model: str, steps: int, engine: str) -> tuple[Pixels, Model, How]:
+def prepared(images: Pixels, model: str, steps: int, engine: str, draws: int = 1) -> tuple[Pixels, Model, How]:
     """Images as [N, H, W, C], the model, and how to measure them.
 
     UnsupportedImageError for images that the model refuses, ShearlocError for steps that do nothing, ValueError for bad
@@ -69,12 +75,17 @@ def prepared(images: Pixels, model: str, steps: int, engine: str) -> tuple[Pixel
     """
     pixels, coder = as_images(images), zoo.load(model)
     check_steps(steps)
-    if steps and "steps" not in coder.family.options:
-        raise ShearlocError(f"model '{model}' has no steps of optimal inference: leave out steps (--steps)")
+    if draws < 1:
+        raise ValueError(f"the latents are drawn once or more often, not {draws} times")
+    if "steps" not in coder.family.options:
+        if steps:
+            raise ShearlocError(f"model '{model}' has no steps of optimal inference: leave out steps (--steps)")
+        if draws > 1:
+            raise ShearlocError(f"model '{model}' has no latents to draw: leave out draws")
     shape = pixels.shape[1:]
     if coder.refuses(shape) and (problem := coder.refuses(shape, int(pixels.max()) + 1)):
         raise UnsupportedImageError(problem)
-    return pixels, coder, How(coder.engine_for(engine, pixels.size), steps=steps)
+    return pixels, coder, How(coder.engine_for(engine, pixels.size), steps=steps, draws=draws)
 
 
 def _measure(

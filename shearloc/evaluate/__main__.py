@@ -310,7 +310,7 @@ def ood(
     data: Annotated[Path, typer.Option(help="The folder that has the data.")] = Path("../shared/data"),
     images: Annotated[int, typer.Option(min=2, help="Of each set.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Of which images, and of noise.")] = 1,
-    steps: Annotated[int, typer.Option(min=1, help="K of the likelihood regret.")] = 30,
+    steps: Annotated[int, typer.Option(min=1, help="K of the likelihood regret.")] = 5,
     part: Annotated[
         list[str] | None, typer.Option(metavar="PART=MODEL", help="Another model, as in full=mine. May be repeated.")
     ] = None,

@@ -201,7 +201,7 @@ def _scores(images: Pixels, parts: dict[str, str], steps: int) -> Iterator[tuple
             for codec, size in files.items():
                 yield f"complexity {codec}, {name}", bits[name] - size
     if "vae" in parts:
-        yield "regret", bits["vae"] - scores.log_likelihood(images, parts["vae"], steps)
+        yield "regret", scores.regret(images, parts["vae"], steps)
 
 
 def markdown(source: str, tables: dict[str, Table]) -> str:

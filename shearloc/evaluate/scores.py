@@ -29,13 +29,13 @@ Score = Callable[[Pixels, str, Bits], Bits]
 CODECS = {"png": "PNG level 9", "webp": "WebP lossless method 6", "jxl": "JPEG XL effort 7", "jp2": "JPEG 2000"}
 """Classic codecs by the names that `--against` takes, and by those of `peers.py`."""
 
-STEPS = 30
-"""K of a likelihood regret, if nobody says another."""
+STEPS, DRAWS = 5, 16
+"""K of a likelihood regret, if nobody says another, and draws of the latents for both of its -ELBOs."""
 
 
-def log_likelihood(images: Pixels, model: str, steps: int = 0) -> Bits:
-    """-log2 of the images' likelihood under a model; of an autoencoder -ELBO. Errors as `shearloc.code_lengths`."""
-    lengths: Bits = api.code_lengths(images, model, steps=steps) / (1 << LENGTH_BITS)
+def log_likelihood(images: Pixels, model: str, steps: int = 0, draws: int = 1) -> Bits:
+    """-log2 of the images' likelihood; of an autoencoder -ELBO, a mean of `draws`. Errors of `code_lengths`."""
+    lengths: Bits = api.code_lengths(images, model, steps=steps, draws=draws) / (1 << LENGTH_BITS)
     return lengths
 
 
@@ -56,10 +56,11 @@ def input_complexity(images: Pixels, model: str, codec: str = "png") -> Bits:
 def regret(images: Pixels, model: str, steps: int = STEPS) -> Bits:
     """Bits that K = `steps` steps of optimal inference save an autoencoder: its decoder fixed, its posterior free.
 
-    Both -ELBOs are at the same quantiles of the posterior, so that the difference has little noise. ShearlocError for a
-    model without steps.
+    Both -ELBOs are the mean of DRAWS, at the same quantiles of the posterior, so that the difference has little noise.
+    ShearlocError for a model without steps.
     """
-    return log_likelihood(images, model) - log_likelihood(images, model, steps)
+    after = log_likelihood(images, model, steps, DRAWS)
+    return log_likelihood(images, model, 0, DRAWS) - after
 
 
 def file_bits(images: Pixels, codec: str) -> Bits:
@@ -77,7 +78,7 @@ def chosen(against: str | None, steps: int | None = None) -> tuple[str, Score]:
     if against is not None and steps is not None:
         raise ShearlocError("a score is --against something or a --regret, not both")
     if steps is not None:
-        return f"regret {steps}", lambda images, model, bits: bits - log_likelihood(images, model, steps)
+        return f"regret {steps}", lambda images, model, bits: regret(images, model, steps)
     if against is None:
         return "bits", lambda images, model, bits: bits
     if against in CODECS:

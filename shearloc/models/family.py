@@ -30,7 +30,7 @@ class How:
 
     `engine`: auto, numba, numpy, torch or cuda. `order`: sheared, parallel or sequential, and "auto" for a decoder.
     `steps`: K steps of optimal inference. `orientations`: the ways to lay an image down that an encoder may choose from
-    (`orientation.py`); the first is as it is.
+    (`orientation.py`); the first is as it is. `draws`: of the latents, which code lengths are the mean of.
     """
 
     engine: str = "auto"
@@ -38,6 +38,7 @@ class How:
     steps: int = 0
     orientations: range = range(1)
     progress: Progress | None = None
+    draws: int = 1
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Model(Protocol):
     def lengths(self, images: Pixels, how: How) -> Lengths:
         """Code lengths of uint8 [N, H, W, C] that it does not refuse, each image's the same in any company.
 
-        Of a model with latents they are -ELBO, with one pseudo-random draw of the latents that depends on the image
+        Of a model with latents they are -ELBO, the mean of `how.draws` pseudo-random draws that depend on the image
         alone. ShearlocError for a family that has none, or where the engine is missing.
         """
 

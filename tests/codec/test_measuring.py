@@ -45,6 +45,16 @@ def test_lengths_of_an_autoencoder_are_what_bits_back_costs(digits: NDArray[np.u
         assert abs(lengths.sum() / UNIT / about.net_bits - 1) < 0.02  # another draw of the latents
 
 
+def test_means_of_draws(digits: NDArray[np.uint8]) -> None:
+    one, many, same = (shearloc.code_lengths(digits, "vae-mnist", draws=draws) for draws in (1, 8, 8))
+    assert np.array_equal(many, same) and 0 < np.abs(many - one).max() < 100 * UNIT
+    assert np.array_equal(shearloc.code_lengths(digits[3:4], "vae-mnist", draws=8), many[3:4])
+    with pytest.raises(shearloc.ShearlocError, match="no latents to draw"):
+        shearloc.code_lengths(digits, "gray", draws=2)
+    with pytest.raises(ValueError, match="once or more"):
+        shearloc.code_lengths(digits, "vae-mnist", draws=0)
+
+
 def test_optimal_inference_shortens(digits: NDArray[np.uint8]) -> None:
     lengths = [shearloc.code_lengths(digits, "vae-mnist", steps=steps) for steps in (0, 10)]
     assert (lengths[1] < lengths[0]).mean() > 0.8

@@ -42,7 +42,7 @@ class Vae(VaeModel):
 
     def lengths(self, images: Pixels, how: How) -> Lengths:
         """As `family.Model.lengths`."""
-        return Lengths(*lengths.lengths(self, images, how.steps, product_of(how.engine)))
+        return Lengths(*lengths.lengths(self, images, how.steps, how.draws, product_of(how.engine)))
 
     def latents(self, images: Pixels, how: How) -> Latents:
         """As `family.Model.latents`."""

@@ -1,4 +1,4 @@
-"""Code lengths of images under an autoencoder, -ELBO with one draw of the latents, and samples of it; in integers.
+"""Code lengths of images under an autoencoder, -ELBO with draws of the latents, and samples of it; in integers.
 
     -ELBO = -log2 p(x|z) - log2 p(z) + log2 q(z|x),   z the quantile of q(z|x) at pseudo-random words
 
@@ -28,21 +28,23 @@ from .startup import ROUND
 
 
 def lengths(
-    model: VaeModel, images: Pixels, steps: int, product: Product
+    model: VaeModel, images: Pixels, steps: int, draws: int, product: Product
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Bits of uint8 [n, side, side, channels] in 2^-16, after K = `steps` steps of optimal inference.
+    """Bits of uint8 [n, side, side, channels] in 2^-16, after K = `steps` steps of optimal inference; means of `draws`.
 
     int64 of the images' shape, of the pixels given the latents; and int64 [n], of the latents.
     """
     images = np.ascontiguousarray(images)
-    pixels, latents = np.empty(images.shape, np.int64), np.empty(len(images), np.int64)
+    pixels, latents = np.zeros(images.shape, np.int64), np.zeros(len(images), np.int64)
     for start in range(0, len(images), ROUND):
         part = slice(start, start + ROUND)
         means, log_sigmas = codecs.posteriors(model, images[part], steps, product)
-        z, freqs = draw(means, log_sigmas, quantiles(images[part], model.shape.latents))
-        pixels[part] = pixel_lengths(model, images[part], bins.centres(z).astype(np.float64), product)
-        latents[part] = ((bins.BIN_BITS << LENGTH_BITS) - code_lengths(freqs, bins.PRECISION)).sum(1)
-    return pixels, latents
+        targets = quantiles(images[part], draws * model.shape.latents).reshape(-1, draws, model.shape.latents)
+        for k in range(draws):
+            z, freqs = draw(means, log_sigmas, np.ascontiguousarray(targets[:, k]))
+            pixels[part] += pixel_lengths(model, images[part], bins.centres(z).astype(np.float64), product)
+            latents[part] += ((bins.BIN_BITS << LENGTH_BITS) - code_lengths(freqs, bins.PRECISION)).sum(1)
+    return pixels // draws, latents // draws
 
 
 def pixel_lengths(model: VaeModel, images: Pixels, z: Numbers, product: Product) -> NDArray[np.int64]:
