@@ -48,7 +48,7 @@ def pictures(photos: Path | None, others: list[Path]) -> Iterator[tuple[str, str
         for well in WELLS:
             yield f"well {well}", path.stem, sensor(linear, draw, well)
     for path in others:
-        yield "files", path.stem, files.read(path).samples
+        yield "files", path.stem, files.load(path).samples
 
 
 def measured(kind: str, name: str, samples: np.ndarray[Any, Any]) -> dict[str, Any]:

@@ -38,8 +38,10 @@ _MODEL_FLOOR = 0.005
 """Bits a sample that no shipped model gets below: even a single colour takes 0.006."""
 _HOPELESS = 1.15
 """A model this many times larger than another method is not adapted to the image: that gains 3 to 5%."""
-_HOPELESS_SPLIT = 1.15
-"""The same of planes by quick WebPs: models and slower WebPs gain less."""
+_CARE = 1.15
+"""How many times smaller than a quick WebP planes of a 16-bit picture may become ..."""
+_MOSTLY_NOISE = 0.85
+"""... unless it leaves them this large."""
 _NOISE = 0.98
 """Low bytes that stay this large in WebP are noise to a model, too."""
 _DEFLATE_LEVEL = 9
@@ -110,7 +112,8 @@ def _split_is_hopeless(picture: Picture, rival: int) -> bool:
         return False
     if not container.webp_holds(*high.shape):
         return True
-    return sum(len(webp.encode(planes, *webp.FAST)) for planes in (high, low)) > _HOPELESS_SPLIT * rival
+    quick = [len(webp.encode(planes, *webp.FAST)) for planes in (high, low)]
+    return sum(size if size > _MOSTLY_NOISE * high.size else size / _CARE for size in quick) > rival
 
 
 def _best_split(picture: Picture, options: Options) -> list[CodedPart]:
