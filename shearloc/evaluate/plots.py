@@ -105,7 +105,10 @@ def draw_histograms(scores: "dict[str, dict[str, NDArray[np.float64]]]", path: P
 
     rows = -(-len(scores) // 2)
     figure = _figure(10, 2.4 * rows)
-    for axes, (name, by_set) in zip(figure.subplots(rows, 2, squeeze=False).flat, scores.items(), strict=False):
+    places = list(figure.subplots(rows, 2, squeeze=False).flat)
+    for empty in places[len(scores) :]:
+        empty.remove()
+    for axes, (name, by_set) in zip(places, scores.items(), strict=False):
         low, high = np.quantile(np.concatenate(list(by_set.values())), (0.002, 0.998))
         edges = np.linspace(low, max(high, low + 1), 80)
         for label, values in by_set.items():
