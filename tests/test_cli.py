@@ -337,8 +337,8 @@ def test_lines_and_bars_share_a_terminal(tmp_path: Path, picture: Picture) -> No
     drawn = b"".join(parts).decode()
     assert child.returncode == 0
     assert [line.split()[0] for line in out.splitlines()] == ["a.png", "b.png"]
-    # The last file's name is drawn at the end at the latest, the first one's only if it takes long enough.
-    assert "encode b.png" in drawn and "files" in drawn and "bits per subpixel" not in drawn
+    # The last file's name is drawn at the end at the latest, behind what is done with it last.
+    assert "b.png" in drawn and "files" in drawn and "bits per subpixel" not in drawn
 
 
 TELLS_OF_COMPILING = """

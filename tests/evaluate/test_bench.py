@@ -263,6 +263,7 @@ def test_training_images_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch
         colour, gray = fingerprint(np.asarray(image)), fingerprint(np.asarray(image.convert("L")))
     records = {"photo": {colour}, "gray": {gray}, "other": None, "fresh": {"00000000"}}
     monkeypatch.setattr(zoo, "training_images", records.get)
+    monkeypatch.setattr(bench.defaults, "LEARNING", {3: ("fresh",)})
     images = [*bench.find_images([folder]), folder / "none.png"]
     seen, unknown = bench.seen_in_training(images, ["auto", "photo", "other", "fresh"])
     assert seen == {"photo": ["a.png"], "gray": ["a.png"], "fresh": []} and unknown == ["other"]
