@@ -239,7 +239,7 @@ print(shorts.KIND.lanes, shorts.KIND.dot, hashlib.sha256(payload).hexdigest())
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="these are its processors")
-@pytest.mark.parametrize("processor", OTHER)
+@pytest.mark.parametrize("processor", ["haswell", pytest.param("x86-64", marks=pytest.mark.slow)])
 def test_other_processors_write_the_same_bytes(processor: str, tmp_path: Path) -> None:
     """Numba compiles for processors with other vectors, which this one has, too; FMA must not fuse anything."""
     asked = {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": OTHER[processor], "NUMBA_CACHE_DIR": str(tmp_path)}
