@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,20 +45,31 @@ def test_links_lead_somewhere() -> None:
         assert (ROOT / target).is_file(), target
 
 
+def measured(name: str) -> dict[str, Any]:
+    """A bench's rows by contender."""
+    found = json.loads((ROOT / "bench" / "results" / name).read_text())
+    return {row["name"]: row for row in found["rows"]}
+
+
 def test_figures_are_the_measured_ones() -> None:
-    """The table against peers, from the files that it names."""
-    results = ROOT / "bench" / "results"
-    rows = {row["name"]: row for row in json.loads((results / "bench-kodak.json").read_text())["rows"]}
-    adapted = json.loads((results / "bench-kodak-effort7.json").read_text())["rows"][0]
-    names = {"Shearloc, default": "shearloc, effort 5", "WebP lossless, method 6": "WebP lossless method 6"}
+    """The table against peers, and the ratios, from the files that the text names."""
+    rows, others = measured("bench-kodak.json"), measured("bench-kodak-avx2.json")
+    ours = {"`--effort 2`": "shearloc, effort 2", "default": "shearloc, effort 5", "`--effort 8`": "shearloc, effort 8"}
     table = re.findall(r"^\| \**([^|*]+?)\** \| \**([\d.]+)\** \| ([\d.]+) \| ([\d.]+) \|$", README.read_text(), re.M)
-    assert len(table) == 6
+    assert len(table) == 8
     for name, bits, encode, decode in table:
-        row = rows[names.get(name, name)]
-        for shown, measured in ((bits, "bits_per_dimension"), (encode, "encode_mb_s"), (decode, "decode_mb_s")):
-            digits = len(shown.partition(".")[2])
-            assert float(shown) == round(row[measured], digits), (name, measured)
-    assert f"**{adapted['bits_per_dimension']:.3f}**" in README.read_text()
+        row = rows[ours.get(name.removeprefix("Shearloc, "), name)]
+        for shown, key in ((bits, "bits_per_dimension"), (encode, "encode_mb_s"), (decode, "decode_mb_s")):
+            assert float(shown) == round(row[key], len(shown.partition(".")[2])), (name, key)
+    ratios = re.findall(r"^\| ([^|]+) \| ([\d.]+) \(([\d.]+)\) \| ([\d.]+) \(([\d.]+)\) \|$", README.read_text(), re.M)
+    assert [name for name, *_ in ratios] == list(ours)
+    for name, *shown in ratios:
+        found = [
+            one[ours[name]]["encode_mb_s"] / one[f"JPEG XL effort {effort}"]["encode_mb_s"]
+            for one in (rows, others)
+            for effort in (9, 7)
+        ]
+        assert list(map(float, shown)) == [round(ratio, 1) for ratio in found]
 
 
 def test_console_examples(photo: NDArray[np.uint8], tmp_path: Path) -> None:
