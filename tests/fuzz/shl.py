@@ -15,6 +15,7 @@ from shearloc.codec.formats import chunks
 from shearloc.codec.formats.crc32c import crc32c
 from shearloc.errors import ShearlocError
 from shearloc.models import zoo
+from shearloc.models.registry import FAMILIES
 
 from .damage import NUMBERS, damage, varint
 
@@ -42,8 +43,8 @@ ARCHIVE_FIELDS = (
 )  # fmt: skip
 """The same of an archive. Then come the chunks' lengths, and what is in "chunks" where there is any."""
 
-LOCAL = 2
-"""The method that has model fields."""
+MODELS = {family.method for family in FAMILIES}
+"""The methods that have model fields."""
 
 
 @dataclass
@@ -87,7 +88,7 @@ def _picture_fields(stream: io.BytesIO) -> list[Part]:
     parts = [read(stream, name, kind) for name, kind in FIELDS]
     for _ in range(parts[-1].content[0]):
         parts += [read(stream, name, kind) for name, kind in PART_FIELDS]
-        if parts[-2].content[0] == LOCAL:
+        if parts[-2].content[0] in MODELS:
             parts += [read(stream, name, kind) for name, kind in MODEL_FIELDS]
     return parts + [read(stream, name, kind) for name, kind in LAST_FIELDS]
 

@@ -184,34 +184,16 @@ def walk_steps(kernels, decoding, where, share, lanes, context, experts, space, 
     """
     first_step, last_step, done, o, every = where
     part, first_lane, last_lane, parts = share
-    images, height, width, channels = pixels.shape
+    images, height, width, _ = pixels.shape
     meetings, used = 0, 0
     for t in range(first_step, last_step):
         first, last = step_rows(t, height, width, o)
         size = images * (last - first)
         start, stop = size * first_lane // lanes, size * last_lane // lanes
         if start < stop:
+            lanes_of = (size, first_lane, last_lane, lanes, done)
             step = (t, o, start, stop)
-            if not decoding:
-                call(kernels.exchange, (space, decoding, pixels, *step))
-            call(kernels.gather, (space, pixels, context, *step))
-            for expert in experts:
-                call(kernels.forwards, (expert, space, stop - start))
-            lane = first_lane
-            while lane < last_lane:
-                lane_stop = _block(size, lane, last_lane, lanes)
-                begin, n = size * lane // lanes - start, size * lane_stop // lanes - size * lane // lanes
-                for c in range(channels):
-                    for expert in experts:
-                        call(kernels.parameters, (expert, space, kernels.units, c, begin, n))
-                        call(kernels.mixtures, (expert, space, n))
-                    pixels_of = (c, size, lane, lane_stop, lanes, begin, done)
-                    call(kernels.code, (decoding, coder, space, experts.size, *pixels_of))
-                    for expert in experts:
-                        call(kernels.gradients, (expert, space, c, begin, n))
-                lane = lane_stop
-            if decoding:
-                call(kernels.exchange, (space, decoding, pixels, *step))
+            _code_pixels(kernels, decoding, step, lanes_of, context, experts, space, coder, pixels)
         anew, ends = (t - first_step) % every == 0, (t - first_step) % every == every - 1 or t == last_step - 1
         used = 0 if anew else used
         counting = min(max(MOST_PIXELS - used - start, 0), stop - start)
@@ -228,6 +210,37 @@ def walk_steps(kernels, decoding, where, share, lanes, context, experts, space, 
             if parts > 1:
                 barrier.wait(arrived, parts * meetings)
         done += size
+
+
+@njit(**PART)
+def _code_pixels(kernels, decoding, step, lanes_of, context, experts, space, coder, pixels):  # type: ignore[no-untyped-def]
+    """Codes a thread's pixels of a step, a block of lanes after the other; leaves the parameters' gradients.
+
+    step: its number, the shear, the thread's first pixel and one past its last. lanes_of: the step's pixels, the
+    thread's first lane and one past its last, all lanes, pixels of all steps before.
+    """
+    _, _, start, stop = step
+    size, first_lane, last_lane, lanes, done = lanes_of
+    if not decoding:
+        call(kernels.exchange, (space, decoding, pixels, *step))
+    call(kernels.gather, (space, pixels, context, *step))
+    for expert in experts:
+        call(kernels.forwards, (expert, space, stop - start))
+    lane = first_lane
+    while lane < last_lane:
+        lane_stop = _block(size, lane, last_lane, lanes)
+        begin, n = size * lane // lanes - start, size * lane_stop // lanes - size * lane // lanes
+        for c in range(pixels.shape[3]):
+            for expert in experts:
+                call(kernels.parameters, (expert, space, kernels.units, c, begin, n))
+                call(kernels.mixtures, (expert, space, n))
+            pixels_of = (c, size, lane, lane_stop, lanes, begin, done)
+            call(kernels.code, (decoding, coder, space, experts.size, *pixels_of))
+            for expert in experts:
+                call(kernels.gradients, (expert, space, c, begin, n))
+        lane = lane_stop
+    if decoding:
+        call(kernels.exchange, (space, decoding, pixels, *step))
 
 
 @njit(**PART)
