@@ -20,6 +20,7 @@ from shearloc.kernels import _called
 from shearloc.models import zoo
 from shearloc.models.local import coder, steps, symbols, wavefront
 from shearloc.models.local.model import LocalModel
+from shearloc.models.wavefront.coder import popping
 from shearloc.nets import network
 from shearloc.nets.processors import at_most
 
@@ -34,7 +35,7 @@ def decode(model: LocalModel, payload: bytes, lanes: int, pixels: NDArray[np.uin
     walk, found = wavefront.Walk(model, images, height, width, wavefront.CHUNK), np.empty_like(pixels)
     net = steps.Net(network.packed(model.layers), walk.context, symbols.symbols(model))
     own = wavefront._space(model, walk, net, walk.largest, walk.largest // lanes + 1)
-    pop = symbols.popping(message)
+    pop = popping(message)
     at, spent = steps.kernels(net, own, walk.past, pop, found), Counter[str]()
     for t in range(walk.steps):
         if t % wavefront.CHUNK == 0:

@@ -4,6 +4,7 @@ Arrays that deflate well are stored as zlib streams of their byte planes (docs/F
 Reading is safe for a file from anywhere: it runs no code, and lengths are checked before they are used.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -45,6 +46,15 @@ def read(data: bytes, form: str) -> tuple[dict[str, str], Arrays]:
     for key, (dtype, shape) in deflated.items():
         arrays[key] = _inflated(key, arrays[key], dtype, shape)
     return metadata, arrays
+
+
+def fingerprint(text: str, arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """8 bytes that change with any number of a model: of SHA-256 over a text, and names, types, shapes and values."""
+    digest = hashlib.sha256(text.encode())
+    for key, array in sorted(arrays.items()):
+        digest.update(f" {key} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()[:8]
 
 
 def write(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: dict[str, str]) -> None:

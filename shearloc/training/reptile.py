@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from ..coding import lanes
 from ..coding.lengths import code_lengths
 from ..models import zoo
-from ..models.learning import state, symbols
+from ..models.learning import state
 from ..models.learning.model import ONE, Expert, LearningModel, weight_limit
 from ..models.learning.walk import Walk
+from ..models.wavefront.coder import measuring
 from ..nets import barrier
 from .images import load_folder, split
 
@@ -43,15 +44,14 @@ def adapted(model: LearningModel, starts: list[Floats], image: Pixels) -> tuple[
     pixels = np.require(image[None], np.uint8, ["C", "W"])  # a kernel would compile once more for a read-only array
     walk = Walk(model, pixels, count, barrier.most_parts(), starts)
     starts_of, freqs = (np.empty((model.channels, image[..., 0].size), np.uint32) for _ in range(2))
-    for _ in walk.run(False, symbols.measuring(starts_of, freqs)):
+    for _ in walk.run(False, measuring(starts_of, freqs)):
         pass
     return float(code_lengths(freqs).sum()) / 2**16 / image.size, [one.weights for one in walk.weights]
 
 
 def layers_of(expert: Expert, weights: Floats) -> Iterator[tuple[int, Floats]]:
     """The layers that learn, by number: float32 [inputs + 1, outputs], a view of the weights."""
-    plan = state.fixed(expert).plan
-    for number, row in enumerate(plan, 1):
+    for number, row in enumerate(state.plan(expert), 1):
         inputs, cols = int(row[state.WIDTH]), int(row[state.COLS])
         real = weights[row[state.PLACE] :][: (inputs + 1) * cols].reshape(inputs + 1, cols)
         yield number, real[:, : len(expert.layers[number].start)]

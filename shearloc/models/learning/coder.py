@@ -16,10 +16,10 @@ from ...coding.message import Message
 from ...errors import ShearlocError
 from ...nets import barrier
 from ...types import Pixels, Progress, Size
+from ..wavefront.coder import Coder, measuring, popping
 from ..wavefront.orders import shear, step_sizes, wavefront_positions
-from . import plain, symbols
+from . import plain
 from .model import LearningModel
-from .symbols import Coder
 from .walk import Walk
 
 Frequencies = tuple[NDArray[np.uint32], NDArray[np.uint32]]
@@ -41,7 +41,7 @@ def frequencies(model: LearningModel, pixels: Pixels, engine: str, progress: Pro
     pixels = np.require(pixels, np.uint8, ["C", "W"])
     starts, freqs = (np.empty((model.channels, pixels[..., 0].size), np.uint32) for _ in range(2))
     lanes = _lanes(pixels.shape)
-    for done, steps in _walk(model, pixels, lanes, engine, False, symbols.measuring(starts, freqs)):
+    for done, steps in _walk(model, pixels, lanes, engine, False, measuring(starts, freqs)):
         if progress:
             progress(done, steps)
     return starts, freqs
@@ -97,7 +97,7 @@ def sample(model: LearningModel, size: Size, seed: int, engine: str, progress: P
 def _popped(model: LearningModel, message: Message, size: Size, engine: str, progress: Progress | None) -> Pixels:
     """Images popped from a message; they mean nothing where it ends dry."""
     pixels = np.zeros((*size, model.channels), np.uint8)
-    for done, steps in _walk(model, pixels, message.lanes, engine, True, symbols.popping(message)):
+    for done, steps in _walk(model, pixels, message.lanes, engine, True, popping(message)):
         if message.dry:
             break
         if progress:

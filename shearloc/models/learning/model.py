@@ -9,7 +9,6 @@ Levels 0 .. 255 stand for activations in 1/64. Weights are integers of 16 bits i
 layer that learns has one that is always ONE: its weight is what the bias learns.
 """
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -191,13 +190,9 @@ class LearningModel:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """8 bytes that change with any number of the model: of SHA-256 over names, types, shapes and values."""
-        digest = hashlib.sha256(FAMILY.format.encode())
-        digest.update("".join(f" {key} {value}" for key, value in self._settings().items()).encode())
-        for key, array in sorted(self.arrays().items()):
-            digest.update(f" {key} {array.dtype.str} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.digest()[:8]
+        """8 bytes that change with any number of the model (`tensors.fingerprint`)."""
+        settings = "".join(f" {key} {value}" for key, value in self._settings().items())
+        return tensors.fingerprint(FAMILY.format + settings, self.arrays())
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Every array of the model by its name in the file."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ...kernels import keep
 from ...nets import engines
 from ...types import Pixels
+from ..wavefront.coder import Coder
 from ..wavefront.context import context
 from ..wavefront.orders import largest_step, shear, step_count, step_sizes
 from . import state, symbols
@@ -19,7 +20,7 @@ from .forward import COEFFICIENT_LIMIT, PARAMETER_LIMIT, mixtures
 from .gradient import gradients
 from .model import BACKWARD_LIMIT, GRADIENT_LIMIT, INPUT_BITS, LEVEL_BITS, MOST_PIXELS, ONE, Expert, LearningModel
 from .state import Floats
-from .symbols import Coder, Seen
+from .symbols import Seen
 from .update import HIGHEST_PEAK, LARGEST_ROUNDED, LOWEST_PEAK, PEAK_FALL, SETTLED
 from .walk import CHUNK, exchange, gather
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...kernels import opener
 from ...nets import shorts
 from . import model
-from .model import COLUMNS, INPUT_BITS, LEVEL_BITS, ONE, Layer
+from .model import COLUMNS, INPUT_BITS, LEVEL_BITS, ONE
 
 WIDTH, COLS, PLACE, FORWARD, BACKWARD, COLUMN, BITS, LEVEL, LIMIT = range(9)
 """Columns of a plan, one row for each layer that learns: inputs; outputs with padding; where its numbers begin in
@@ -139,9 +139,10 @@ def _pairs(weight: Shorts, columns: int) -> Shorts:
     return np.ascontiguousarray(filled.reshape(-1, 2, columns).swapaxes(1, 2))
 
 
-def _plan(layers: tuple[Layer, ...], limits: list[int]) -> NDArray[np.int64]:
+def plan(expert: model.Expert) -> Integers:
+    """Where each layer that learns has its numbers: int64 [layers, 9], columns as named above."""
     rows, place, forward, backward, column, level = [], 0, 0, 0, 0, 0
-    for layer, limit in zip(layers, limits, strict=True):
+    for layer, limit in zip(expert.layers[1:], expert.limits[1:], strict=True):
         width, cols = len(layer.weight), padded(layer.weight.shape[1])
         rows.append([width, cols, place, forward, backward, column, layer.bits, level, limit])
         place += (width + 1) * cols
@@ -169,7 +170,7 @@ def fixed(expert: model.Expert) -> Fixed:
     for row, found in zip(shifts, parameter_shifts(expert), strict=True):
         row[: len(found)] = found
     return Fixed(
-        _plan(tuple(rest), expert.limits[1:]),
+        plan(expert),
         _pairs(first.weight, len(starts[0])).ravel(),
         starts[0],
         first.bits + INPUT_BITS - LEVEL_BITS,
@@ -190,11 +191,11 @@ def fixed(expert: model.Expert) -> Fixed:
 
 def weights(expert: model.Expert, threads: int) -> Weights:
     """The weights as every image begins with them; `update.begin` rounds them."""
-    plan = _plan(expert.layers[1:], expert.limits[1:])
-    width, cols, place, forward, backward, column = (int(number) for number in plan[-1][:6])
+    places = plan(expert)
+    width, cols, place, forward, backward, column = (int(number) for number in places[-1][:6])
     count, columns = place + (width + 1) * cols, column + cols
     real = np.zeros(count, np.float32)
-    for layer, row in zip(expert.layers[1:], plan, strict=True):
+    for layer, row in zip(expert.layers[1:], places, strict=True):
         inputs, outputs = layer.weight.shape
         there = real[row[PLACE] :][: (inputs + 1) * row[COLS]].reshape(inputs + 1, row[COLS])
         there[:inputs, :outputs] = layer.weight
@@ -225,15 +226,15 @@ def scales(expert: model.Expert) -> Scales:
 
 def room(expert: model.Expert, rows: int) -> Room:
     """Room for up to so many pixels."""
-    plan, rows = _plan(expert.layers[1:], expert.limits[1:]), padded(rows, 2)
-    columns = int(plan[-1][COLUMN] + plan[-1][COLS])
-    levels = np.zeros((rows, int(plan[-1][LEVEL] + plan[-1][WIDTH]) + 2), np.int16)
-    for row in plan:
+    places, rows = plan(expert), padded(rows, 2)
+    columns = int(places[-1][COLUMN] + places[-1][COLS])
+    levels = np.zeros((rows, int(places[-1][LEVEL] + places[-1][WIDTH]) + 2), np.int16)
+    for row in places:
         levels[:, row[LEVEL] + row[WIDTH]] = ONE
-    widest = max(int(plan[:, COLS].max()), padded(int(plan[:, WIDTH].max()) + 2), padded(max(1, expert.units)))
+    widest = max(int(places[:, COLS].max()), padded(int(places[:, WIDTH].max()) + 2), padded(max(1, expert.units)))
     return Room(
         levels=levels,
-        sums=np.zeros((rows, int(plan[-1][COLS])), np.int32),
+        sums=np.zeros((rows, int(places[-1][COLS])), np.int32),
         gradients=np.zeros((rows, columns), np.float32),
         rounded=np.zeros((rows, columns), np.int16),
         units=np.zeros((max(1, expert.channels - 1), rows, expert.units), np.int16),

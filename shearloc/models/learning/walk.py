@@ -14,21 +14,20 @@ from numpy.typing import NDArray
 from ...kernels import KERNEL, PART, Apart, call, keep
 from ...nets import barrier
 from ...types import Pixels
+from ..wavefront.coder import BLOCK, Coder, block_stop
 from ..wavefront.context import Context, context, look
 from ..wavefront.orders import largest_step, shear, step_count, step_rows, step_sizes
 from . import backward, state, symbols
 from .forward import forwards, head_units, mixtures, parameters
 from .gradient import gradients
 from .model import MOST_PIXELS, LearningModel
-from .symbols import SPACE, Coder
+from .symbols import SPACE
 from .update import update
 
 CHUNK = 64
 """Updates between two checks whether the payload ran dry."""
 LEAST = 16
 """Pixels of the largest step that justify a thread of their own."""
-BLOCK = 256
-"""Pixels whose mixtures are computed at a time (or one lane's, if it has more), to fit into the nearest caches."""
 
 
 class Kernels(NamedTuple):
@@ -228,7 +227,7 @@ def _code_pixels(kernels, decoding, step, lanes_of, context, experts, space, cod
         call(kernels.forwards, (expert, space, stop - start))
     lane = first_lane
     while lane < last_lane:
-        lane_stop = _block(size, lane, last_lane, lanes)
+        lane_stop = block_stop(size, lane, last_lane, lanes)
         begin, n = size * lane // lanes - start, size * lane_stop // lanes - size * lane // lanes
         for c in range(pixels.shape[3]):
             for expert in experts:
@@ -241,12 +240,3 @@ def _code_pixels(kernels, decoding, step, lanes_of, context, experts, space, cod
         lane = lane_stop
     if decoding:
         call(kernels.exchange, (space, decoding, pixels, *step))
-
-
-@njit(**PART)
-def _block(size, lane, last_lane, lanes):  # type: ignore[no-untyped-def]
-    """The lane after those, from `lane` on, whose pixels are coded together: of BLOCK pixels, or one lane."""
-    stop = lane + 1
-    while stop < last_lane and size * (stop + 1) // lanes - size * lane // lanes <= BLOCK:
-        stop += 1
-    return stop

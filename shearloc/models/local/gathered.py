@@ -15,6 +15,7 @@ from ...coding.message import Message
 from ...kernels import KERNEL
 from ...nets import engines
 from ...types import Pixels, Progress
+from ..wavefront.coder import popping
 from ..wavefront.context import context, look
 from ..wavefront.orders import shear, step_count, step_positions
 from . import symbols
@@ -61,7 +62,7 @@ def _pop(
 ) -> Pixels:
     pixels = np.empty((*size, model.channels), np.uint8)
     most = size[0] * min(size[1], size[2])
-    ring, coder = past(model, *size, o), symbols.popping(message)
+    ring, coder = past(model, *size, o), popping(message)
     runner = open_runner(engines.choose(engine, pixels.size), model, most, neighbourhood(ring, most))
     predictions = np.empty((model.channels, most), np.int32)
     values = np.empty_like(predictions)

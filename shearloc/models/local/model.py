@@ -4,7 +4,6 @@ It holds the weights, reads and writes them (.safetensors), and proves them exac
 outputs. This file does not walk over images and codes nothing.
 """
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -75,13 +74,9 @@ class LocalModel:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """8 bytes that change with any integer of the model: of SHA-256 over names, types, shapes and values."""
-        digest = hashlib.sha256(f"{FORMAT} {self.channels} {self.components}".encode())
-        digest.update("".join(f" {key} {value}" for key, value in self._settings().items()).encode())
-        for key, array in sorted(self.arrays().items()):
-            digest.update(f" {key} {array.dtype.str} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.digest()[:8]
+        """8 bytes that change with any integer of the model (`tensors.fingerprint`)."""
+        settings = "".join(f" {key} {value}" for key, value in self._settings().items())
+        return tensors.fingerprint(f"{FORMAT} {self.channels} {self.components}{settings}", self.arrays())
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Every array of the model by its name in the file."""

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from ...kernels import KERNEL, call
 from ...nets import barrier, network
 from ...nets.convolution import Neighbourhood
+from ..wavefront.coder import Coder
 from ..wavefront.context import Context
 from ..wavefront.orders import step_rows
 from .past import Past, exchange, find_in_step, gather
-from .symbols import Coder, Room, Symbols, code
+from .symbols import Room, Symbols, code
 
 
 class Net(NamedTuple):

@@ -26,6 +26,7 @@ from ...kernels import blank
 from ...nets import barrier, engines, network
 from ...nets.convolution import Neighbourhood
 from ...types import Pixels, Progress
+from ..wavefront.coder import BLOCK, Coder, measuring, popping
 from . import symbols as coding
 from .model import LocalModel
 from .past import Walk, exchange, find_in_step, gather, neighbourhood
@@ -50,7 +51,7 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
     engine = engines.choose(engine, pixels.size)
     starts = np.empty((channels, images * height * width), np.uint32)
     freqs = np.empty_like(starts)
-    coder = coding.measuring(starts, freqs)
+    coder = measuring(starts, freqs)
     if engine == "numba":
         lanes = stream.lane_count(images * height, pixels.size)
         done = _on_threads(model, Walk(model, images, height, width, CHUNK), False, coder, lanes, pixels)
@@ -63,7 +64,7 @@ def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progre
 
 
 def _encode_in_batches(
-    model: LocalModel, walk: Walk, engine: str, coder: coding.Coder, pixels: Pixels
+    model: LocalModel, walk: Walk, engine: str, coder: Coder, pixels: Pixels
 ) -> Iterator[tuple[int, int]]:
     """Fills the coder's intervals, many steps to a batch and several batches at once, or step by step.
 
@@ -78,7 +79,7 @@ def _encode_in_batches(
 
     def work(batch: _Batch, n: int, done: int) -> None:
         try:
-            batch.code(False, coder, n, -(-n // coding.BLOCK), done)
+            batch.code(False, coder, n, -(-n // BLOCK), done)
         finally:
             spaces.put(batch)
 
@@ -121,9 +122,9 @@ def pop_images(
     pixels = np.empty((*size, model.channels), np.uint8)
     engine = engines.choose(engine, pixels.size)
     if engine == "numba":
-        done = _on_threads(model, walk, True, coding.popping(message), message.lanes, pixels)
+        done = _on_threads(model, walk, True, popping(message), message.lanes, pixels)
     else:
-        done = _decode_step_by_step(model, walk, engine, coding.popping(message), message.lanes, pixels)
+        done = _decode_step_by_step(model, walk, engine, popping(message), message.lanes, pixels)
     with engines.one_thread_each(engine, 1):
         for t, steps in done:
             if message.dry:
@@ -136,7 +137,7 @@ def pop_images(
 
 
 def _decode_step_by_step(
-    model: LocalModel, walk: Walk, engine: str, coder: coding.Coder, lanes: int, pixels: Pixels
+    model: LocalModel, walk: Walk, engine: str, coder: Coder, lanes: int, pixels: Pixels
 ) -> Iterator[tuple[int, int]]:
     """Fills `pixels`; yields the number of steps done now and then, and at the end the number of all."""
     batch = _Batch(model, walk, engine, walk.largest)
@@ -151,7 +152,7 @@ def _decode_step_by_step(
 
 
 def _on_threads(
-    model: LocalModel, walk: Walk, decoding: bool, coder: coding.Coder, lanes: int, pixels: Pixels
+    model: LocalModel, walk: Walk, decoding: bool, coder: Coder, lanes: int, pixels: Pixels
 ) -> Iterator[tuple[int, int]]:
     """Has each thread do its lanes' part of all steps; yields the number of steps done now and then."""
     most = walk.largest
@@ -204,7 +205,7 @@ class _Batch:
         gather(walk.past, t, walk.context, 0, n, at, self._runner.inputs, self._predictions)
         find_in_step(walk.past, t, 0, n, places[at:])
 
-    def code(self, decoding: bool, coder: coding.Coder, n: int, lanes: int, done: int) -> None:
+    def code(self, decoding: bool, coder: Coder, n: int, lanes: int, done: int) -> None:
         """Has the network run for the first n pixels, and `symbols.code` with their values."""
         sums = self._runner.run(n)
         coding.code(

@@ -1,6 +1,5 @@
 """The model: what a picture's coding begins with, and pictures of 16 bits to payloads and back, tile by tile."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -67,12 +66,8 @@ class Squares:
 
     @cached_property
     def fingerprint(self) -> bytes:
-        """8 bytes that change with any integer of the model: of SHA-256 over names, types, shapes and values."""
-        digest = hashlib.sha256(FAMILY.format.encode())
-        for key, array in self._arrays().items():
-            digest.update(f" {key} {array.dtype.str} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.digest()[:8]
+        """8 bytes that change with any integer of the model (`tensors.fingerprint`)."""
+        return tensors.fingerprint(FAMILY.format, self._arrays())
 
     def _arrays(self) -> dict[str, NDArray[np.int32]]:
         return {"shapes": self.shapes, "weights": self.weights}

@@ -4,7 +4,6 @@ It maps pixels to posterior parameters and latents to likelihood parameters, and
 latents. It codes nothing and needs no torch. `prove` checks that no sum can reach 2^53.
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -71,11 +70,7 @@ class VaeModel:
     @cached_property
     def fingerprint(self) -> bytes:
         """8 bytes that change with any integer of the model: of SHA-256 over shape, names, types and values."""
-        digest = hashlib.sha256(f"{FORMAT} {_shape_text(self.shape)}".encode())
-        for key, array in sorted(self.arrays.items()):
-            digest.update(f" {key} {array.dtype.str} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-        return digest.digest()[:8]
+        return tensors.fingerprint(f"{FORMAT} {_shape_text(self.shape)}", self.arrays)
 
     @property
     def channels(self) -> int:
