@@ -55,6 +55,11 @@ def lane_sizes(sizes: Lengths, lanes: int) -> Lengths:
     return totals
 
 
+def random_words(sizes: Lengths, lanes: int, channels: int) -> list[int]:
+    """Words of each lane that enough symbols can be popped from, for `pseudorandom.message`."""
+    return [count * channels * PRECISION // 32 + 1 for count in lane_sizes(sizes, lanes).tolist()]
+
+
 @njit(cache=True, nogil=True)
 def _push(starts, freqs, sizes, heads, words, tops):  # type: ignore[no-untyped-def]
     """Pushes all items in reverse onto a message whose lanes have tails of their own."""

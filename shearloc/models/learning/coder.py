@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ...coding import lanes as stream
 from ...coding import pseudorandom
 from ...coding.lengths import code_lengths
-from ...coding.logistic import PRECISION
 from ...coding.message import Message
 from ...errors import ShearlocError
 from ...nets import barrier
@@ -89,8 +88,8 @@ def sample(model: LearningModel, size: Size, seed: int, engine: str, progress: P
     """The uint8 [N, H, W, C] of size (N, H, W) that pseudo-random words decode to. It learns from what it draws."""
     images, height, width = size
     lanes = _lanes((*size, model.channels))
-    symbols_of = stream.lane_sizes(step_sizes(images, height, width, shear(model.offsets)), lanes) * model.channels
-    counts = [count * PRECISION // 32 + 1 for count in symbols_of.tolist()]
+    sizes = step_sizes(images, height, width, shear(model.offsets))
+    counts = stream.random_words(sizes, lanes, model.channels)
     return _popped(model, pseudorandom.message(seed, counts), size, engine, progress)
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from ...coding import lanes as stream
 from ...coding import pseudorandom
 from ...coding.lengths import code_lengths
-from ...coding.logistic import PRECISION
 from ...coding.message import Message, unchanged_on_error
 from ...errors import CorruptError
 from ...nets import engines
@@ -61,8 +60,7 @@ def sample(model: LocalModel, size: Size, seed: int, engine: str, progress: Prog
     images, height, width = size
     sizes = step_sizes(images, height, width, shear(model.offsets))
     lanes = stream.lane_count(images * height, images * height * width * model.channels)
-    symbols = stream.lane_sizes(sizes, lanes) * model.channels
-    counts = [count * PRECISION // 32 + 1 for count in symbols.tolist()]
+    counts = stream.random_words(sizes, lanes, model.channels)
     return pop_images(pseudorandom.message(seed, counts), model, size, engine, progress)
 
 
