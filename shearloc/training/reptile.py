@@ -24,7 +24,7 @@ from ..models.learning.model import ONE, Expert, LearningModel, weight_limit
 from ..models.learning.walk import Walk
 from ..models.wavefront.coder import measuring
 from ..nets import barrier
-from .images import load_folder, split
+from .images import camera_like, load_folder, split
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -85,8 +85,10 @@ def crop(images: list[Pixels], draw: np.random.Generator) -> Pixels:
     return np.ascontiguousarray(part[:, ::-1] if draw.random() < 0.5 else part)
 
 
-def improve(model: LearningModel, images: list[Pixels], seconds: float, step: float, seed: int = 1) -> LearningModel:
-    """The model with a better start, after so many seconds; progress goes to standard output once a minute."""
+def improve(
+    model: LearningModel, images: list[Pixels], seconds: float, step: float, out: Path, seed: int = 1
+) -> None:
+    """Writes the model with a better start to `out`, once a minute with a line of progress, until so many seconds."""
     draw, began = np.random.default_rng(seed), time.perf_counter()
     starts = [state.weights(expert, 1).weights for expert in model.experts]
     average, bits, count, told = [start.copy() for start in starts], 0.0, 0, began
@@ -101,8 +103,9 @@ def improve(model: LearningModel, images: list[Pixels], seconds: float, step: fl
             mean += (start - mean) / np.float32(max(1.0, 0.1 * count))
         if time.perf_counter() - told > 60:
             told = time.perf_counter()
+            folded(model, average).save(out)
             print(f"{done:.0%}, {count} crops: {bits:.4f} bits per dimension", flush=True)
-    return folded(model, average)
+    folded(model, average).save(out)
 
 
 def main() -> None:
@@ -113,11 +116,16 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the model file, NAME.safetensors")
     parser.add_argument("folders", type=Path, nargs="+", help="training images; every 20th of a folder is held out")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long")
+    parser.add_argument("--camera-like", action="store_true", help="add a camera-like copy of every image")
+    parser.add_argument("--seed", type=int, default=1, help="of the crops and copies")
     parser.add_argument("--step", type=float, default=0.05, help="part of the way to an image's own weights")
     args = parser.parse_args()
     model = zoo.load_as(LearningModel, args.base)
     images = [image for folder in args.folders for image in split(list(load_folder(folder, model.channels)))[0]]
-    improve(model, images, 60 * args.minutes, args.step).save(args.out)
+    if args.camera_like:
+        draw = np.random.default_rng(args.seed)
+        images += [camera_like(image, draw) for image in images]
+    improve(model, images, 60 * args.minutes, args.step, args.out, args.seed)
 
 
 if __name__ == "__main__":

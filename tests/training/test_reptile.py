@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from shearloc.models import zoo
 from shearloc.models.learning import state
+from shearloc.models.learning.model import LearningModel
 from shearloc.training import reptile
 
 from ..golden import make
@@ -29,9 +31,10 @@ def test_part_of_the_way_is_a_better_start(name: str) -> None:
     assert reptile.adapted(model, starts, image)[0] == before
 
 
-def test_a_start_gets_better_for_such_images() -> None:
+def test_a_start_gets_better_for_such_images(tmp_path: Path) -> None:
     model, images = MODELS["golden-learning-experts"], patterns(3)
-    better = reptile.improve(model, images[:2], 2.0, 0.1)
+    reptile.improve(model, images[:2], 2.0, 0.1, tmp_path / "better.safetensors")
+    better = zoo.load_as(LearningModel, str(tmp_path / "better.safetensors"))
     starts = [[state.weights(expert, 1).weights for expert in one.experts] for one in (model, better)]
     before, after = (reptile.adapted(one, own, images[2])[0] for one, own in zip((model, better), starts, strict=True))
     assert after < before
@@ -55,6 +58,6 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Image.fromarray(image).save(tmp_path / f"{number}.png")
     out = tmp_path / "better.safetensors"
     base = str(make.MODELS / "golden-learning.safetensors")
-    monkeypatch.setattr("sys.argv", ["reptile", base, str(out), str(tmp_path), "--minutes", "0.01"])
+    monkeypatch.setattr("sys.argv", ["reptile", base, str(out), str(tmp_path), "--minutes", "0.01", "--camera-like"])
     reptile.main()
     assert out.stat().st_size > 1000
