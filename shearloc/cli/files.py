@@ -84,8 +84,11 @@ Default: 5.
      raw, and fast WebP on drawings: the
      smallest file is kept
 4    the middle model, fast WebP on all
-5-6  and slow WebP where it may win
-7-9  the largest model
+5    and slow WebP where it may win
+6    the better of 2 orientations
+7    the largest model
+8    the better of 2 orientations
+9    the best of 4
 
 A local model named by --model is adapted to
 the picture at 7, 8 and 9: by 100, 200 or 400

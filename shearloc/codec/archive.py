@@ -7,8 +7,6 @@ out.
 
 import io
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -23,6 +21,7 @@ from .formats.archive_header import MAGIC, MAX_NAME_BYTES, MAX_STEPS, Header, is
 from .formats.container import FINGERPRINT_BYTES, MAX_SAMPLES, Method
 from .formats.crc32c import crc32c
 from .parts import check_effort
+from .threads import side_by_side
 
 __all__ = [
     "MAGIC",
@@ -109,7 +108,7 @@ def decode_undamaged(
             damage[chunk] = str(error)
 
     size, count = (header.chunk_images, header.height, header.width), len(header.sizes)
-    for_chunks(decode, count, _at_once(model, size, engine, count), engine, progress)
+    side_by_side(decode, count, _at_once(model, size, engine, count), engine, progress)
     return _shaped(images), header.names, dict(sorted(damage.items()))
 
 
@@ -164,11 +163,11 @@ def _check_names(names: list[str] | None, count: int) -> None:
 
 def _check_options(model: str, steps: int, effort: int) -> None:
     """ShearlocError for an option that does nothing for the named model."""
-    options = zoo.family_of(model).options
-    if steps and "steps" not in options:
+    family = zoo.family_of(model)
+    if steps and "steps" not in family.options:
         raise ShearlocError(f"model '{model}' has no steps of optimal inference: leave out steps (--steps)")
-    if effort != 5 and "effort" not in options:
-        raise ShearlocError(f"model '{model}' codes alike at every effort: leave out effort (--effort)")
+    if effort != 5 and not family.orients:
+        raise ShearlocError(f"model '{model}' codes archives alike at every effort: leave out effort (--effort)")
 
 
 def _shaped(images: Pixels) -> Pixels:
@@ -254,7 +253,7 @@ def _encode_with(
         results[k] = coded
 
     threads = _at_once(model, (chunk_images, height, width), engine, len(parts))
-    for_chunks(work, len(parts), threads, engine, how.progress)
+    side_by_side(work, len(parts), threads, engine, how.progress)
     from ..coding.lengths import LENGTH_BITS  # here, because it imports Numba, which `info` does without
 
     bodies = [_seal(part, coded) for part, coded in zip(parts, results, strict=True)]
@@ -336,19 +335,3 @@ def _which(header: Header, numbers: range) -> str:
 def _at_once(model: Model | None, size: Size, engine: str, count: int) -> int:
     """How many chunks, each of size (images, H, W), to code side by side."""
     return model.at_once(size, engine, count) if model else 1
-
-
-def for_chunks(work: Callable[[int], None], count: int, threads: int, engine: str, progress: Progress | None) -> None:
-    """Calls work(k) for every chunk, on threads that share the processors. Raises the first error."""
-    from ..nets import engines
-
-    share = max(1, engines.processors() // threads)
-
-    def alone(chunk: int) -> None:
-        with engines.at_most(share):
-            work(chunk)
-
-    with engines.one_thread_each(engine, threads), ThreadPoolExecutor(threads) as pool:
-        for done, _ in enumerate(pool.map(alone, range(count)), 1):
-            if progress:
-                progress(done, count)

@@ -12,8 +12,9 @@ from ..errors import ShearlocError, UnsupportedImageError
 from ..models import zoo
 from ..models.family import How, Lengths, Model
 from ..types import Pixels, Progress
-from .archive import as_images, check_steps, for_chunks
+from .archive import as_images, check_steps
 from .formats.archive_header import most_images
+from .threads import side_by_side
 
 SIDE = 64
 """Height and width of samples of a model that has any size."""
@@ -100,4 +101,4 @@ def _measure(
     def work(k: int) -> None:
         keep(parts[k], coder.lengths(pixels[parts[k]], how))
 
-    for_chunks(work, len(parts), threads, how.engine, progress)
+    side_by_side(work, len(parts), threads, how.engine, progress)

@@ -12,10 +12,10 @@ from types import ModuleType
 import numpy as np
 
 from ..errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
-from ..models import defaults, zoo
+from ..models import defaults, orientation, zoo
 from ..models.family import Coded, How, Model, Order, with_progress
 from ..types import Progress, Samples
-from . import embedded, webp
+from . import embedded, turning, webp
 from .formats import chunks, container
 from .formats.container import Header, Method, Part
 from .pictures import png
@@ -214,12 +214,22 @@ def _by_model(planes: Samples, name: str, options: Options, hopeless: float = ma
     updates = ADAPTING_UPDATES.get(options.effort, 0) if model.adaptable else 0
     adapt = _adapter() if updates else None
     weights = (embedded.weights(name, model),) if options.embed else ()
+    if model.family.turns:
+        return replace(_turned(model, planes, options), weights=weights)
     coded = _model_part(model, planes, model.encode(planes[None], options.how))
     if adapt and coded.size < hopeless:
         adjustments = adapt.side_information(model, planes, updates, options.how.progress)
         adapted = _model_part(model, planes, model.encode(planes[None], options.how, adjustments))
         coded = min(coded, adapted, key=lambda coded: coded.size)
     return replace(coded, weights=weights)
+
+
+def _turned(model: Model, planes: Samples, options: Options) -> CodedPart:
+    """By a model whose pictures may lie another way: in the one that a quick model likes best."""
+    quick = zoo.load(defaults.quick(planes.shape[2])) if planes.shape[2] in defaults.LEARNING else model
+    number = turning.chosen(quick, planes, options.effort, options.how)
+    coded = model.encode(orientation.laid(planes[None], number), options.how)
+    return _model_part(model, planes, replace(coded, side_information=turning.side_information(number)))
 
 
 def _model_for(planes: Samples, name: str) -> Model:
@@ -314,7 +324,9 @@ def _decode_by_model(header: Header, part: Part, payload: bytes, models: dict[by
     if model.family is not part.family or model.refuses(shape, 1 << 8 * wide):
         raise CorruptError(f"the file's {part.planes} channels do not fit its model '{part.model}'")
     coded = Coded(payload, part.lanes, Order(part.order), part.side_information)
-    planes = model.decode(coded, (1, header.height, header.width), how)[0]
+    number = turning.orientation_of(part.side_information) if model.family.turns else 0
+    size = turning.size_of((1, header.height, header.width), number)
+    planes = orientation.picked_up(model.decode(coded, size, how), number)[0]
     if planes.shape != shape:
         raise CorruptError(f"the file's part by '{part.model}' holds {planes.shape[2]} channels, not {shape[2]}")
     return planes

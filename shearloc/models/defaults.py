@@ -29,6 +29,11 @@ def picture(planes: int, effort: int, how: How) -> str:
     return LEARNING[planes][(effort - 1) // 3]
 
 
+def quick(planes: int) -> str:
+    """The model that learns quickest, of so many planes: for choices that a large one follows."""
+    return LEARNING[planes][0]
+
+
 def pictures() -> tuple[str, ...]:
     """Every model that `picture` may give."""
     return (*STATIC.values(), *(name for names in LEARNING.values() for name in names))

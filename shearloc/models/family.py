@@ -172,6 +172,8 @@ class Family:
     """Whether its payloads have lanes that the header counts."""
     orients: bool = False
     """Whether its encoder chooses how images lie."""
+    turns: bool = False
+    """Whether a picture may lie another way in its file (`codec/turning.py`)."""
     options: frozenset[str] = frozenset()
     """Of "effort", "order" and "steps": those that change what its encoder does."""
     fixed_size: bool = False

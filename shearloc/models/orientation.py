@@ -4,7 +4,7 @@ A local model predicts pixels from those above and to the left, so an image's co
 about 1% from one orientation to the next at 32 x 32 pixels. `local.encode_shortest` finds the best.
 
 An orientation is a number of three bits, applied in this order: MIRRORED (left and right change places), UPSIDE_DOWN,
-TRANSPOSED (rows become columns; squares only).
+TRANSPOSED (rows become columns; in archives of squares only).
 """
 
 from collections.abc import Iterator
@@ -43,8 +43,7 @@ def oriented(images: Pixels, orientations: Orientations) -> Pixels:
     found = images.copy()
     for number in np.unique(orientations):
         chosen = orientations == number
-        part = _flipped(images[chosen], number)
-        found[chosen] = part.swapaxes(1, 2) if number & TRANSPOSED else part
+        found[chosen] = laid(images[chosen], number)
     return found
 
 
@@ -53,8 +52,7 @@ def restored(images: Pixels, orientations: Orientations) -> Pixels:
     found = images.copy()
     for number in np.unique(orientations):
         chosen = orientations == number
-        part = images[chosen]
-        found[chosen] = _flipped(part.swapaxes(1, 2) if number & TRANSPOSED else part, number)
+        found[chosen] = picked_up(images[chosen], number)
     return found
 
 
@@ -63,9 +61,20 @@ def _flipped(images: Pixels, number: int) -> Pixels:
     return images[:, ::-1] if number & UPSIDE_DOWN else images
 
 
+def laid(images: Pixels, number: int) -> Pixels:
+    """All of the images [N, H, W, C] in one orientation, contiguous; of any sides."""
+    found = _flipped(images, number)
+    return np.ascontiguousarray(found.swapaxes(1, 2) if number & TRANSPOSED else found)
+
+
+def picked_up(images: Pixels, number: int) -> Pixels:
+    """The inverse of `laid`."""
+    return np.ascontiguousarray(_flipped(images.swapaxes(1, 2) if number & TRANSPOSED else images, number))
+
+
 def each_way(images: Pixels, choice: range) -> Iterator[Pixels]:
     """All of the images [N, H, W, C] in one orientation, then in the next."""
-    return (oriented(images, np.full(len(images), number, np.uint8)) for number in choice)
+    return (laid(images, number) for number in choice)
 
 
 def pack(orientations: Orientations) -> bytes:

@@ -85,9 +85,7 @@ def crop(images: list[Pixels], draw: np.random.Generator) -> Pixels:
     return np.ascontiguousarray(part[:, ::-1] if draw.random() < 0.5 else part)
 
 
-def improve(
-    model: LearningModel, images: list[Pixels], seconds: float, step: float, out: Path, seed: int = 1
-) -> None:
+def improve(model: LearningModel, images: list[Pixels], seconds: float, step: float, out: Path, seed: int = 1) -> None:
     """Writes the model with a better start to `out`, once a minute with a line of progress, until so many seconds."""
     draw, began = np.random.default_rng(seed), time.perf_counter()
     starts = [state.weights(expert, 1).weights for expert in model.experts]

@@ -13,13 +13,15 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shearloc.codec import api, archive, parts, webp
+from shearloc.codec import api, archive, parts, turning, webp
 from shearloc.codec.formats import container
 from shearloc.codec.formats.container import Method
 from shearloc.codec.formats.crc32c import crc32c
@@ -259,6 +261,7 @@ def pictures() -> dict[str, Callable[[], bytes]]:
         "learning-noise": lambda: _picture(Picture(noise), "golden-learning"),
         "learning-experts": lambda: _picture(Picture(rgb), "golden-learning-experts"),
         "learning-rgb-1x1": lambda: _picture(Picture(rgb[:1, :1]), "golden-learning-experts", embed=True),
+        **{f"learning-turned-{number}": partial(_turned, "golden-learning", rgb, number) for number in (1, 2, 4, 7)},
         # Every kind of picture.
         "gray-alpha": lambda: _picture(Picture(np.dstack([gray, gray[::-1]])), "golden-gray"),
         "rgba": lambda: _picture(Picture(rgba), "golden-rgb"),
@@ -329,6 +332,14 @@ def deep_waves(height: int, width: int, channels: int) -> NDArray[np.uint16]:
 
 def _picture(picture: Picture, model: str = "auto", **options: Any) -> bytes:
     return api.encode_picture(picture, model=model, engine="numpy", **options)
+
+
+def _turned(name: str, pixels: Pixels, number: int) -> bytes:
+    """As effort 9 may lay a picture down."""
+    model = zoo.load(name)
+    coded = model.encode(orientation.laid(pixels[None], number), How("numpy"))
+    coded = replace(coded, side_information=turning.side_information(number))
+    return _parts(Picture(pixels), parts._model_part(model, pixels, coded))
 
 
 def _adapted(name: str, pixels: Pixels) -> bytes:

@@ -129,8 +129,13 @@ def by_model(method: int, payload: bytes, part: dict[str, Any], wanted: Any, siz
     if method == 6:
         from .second_learning import learning, learning_model
 
-        assert part["order"] == 1 and not part["side"]
-        return learning(learning_model(*wanted), payload, part["lanes"], size)
+        assert part["order"] == 1
+        way = part["side"][0] if part["side"] else 0
+        laid = (size[0], size[2], size[1]) if way & 4 else size
+        found = learning(learning_model(*wanted), payload, part["lanes"], laid)
+        found = found.swapaxes(1, 2) if way & 4 else found
+        found = found[:, ::-1] if way & 2 else found
+        return found[:, :, ::-1] if way & 1 else found
     model = local_model(*wanted)
     adjust(model, part["side"])
     return local(model, payload, part["lanes"], size, part["order"] == 1)

@@ -11,6 +11,8 @@ FAMILY = Family(
     format="shearloc-learning-1",
     precision=24,
     module=f"{__name__}.images",
+    turns=True,
+    options=frozenset({"effort"}),
     # The images of a chunk share its time steps, and so its updates: of more images at once it learns less.
     chunk_samples=1 << 17,
     most_step_pixels=1 << 17,

@@ -38,8 +38,8 @@ class Learning(LearningModel):
 
     def decode(self, coded: Coded, size: Size, how: How) -> Pixels:
         """As `family.Model.decode`. ShearlocError for an order that the payload is not in."""
-        if coded.order != Order.SHEARED or coded.side_information:
-            raise CorruptError("a payload of a model that learns is in sheared order, and has no side information")
+        if coded.order != Order.SHEARED:
+            raise CorruptError("a payload of a model that learns is in sheared order")
         if how.order not in ("auto", "sheared"):
             raise ShearlocError(f"the file is coded in sheared order, so it cannot be decoded in {how.order} order")
         return coder.decode_images(self, coded.payload, coded.lanes, size, how.engine, how.progress)

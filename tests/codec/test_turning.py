@@ -1,0 +1,89 @@
+"""Pictures lie in their files as the quick model likes best, and come back as they were."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shearloc.codec import api, turning
+from shearloc.errors import CorruptError
+from shearloc.models import orientation, zoo
+from shearloc.models.family import How
+
+from ..golden import make
+
+
+@given(st.integers(0, 7), st.integers(1, 9), st.integers(1, 9), st.integers(1, 3))
+def test_picking_up_undoes_laying_down(number: int, height: int, width: int, images: int) -> None:
+    pixels = np.arange(images * height * width * 3, dtype=np.uint8).reshape(images, height, width, 3)
+    laid = orientation.laid(pixels, number)
+    assert laid.shape[:3] == turning.size_of((images, height, width), number)
+    assert laid.flags.c_contiguous
+    assert (orientation.picked_up(laid, number) == pixels).all()
+    if height == width:
+        assert (orientation.oriented(pixels, np.full(images, number, np.uint8)) == laid).all()
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_side_information(number: int) -> None:
+    assert turning.orientation_of(turning.side_information(number)) == number
+
+
+@pytest.mark.parametrize("wrong", [b"\0", b"\x08", b"\xff", b"\1\1"])
+def test_wrong_side_information(wrong: bytes) -> None:
+    with pytest.raises(CorruptError):
+        turning.orientation_of(wrong)
+
+
+def beams() -> np.ndarray:
+    """A picture that is drawn and quiet above, and noisy below."""
+    pixels = make.smooth(96, 64, 3)
+    pixels[48:] ^= np.random.default_rng(1).integers(0, 32, (48, 64, 3), np.uint8)
+    return pixels
+
+
+@pytest.mark.parametrize("engine", ["numba", "numpy"])
+@pytest.mark.parametrize("effort", [5, 8, 9])
+def test_the_shortest_of_those_tried(engine: str, effort: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHEARLOC_MODELS", str(make.MODELS))
+    pixels, model = beams(), zoo.load("golden-learning")
+    ways = turning.TRIED.get(effort, (0,))
+    bits = [model.lengths(orientation.laid(pixels[None], number), How()).images[0] for number in ways]
+    assert turning.chosen(model, pixels, effort, How(engine)) == ways[int(np.argmin(bits))]
+
+
+def test_a_large_picture_is_judged_by_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turning, "WINDOW", 600)
+    pixels = make.smooth(90, 60, 3)
+    window = turning._window(pixels)
+    assert window.shape == (30, 20, 3)
+    assert (window == pixels[30:60, 20:40]).all()
+    assert turning._window(pixels[:1]).shape == (1, 60, 3)
+
+
+@pytest.mark.parametrize("model", ["colour-fast", "golden-learning"])
+def test_the_file_is_what_the_choice_makes(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHEARLOC_MODELS", str(make.MODELS))
+    pixels = beams()
+    monkeypatch.setattr(turning, "chosen", lambda *_: 6)
+    turned = api.encode(pixels, model=model, effort=9)
+    (part,) = api.info(turned).parts
+    assert part.side_information_bytes == 1
+    assert (api.decode(turned) == pixels).all()
+    assert (api.decode(turned, engine="numpy") == pixels).all()
+
+
+def test_auto_lays_pictures_down_by_effort() -> None:
+    pixels = beams()
+    plain, turned = (api.encode(pixels, model="colour-fast", effort=effort) for effort in (5, 9))
+    assert len(turned) <= len(plain) + 1
+    assert (api.decode(turned) == pixels).all()
+
+
+def test_gray_and_alpha(tmp_path: Path) -> None:
+    pixels = beams()
+    for kind in (pixels[:, :, 0], pixels[:, :, :2], np.dstack([pixels, pixels[:, :, 0]])):
+        data = api.encode(np.ascontiguousarray(kind), effort=9)
+        assert (api.decode(data) == kind).all()
