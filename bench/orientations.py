@@ -2,8 +2,8 @@
 
     python bench/orientations.py FOLDER... [--model colour-default] [--quick colour-fast]
 
-Of each folder, the images held out of training; of each, the upper 512 x 768 pixels. The gain of a set of orientations is
-that of the one in which the quick model takes the fewest bits.
+Of each folder, the images held out of training; of each, the upper 512 x 768 pixels. The gain of a set of orientations
+is that of the one in which the quick model takes the fewest bits.
 """
 
 import argparse

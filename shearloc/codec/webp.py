@@ -14,7 +14,7 @@ from .pictures.picture import Planes
 THOROUGH_EFFORT = 5
 """From this effort on, WebP gets all the time it wants where it may win."""
 
-ALWAYS_EFFORT = 4
+ALWAYS_EFFORT = 6
 """From here on WebP is tried on photographs, too."""
 _BAND, _EVERY, _PHOTO_BITS = 16, 128, 2.0
 """Rows of a band, rows from band to band, and bits a sample of a photograph's bands in WebP, at least."""

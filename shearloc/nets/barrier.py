@@ -28,6 +28,8 @@ YIELDS = 100
 """Times that it lets others run before it sleeps: by then, the other thread has no processor."""
 NAP = 50
 """Microseconds of sleep at a time."""
+APART = 8
+"""Numbers from one count to the next, so that each has a cache line."""
 _FOR_ALL = 1 << 62
 """A count beyond every goal."""
 
@@ -46,17 +48,18 @@ def all_together(arrived: NDArray[np.int64]) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        arrived[0] = _FOR_ALL
+        arrived[:] = _FOR_ALL
         raise
 
 
 @contextmanager
-def together(parts: int) -> Iterator[Callable[[Callable[[int, NDArray[np.int64]], None]], None]]:
+def together(parts: int, counts: int = 1) -> Iterator[Callable[[Callable[[int, NDArray[np.int64]], None]], None]]:
     """A function that runs another for each of `parts` threads, this one among them, with what they meet by.
 
-    An error in any thread is raised here, and no thread waits for one that has failed.
+    That is int64 [counts * APART]: a count at every APART-th place. An error in any thread is raised here, and no thread
+    waits for one that has failed.
     """
-    arrived = np.zeros(1, np.int64)
+    arrived = np.zeros(counts * APART, np.int64)
     with ThreadPoolExecutor(max(1, parts - 1)) as pool:
 
         def run(work: Callable[[int, NDArray[np.int64]], None]) -> None:
@@ -64,7 +67,7 @@ def together(parts: int) -> Iterator[Callable[[Callable[[int, NDArray[np.int64]]
                 with all_together(arrived):
                     work(part, arrived)
 
-            arrived[0] = 0
+            arrived[:] = 0
             with all_together(arrived):
                 jobs = [pool.submit(one, part) for part in range(1, parts)]
                 one(0)
@@ -123,14 +126,18 @@ _sleep = _call("usleep", _CAN_YIELD, ir.IntType(32), NAP)
 
 
 @njit(**KERNEL)
-def wait(arrived, goal):  # type: ignore[no-untyped-def]
-    """Counts this thread in `arrived` int64 [1], and returns when `goal` threads have been counted.
+def arrive(arrived, count):  # type: ignore[no-untyped-def]
+    """Counts this thread in a count of `arrived`: it is done with what others will wait for."""
+    _add_one(address(arrived) + 8 * APART * count)  # type: ignore[call-arg]
 
-    With P threads, the goal of the k-th meeting is k P. All P must be running: one that is not started is waited for.
+
+@njit(**KERNEL)
+def until(arrived, count, goal):  # type: ignore[no-untyped-def]
+    """Returns when a count has reached `goal`. What threads wrote before they were counted can be seen then.
+
+    All threads must be running: one that is not started is waited for.
     """
-    place = address(arrived)
-    _add_one(place)  # type: ignore[call-arg]
-    looks = 0
+    place, looks = address(arrived) + 8 * APART * count, 0
     while _look(place) < goal:
         looks += 1
         if looks <= LOOKS:
@@ -139,3 +146,13 @@ def wait(arrived, goal):  # type: ignore[no-untyped-def]
             _yield(0)
         else:
             _sleep(0)
+
+
+@njit(**KERNEL)
+def wait(arrived, goal):  # type: ignore[no-untyped-def]
+    """Counts this thread in the first count, and returns when that has reached `goal`.
+
+    With P threads, the goal of the k-th meeting is k P.
+    """
+    arrive(arrived, 0)
+    until(arrived, 0, goal)

@@ -13,19 +13,32 @@ COEFFICIENT_LIMIT = 8 << COEFFICIENT_BITS
 
 
 @Apart
-def forwards(expert, space, n):  # type: ignore[no-untyped-def]
-    """The last layer's sums, int32 room.sums[:n], of the contexts space.inputs[:n]; room.levels keeps all levels."""
+def first_layer(expert, space, n):  # type: ignore[no-untyped-def]
+    """The levels of the first layer, which does not learn, of the contexts space.inputs[:n]."""
     one = EXPERT(expert)
-    fixed, weights, room, inputs = FIXED(one.fixed), WEIGHTS(one.weights), ROOM(one.room), SPACE(space).inputs
-    plan, levels = fixed.plan, room.levels
+    fixed, levels, inputs = FIXED(one.fixed), ROOM(one.room).levels, SPACE(space).inputs
     stride, features, columns = 2 * levels.shape[1], inputs.shape[1], fixed.first_starts.size
     call(
         fixed.multiply,
         (
             *(LEVELS, address(inputs), 2 * features, 4, address(fixed.first), 4 * columns, features // 2, n, columns),
-            *(address(levels) + 2 * plan[0, LEVEL], stride, address(fixed.first_starts), np.int64(fixed.first_shift)),
+            *(
+                address(levels) + 2 * fixed.plan[0, LEVEL],
+                stride,
+                address(fixed.first_starts),
+                np.int64(fixed.first_shift),
+            ),
         ),
     )
+
+
+@Apart
+def forwards(expert, n):  # type: ignore[no-untyped-def]
+    """The last layer's sums, int32 room.sums[:n], of the first layer's levels; room.levels keeps all levels."""
+    one = EXPERT(expert)
+    fixed, weights, room = FIXED(one.fixed), WEIGHTS(one.weights), ROOM(one.room)
+    plan, levels = fixed.plan, room.levels
+    stride = 2 * levels.shape[1]
     last = plan.shape[0] - 1
     for k in range(last + 1):
         cols, pairs = plan[k, COLS], (plan[k, WIDTH] + 2) // 2

@@ -6,10 +6,11 @@ The coder has the mean of the experts' mixtures: all components together, each w
 from typing import Annotated, NamedTuple
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ...coding.logistic import tables
-from ...kernels import Apart, opener
+from ...kernels import PART, Apart, opener
 from ..wavefront.coder import Coder, measure, pop
 from ..wavefront.context import LARGEST, shown
 
@@ -65,6 +66,20 @@ def space(features: int, channels: int, components: int, predictor: int, pixels:
     return Space(inputs, seen, mixed, Tables(*tables(), shown(predictor)))
 
 
+@njit(**PART)
+def _share(mixed, n, experts):  # type: ignore[no-untyped-def]
+    """Weights of n pixels' mixtures, divided by the number of experts: mixed.shares."""
+    halvings = np.uint64(experts - 1)
+    for i in range(n):
+        weights, shares = mixed.weights[i], mixed.shares[i]
+        if experts <= 2:
+            for k in range(np.uint64(shares.size)):
+                shares[k] = np.int64(np.uint64(weights[k]) >> halvings)
+        else:
+            for k in range(np.uint64(shares.size)):
+                shares[k] = np.int64(np.uint64(weights[k]) // np.uint64(experts))
+
+
 @Apart
 def code(decoding, coder, space, experts, channel, size, lane, stop, lanes, at, done):  # type: ignore[no-untyped-def]
     """Decodes a channel of the pixels of lanes lane .. stop - 1 of `lanes`, of a step of `size` pixels, or measures it.
@@ -74,9 +89,7 @@ def code(decoding, coder, space, experts, channel, size, lane, stop, lanes, at, 
     opened, codes = SPACE(space), CODER(coder)
     seen, mixed, tables = opened.seen, opened.mixed, opened.tables
     begin, end, c = size * lane // lanes, size * stop // lanes, np.uint64(channel)
-    for i in range(np.uint64(end - begin)):
-        for k in range(np.uint64(mixed.shares.shape[1])):
-            mixed.shares[i, k] = np.int64(np.uint64(mixed.weights[i, k]) // np.uint64(experts))
+    _share(mixed, np.uint64(end - begin), experts)
     if decoding:
         for one in range(lane, stop):
             ends, own = (size * one // lanes - begin, size * (one + 1) // lanes - begin), np.uint64(one)

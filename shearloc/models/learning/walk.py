@@ -1,7 +1,8 @@
 """Walks images of one size with networks that learn, one time step of the sheared order after another, on all threads.
 
 At each step a thread does its lanes' pixels: contexts, forwards, channel by channel the distributions and the values,
-their gradients, backwards. Then the threads meet, change the weights together, and meet again.
+their gradients, backwards; then its share of the weights. It waits for the other threads' pixels, sums and weights only
+when it needs them, and meanwhile begins with the next step: contexts, and the first layer, which does not learn.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from ..wavefront.coder import BLOCK, Coder, block_stop
 from ..wavefront.context import Context, context, look
 from ..wavefront.orders import largest_step, shear, step_count, step_rows, step_sizes
 from . import backward, state, symbols
-from .forward import forwards, head_units, mixtures, parameters
+from .forward import first_layer, forwards, head_units, mixtures, parameters
 from .gradient import gradients
 from .model import MOST_PIXELS, LearningModel
 from .symbols import SPACE
@@ -30,11 +31,17 @@ LEAST = 16
 """Pixels of the largest step that justify a thread of their own."""
 
 
+PIXELS, SUMS, WEIGHTS = range(3)
+COUNTS = 3
+"""What threads wait for."""
+
+
 class Kernels(NamedTuple):
     """Addresses of the kernels that a walk calls."""
 
     gather: int
     exchange: int
+    first_layer: int
     forwards: int
     units: int
     parameters: int
@@ -52,7 +59,8 @@ def kernels(pixels: Pixels, where: Context) -> Kernels:
     return Kernels(
         gather.at(0, pixels, where, 0, 0, 0, 0),
         exchange.at(0, True, pixels, 0, 0, 0, 0),
-        forwards.at(0, 0, 0),
+        first_layer.at(0, 0, 0),
+        forwards.at(0, 0),
         head_units.at(*[0] * 5),
         parameters.at(*[0] * 6),
         mixtures.at(0, 0, 0),
@@ -123,7 +131,7 @@ class Walk:
     def run(self, decoding: bool, coder: Coder) -> Iterator[tuple[int, int]]:
         """Decodes all pixels, or measures them; yields the number of steps done now and then."""
         calls, ends, place = kernels(self._pixels, self._context), np.cumsum([0, *self.sizes]), self._keep(coder)
-        with barrier.together(self.parts) as run:
+        with barrier.together(self.parts, COUNTS) as run:
             for first in range(0, self.steps, CHUNK * self.every):
                 last = min(first + CHUNK * self.every, self.steps)
                 where = first, last, int(ends[first]), self.o, self.every
@@ -177,42 +185,69 @@ def exchange(space, decoded, pixels, t, o, begin, end):  # type: ignore[no-untyp
 def walk_steps(kernels, decoding, where, share, lanes, context, experts, space, coder, arrived, pixels):  # type: ignore[no-untyped-def]
     """One thread's lanes of some steps: (first step, one past the last, pixels before, shear, steps to an update).
 
-    share: the thread's number, its first lane, one past its last, and how many threads there are; they wait with
-    `arrived` int64 [1]. experts int64 [experts], space and coder: addresses. An update's gradients come from its first
-    MOST_PIXELS pixels.
+    share: the thread's number, its first lane, one past its last, and how many threads there are; they wait by
+    `arrived` (`barrier.together`). experts int64 [experts], space and coder: addresses. An update's gradients come from
+    its first MOST_PIXELS pixels.
     """
     first_step, last_step, done, o, every = where
     part, first_lane, last_lane, parts = share
-    images, height, width, _ = pixels.shape
-    meetings, used = 0, 0
+    updates, used = 0, 0
+    step, size = _share_of(first_step, o, share, lanes, pixels)
+    _gather(kernels, step, context, space, pixels)
+    _first_layers(kernels, step, experts, space)
     for t in range(first_step, last_step):
-        first, last = step_rows(t, height, width, o)
-        size = images * (last - first)
-        start, stop = size * first_lane // lanes, size * last_lane // lanes
-        if start < stop:
+        if step[2] < step[3]:
             lanes_of = (size, first_lane, last_lane, lanes, done)
-            step = (t, o, start, stop)
-            _code_pixels(kernels, decoding, step, lanes_of, context, experts, space, coder, pixels)
+            _code_pixels(kernels, decoding, step, lanes_of, experts, space, coder, pixels)
+        barrier.arrive(arrived, PIXELS)
         anew, ends = (t - first_step) % every == 0, (t - first_step) % every == every - 1 or t == last_step - 1
         used = 0 if anew else used
-        counting = min(max(MOST_PIXELS - used - start, 0), stop - start)
+        counting = min(max(MOST_PIXELS - used - step[2], 0), step[3] - step[2])
         used = min(used + size, MOST_PIXELS)
         for expert in experts:
             call(kernels.backwards, (expert, kernels.pieces, counting, part, anew))
-        meetings += 1
-        if parts > 1:
-            barrier.wait(arrived, parts * meetings)
+        done += size
         if ends:
+            barrier.arrive(arrived, SUMS)
+        if t + 1 < last_step:
+            barrier.until(arrived, PIXELS, parts * (t + 1 - first_step))
+            step, size = _share_of(t + 1, o, share, lanes, pixels)
+            _gather(kernels, step, context, space, pixels)
+        if ends:
+            updates += 1
+            barrier.until(arrived, SUMS, parts * updates)
             for expert in experts:
                 call(kernels.update, (expert, part, parts, False))
-            meetings += 1
-            if parts > 1:
-                barrier.wait(arrived, parts * meetings)
-        done += size
+            barrier.arrive(arrived, WEIGHTS)
+        if t + 1 < last_step:
+            _first_layers(kernels, step, experts, space)
+        if ends:
+            barrier.until(arrived, WEIGHTS, parts * updates)
 
 
 @njit(**PART)
-def _code_pixels(kernels, decoding, step, lanes_of, context, experts, space, coder, pixels):  # type: ignore[no-untyped-def]
+def _share_of(t, o, share, lanes, pixels):  # type: ignore[no-untyped-def]
+    """A thread's share of step t, as (t, shear, first pixel, one past the last); and the step's size."""
+    images, height, width, _ = pixels.shape
+    first, last = step_rows(t, height, width, o)
+    size = images * (last - first)
+    return (t, o, size * share[1] // lanes, size * share[2] // lanes), size
+
+
+@njit(**PART)
+def _gather(kernels, step, context, space, pixels):  # type: ignore[no-untyped-def]
+    if step[2] < step[3]:
+        call(kernels.gather, (space, pixels, context, *step))
+
+
+@njit(**PART)
+def _first_layers(kernels, step, experts, space):  # type: ignore[no-untyped-def]
+    for expert in experts:
+        call(kernels.first_layer, (expert, space, step[3] - step[2]))
+
+
+@njit(**PART)
+def _code_pixels(kernels, decoding, step, lanes_of, experts, space, coder, pixels):  # type: ignore[no-untyped-def]
     """Codes a thread's pixels of a step, a block of lanes after the other; leaves the parameters' gradients.
 
     step: its number, the shear, the thread's first pixel and one past its last. lanes_of: the step's pixels, the
@@ -222,9 +257,8 @@ def _code_pixels(kernels, decoding, step, lanes_of, context, experts, space, cod
     size, first_lane, last_lane, lanes, done = lanes_of
     if not decoding:
         call(kernels.exchange, (space, decoding, pixels, *step))
-    call(kernels.gather, (space, pixels, context, *step))
     for expert in experts:
-        call(kernels.forwards, (expert, space, stop - start))
+        call(kernels.forwards, (expert, stop - start))
     lane = first_lane
     while lane < last_lane:
         lane_stop = block_stop(size, lane, last_lane, lanes)
