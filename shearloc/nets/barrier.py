@@ -56,8 +56,8 @@ def all_together(arrived: NDArray[np.int64]) -> Iterator[None]:
 def together(parts: int, counts: int = 1) -> Iterator[Callable[[Callable[[int, NDArray[np.int64]], None]], None]]:
     """A function that runs another for each of `parts` threads, this one among them, with what they meet by.
 
-    That is int64 [counts * APART]: a count at every APART-th place. An error in any thread is raised here, and no thread
-    waits for one that has failed.
+    That is int64 [counts * APART], a count at every APART-th place. An error in any thread is raised here, and no
+    thread waits for one that has failed.
     """
     arrived = np.zeros(counts * APART, np.int64)
     with ThreadPoolExecutor(max(1, parts - 1)) as pool:
@@ -128,7 +128,8 @@ _sleep = _call("usleep", _CAN_YIELD, ir.IntType(32), NAP)
 @njit(**KERNEL)
 def arrive(arrived, count):  # type: ignore[no-untyped-def]
     """Counts this thread in a count of `arrived`: it is done with what others will wait for."""
-    _add_one(address(arrived) + 8 * APART * count)  # type: ignore[call-arg]
+    place = address(arrived) + 8 * APART * count
+    _add_one(place)  # type: ignore[call-arg]
 
 
 @njit(**KERNEL)

@@ -17,17 +17,13 @@ def first_layer(expert, space, n):  # type: ignore[no-untyped-def]
     """The levels of the first layer, which does not learn, of the contexts space.inputs[:n]."""
     one = EXPERT(expert)
     fixed, levels, inputs = FIXED(one.fixed), ROOM(one.room).levels, SPACE(space).inputs
-    stride, features, columns = 2 * levels.shape[1], inputs.shape[1], fixed.first_starts.size
+    features, columns = inputs.shape[1], fixed.first_starts.size
+    target, stride = address(levels) + 2 * fixed.plan[0, LEVEL], 2 * levels.shape[1]
     call(
         fixed.multiply,
         (
             *(LEVELS, address(inputs), 2 * features, 4, address(fixed.first), 4 * columns, features // 2, n, columns),
-            *(
-                address(levels) + 2 * fixed.plan[0, LEVEL],
-                stride,
-                address(fixed.first_starts),
-                np.int64(fixed.first_shift),
-            ),
+            *(target, stride, address(fixed.first_starts), np.int64(fixed.first_shift)),
         ),
     )
 
