@@ -139,7 +139,7 @@ def until(arrived, count, goal):  # type: ignore[no-untyped-def]
     All threads must be running: one that is not started is waited for.
     """
     place, looks = address(arrived) + 8 * APART * count, 0
-    while _look(place) < goal:
+    while _look(place) < goal:  # type: ignore[call-arg]
         looks += 1
         if looks <= LOOKS:
             _pause(0)
