@@ -4,6 +4,7 @@ A kernel allocates nothing, so that Numba counts no references: its caller bring
 less than half the compiling. Index with unsigned integers: for signed ones Numba asks whether they count from the end.
 """
 
+import gc
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,8 @@ from uuid import uuid4
 import numpy as np
 from numba import njit, typeof, types
 from numba.core import cgutils, event
-from numba.core.caching import IndexDataCacheFile
+from numba.core.caching import Cache, IndexDataCacheFile
+from numba.core.runtime.nrt import rtsys
 from numba.extending import intrinsic
 from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
@@ -58,6 +60,48 @@ def _forgiving(load_index: Callable[[IndexDataCacheFile], Any]) -> Callable[[Ind
 
 IndexDataCacheFile._data_name = _name_of_its_own  # type: ignore[method-assign]
 IndexDataCacheFile._load_index = _forgiving(IndexDataCacheFile._load_index)  # type: ignore[method-assign]
+
+
+def _light(load_overload: Callable[[Cache, Any, Any], Any]) -> Callable[[Cache, Any, Any], Any]:
+    """`load_overload`, but our kernels come without all that Numba can compile, which takes 0.2 s to import."""
+
+    def load(cache: Cache, signature: Any, target: Any) -> Any:
+        if not cache._py_func.__module__.startswith(f"{__package__}."):
+            return load_overload(cache, signature, target)
+        rtsys.initialize(target)
+        with cache._guard_against_spurious_io_errors():
+            return cache._load_overload(signature, target)  # type: ignore[no-untyped-call]
+
+    return load
+
+
+Cache.load_overload = _light(Cache.load_overload)  # type: ignore[method-assign]
+
+
+class _NoCollecting(event.Listener):
+    """While anything is compiled, Python does not look for garbage in cycles: that took a seventh of the time."""
+
+    def __init__(self) -> None:
+        self._depth, self._lock, self._was_on = 0, Lock(), False
+
+    def on_start(self, event: Any) -> None:
+        """A kernel is compiled, perhaps for another one."""
+        with self._lock:
+            if self._depth == 0 and (was_on := gc.isenabled()):
+                self._was_on = was_on
+                gc.disable()
+            self._depth += 1
+
+    def on_end(self, event: Any) -> None:
+        """It is done."""
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0 and self._was_on:
+                self._was_on = False
+                gc.enable()
+
+
+event.register("numba:compile", _NoCollecting())  # type: ignore[no-untyped-call]
 
 
 class Apart:
@@ -177,6 +221,36 @@ def _address(_, array):  # type: ignore[no-untyped-def]
 
 
 address: Any = _address
+
+
+@intrinsic
+def _rint(_, value):  # type: ignore[no-untyped-def]
+    """A float32 rounded to the nearest integer, ties to even. `np.rint` does the same, and compiles longer."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kind = context.get_value_type(types.float32)
+        return builder.call(builder.module.declare_intrinsic("llvm.rint", [kind]), args)
+
+    return types.float32(types.float32), generate
+
+
+rint: Any = _rint
+
+
+@intrinsic
+def _clamp(_, value, low, high):  # type: ignore[no-untyped-def]
+    """`min(max(value, low), high)` of integers or floats of one type, which compiles longer."""
+    kind = types.unliteral(value)  # type: ignore[no-untyped-call]
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        less = builder.icmp_signed if isinstance(kind, types.Integer) else builder.fcmp_ordered
+        least = builder.select(less("<", args[0], args[1]), args[1], args[0])
+        return builder.select(less("<", args[2], least), args[2], least)
+
+    return kind(kind, kind, kind), generate
+
+
+clamp: Any = _clamp
 
 
 def blank(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

@@ -29,7 +29,7 @@ YIELDS = 100
 NAP = 50
 """Microseconds of sleep at a time."""
 APART = 8
-"""Numbers from one count to the next, so that each has a cache line."""
+"""Numbers from one count to the next, so that each has a cache line: 8 bytes each."""
 _FOR_ALL = 1 << 62
 """A count beyond every goal."""
 
@@ -126,20 +126,19 @@ _sleep = _call("usleep", _CAN_YIELD, ir.IntType(32), NAP)
 
 
 @njit(**KERNEL)
-def arrive(arrived, count):  # type: ignore[no-untyped-def]
-    """Counts this thread in a count of `arrived`: it is done with what others will wait for."""
-    place = address(arrived) + 8 * APART * count
-    _add_one(place)  # type: ignore[call-arg]
+def arrive(count):  # type: ignore[no-untyped-def]
+    """Counts this thread in the count at an address: it is done with what others will wait for."""
+    _add_one(count)  # type: ignore[call-arg]
 
 
 @njit(**KERNEL)
-def until(arrived, count, goal):  # type: ignore[no-untyped-def]
-    """Returns when a count has reached `goal`. What threads wrote before they were counted can be seen then.
+def until(count, goal):  # type: ignore[no-untyped-def]
+    """Returns when the count at an address has reached `goal`. What threads did before they were counted is seen then.
 
     All threads must be running: one that is not started is waited for.
     """
-    place, looks = address(arrived) + 8 * APART * count, 0
-    while _look(place) < goal:  # type: ignore[call-arg]
+    looks = 0
+    while _look(count) < goal:  # type: ignore[call-arg]
         looks += 1
         if looks <= LOOKS:
             _pause(0)
@@ -151,9 +150,10 @@ def until(arrived, count, goal):  # type: ignore[no-untyped-def]
 
 @njit(**KERNEL)
 def wait(arrived, goal):  # type: ignore[no-untyped-def]
-    """Counts this thread in the first count, and returns when that has reached `goal`.
+    """Counts this thread in the first count of `arrived`, and returns when that has reached `goal`.
 
     With P threads, the goal of the k-th meeting is k P.
     """
-    arrive(arrived, 0)
-    until(arrived, 0, goal)
+    count = address(arrived)
+    arrive(count)
+    until(count, goal)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from ...kernels import PART, Apart, address, call
+from ...kernels import PART, Apart, address, call, clamp, rint
 from ...nets.shorts import ADDED, PLAIN
 from .model import COLUMNS, GRADIENT_LIMIT
 from .state import BACKWARD, COLS, COLUMN, EXPERT, FIXED, LEVEL, PLACE, ROOM, SCALES, WEIGHTS, WIDTH
@@ -42,7 +42,7 @@ def rounded(gradients, out, n, begin, end, scales, seen, thread):  # type: ignor
         for j in range(np.uint64(end - begin)):
             value = values[j]
             most[j] = max(most[j], abs(value))
-            whole[j] = np.int16(np.int32(min(max(np.rint(value * factors[j]), -limit), limit)))
+            whole[j] = np.int16(np.int32(clamp(rint(value * factors[j]), -limit, limit)))
 
 
 @Apart

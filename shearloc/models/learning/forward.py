@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...coding.logistic import mixture
-from ...kernels import Apart, address, call
+from ...kernels import Apart, address, call, clamp
 from ...nets.shorts import ADDED, LEVELS, PLAIN
 from .state import BITS, COEFFICIENT_BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LEVEL, ROOM, WEIGHTS, WIDTH
 from .symbols import SPACE
@@ -67,7 +67,7 @@ def head_units(expert, space, c, begin, n):  # type: ignore[no-untyped-def]
             for u in range(units):
                 sums[u] += np.int32(learn[u] * shown)
         for u in range(units):
-            levels[u] = min(max(np.int32(sums[u] + half) >> bits, np.int32(0)), np.int32(255))
+            levels[u] = clamp(np.int32(sums[u] + half) >> bits, 0, 255)
 
 
 @Apart
@@ -103,14 +103,14 @@ def parameters(expert, space, units, c, begin, n):  # type: ignore[no-untyped-de
         row = params[i]
         for j in range(shifts.size):
             half = np.int32(1) << np.int32(shifts[j] - 1)
-            row[j] = min(max(np.int32(row[j] + half) >> shifts[j], -limit), limit)
+            row[j] = clamp(np.int32(row[j] + half) >> shifts[j], -limit, limit)
         means, prediction = row[components : 2 * components], np.int32(64) * predictions[c, begin + i]
         for j in range(components):
             means[j] += prediction
         for e in range(c):
             difference, coefficients = differences[e, begin + i], row[(3 + e) * components : (4 + e) * components]
             for j in range(components):
-                coefficient = min(max(coefficients[j], np.int32(-COEFFICIENT_LIMIT)), np.int32(COEFFICIENT_LIMIT))
+                coefficient = clamp(coefficients[j], -COEFFICIENT_LIMIT, COEFFICIENT_LIMIT)
                 means[j] += np.int32(np.int32(coefficient * difference) + np.int32(2)) >> np.int32(2)
 
 

@@ -4,10 +4,12 @@ Every operation is one of IEEE 754's, rounded to nearest, in the order written. 
 compute the same scales.
 """
 
+import math
+
 import numpy as np
 from numba import njit
 
-from ...kernels import PART, Apart
+from ...kernels import PART, Apart, clamp, rint
 from .model import BACKWARD_LIMIT, COLUMNS
 from .state import BACKWARD, BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LIMIT, PLACE, SCALES, WEIGHTS, WIDTH
 
@@ -45,7 +47,7 @@ def _new_peaks(weights, scales):  # type: ignore[no-untyped-def]
         peak = scales.peaks[j] * PEAK_FALL
         for thread in range(weights.seen.shape[0]):
             peak = max(peak, weights.seen[thread, j])
-        scales.peaks[j] = min(max(peak, LOWEST_PEAK), HIGHEST_PEAK)
+        scales.peaks[j] = clamp(peak, LOWEST_PEAK, HIGHEST_PEAK)
 
 
 @njit(**PART)
@@ -53,7 +55,7 @@ def _adam(fixed, weights, scales, k, first, last):  # type: ignore[no-untyped-de
     """Changes layer k's weights from inputs first .. last - 1 by all threads' sums and the scales that these have."""
     row = fixed.plan[k]
     cols, column, limit = row[COLS], row[COLUMN], np.float32(row[LIMIT])
-    correction = np.sqrt(1.0 - scales.powers[1]) / (1.0 - scales.powers[0])
+    correction = math.sqrt(1.0 - scales.powers[1]) / (1.0 - scales.powers[0])
     rate, epsilon = np.float32(np.float64(fixed.rates[k]) * correction), fixed.epsilon[0]
     forget, forget_square = fixed.forget[0], fixed.forget[1]
     units = scales.units[0, column : column + cols]
@@ -72,7 +74,7 @@ def _adam(fixed, weights, scales, k, first, last):  # type: ignore[no-untyped-de
             m = m if abs(m) > SETTLED else np.float32(0)
             v = square[j] + forget_square * (gradient * gradient - square[j])
             mean[j], square[j] = m, v
-            real[j] = min(max(real[j] - rate * (m / (np.sqrt(v) + epsilon)), -limit), limit)
+            real[j] = clamp(real[j] - rate * (m / (math.sqrt(v) + epsilon)), -limit, limit)
 
 
 @njit(**PART)
@@ -90,15 +92,15 @@ def _round_forward(fixed, weights, k, first, last):  # type: ignore[no-untyped-d
         there = np.float32(1 if both else 0)
         out = weights.forward[row[FORWARD] + i * cols : row[FORWARD] + (i + 2) * cols]
         for j in range(np.uint64(cols)):
-            out[np.uint64(2) * j] = np.int16(np.int32(np.rint(upper[j])))
-            out[np.uint64(2) * j + np.uint64(1)] = np.int16(np.int32(np.rint(lower[j] * there)))
+            out[np.uint64(2) * j] = np.int16(np.int32(rint(upper[j])))
+            out[np.uint64(2) * j + np.uint64(1)] = np.int16(np.int32(rint(lower[j] * there)))
 
 
 @njit(**PART)
 def _backward(real, factor):  # type: ignore[no-untyped-def]
     """A weight for the way back, as the lower 16 bits of an int32."""
     limit = np.float32(BACKWARD_LIMIT)
-    return np.int32(min(max(np.rint(real * factor), -limit), limit)) & np.int32(0xFFFF)
+    return np.int32(clamp(rint(real * factor), -limit, limit)) & np.int32(0xFFFF)
 
 
 @njit(**PART)

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...kernels import KERNEL, PART, Apart, call, keep
+from ...kernels import KERNEL, PART, Apart, address, call, keep
 from ...nets import barrier
 from ...types import Pixels
 from ..wavefront.coder import BLOCK, Coder, block_stop
@@ -31,9 +31,8 @@ LEAST = 16
 """Pixels of the largest step that justify a thread of their own."""
 
 
-PIXELS, SUMS, WEIGHTS = range(3)
 COUNTS = 3
-"""What threads wait for."""
+"""What threads wait for: others' pixels, sums, and weights."""
 
 
 class Kernels(NamedTuple):
@@ -192,6 +191,8 @@ def walk_steps(kernels, decoding, where, share, lanes, context, experts, space, 
     first_step, last_step, done, o, every = where
     part, first_lane, last_lane, parts = share
     updates, used = 0, 0
+    of_pixels = address(arrived)
+    of_sums, of_weights = of_pixels + 8 * barrier.APART, of_pixels + 16 * barrier.APART
     step, size = _share_of(first_step, o, share, lanes, pixels)
     _gather(kernels, step, context, space, pixels)
     _first_layers(kernels, step, experts, space)
@@ -199,7 +200,7 @@ def walk_steps(kernels, decoding, where, share, lanes, context, experts, space, 
         if step[2] < step[3]:
             lanes_of = (size, first_lane, last_lane, lanes, done)
             _code_pixels(kernels, decoding, step, lanes_of, experts, space, coder, pixels)
-        barrier.arrive(arrived, PIXELS)
+        barrier.arrive(of_pixels)
         anew, ends = (t - first_step) % every == 0, (t - first_step) % every == every - 1 or t == last_step - 1
         used = 0 if anew else used
         counting = min(max(MOST_PIXELS - used - step[2], 0), step[3] - step[2])
@@ -208,21 +209,21 @@ def walk_steps(kernels, decoding, where, share, lanes, context, experts, space, 
             call(kernels.backwards, (expert, kernels.pieces, counting, part, anew))
         done += size
         if ends:
-            barrier.arrive(arrived, SUMS)
+            barrier.arrive(of_sums)
         if t + 1 < last_step:
-            barrier.until(arrived, PIXELS, parts * (t + 1 - first_step))
+            barrier.until(of_pixels, parts * (t + 1 - first_step))
             step, size = _share_of(t + 1, o, share, lanes, pixels)
             _gather(kernels, step, context, space, pixels)
         if ends:
             updates += 1
-            barrier.until(arrived, SUMS, parts * updates)
+            barrier.until(of_sums, parts * updates)
             for expert in experts:
                 call(kernels.update, (expert, part, parts, False))
-            barrier.arrive(arrived, WEIGHTS)
+            barrier.arrive(of_weights)
         if t + 1 < last_step:
             _first_layers(kernels, step, experts, space)
         if ends:
-            barrier.until(arrived, WEIGHTS, parts * updates)
+            barrier.until(of_weights, parts * updates)
 
 
 @njit(**PART)
