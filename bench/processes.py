@@ -1,4 +1,4 @@
-"""Throughput of 8 processes that encode at once, over that of one: whether threads that wait leave processors to others.
+"""Throughput of 8 processes that encode at once, over that of one: do threads that wait leave processors to others?
 
 python bench/processes.py IMAGE [MODEL]
 """

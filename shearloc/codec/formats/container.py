@@ -123,6 +123,8 @@ def unpack(data: bytes, max_samples: int = MAX_SAMPLES) -> tuple[Header, list[by
     followed by other bytes), UnsupportedImageError (more than `max_samples` samples of 8 bits).
     """
     header, start, lengths = _read_head(data, max_samples)
+    if any(part.family for part in header.parts):
+        from ... import kernels  # noqa: F401  # a model needs them soon, and with Numba checksums are quicker, too
     payloads = []
     for length in lengths:
         payload = data[start : start + length]

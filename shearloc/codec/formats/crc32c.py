@@ -72,7 +72,9 @@ def _compiled() -> Callable[..., Any]:
     """The kernel, compiled or taken from Numba's cache on disk. Numba is imported only here."""
     from numba import njit
 
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True)(_slicing_by_eight)
+    from ...kernels import KERNEL
+
+    compiled: Callable[..., Any] = njit(**KERNEL)(_slicing_by_eight)
     return compiled
 
 

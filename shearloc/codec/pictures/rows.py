@@ -100,7 +100,9 @@ def _kernel() -> Callable[..., Any]:
     """The kernel, compiled or taken from Numba's cache on disk. Numba is imported only here."""
     from numba import njit
 
-    compiled: Callable[..., Any] = njit(cache=True, nogil=True)(_unfilter)
+    from ...kernels import KERNEL
+
+    compiled: Callable[..., Any] = njit(**KERNEL)(_unfilter)
     return compiled
 
 
