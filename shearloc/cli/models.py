@@ -61,10 +61,11 @@ def _list() -> None:
         except ShearlocError as error:
             complain(str(error))
             continue
-        channels = f"{model.channels} channel{'s' if model.channels > 1 else ''}"
+        count = f"1 to {model.channels}" if model.family.deep else str(model.channels)
+        channels = f"{count} channel{'' if count == '1' else 's'}"
         summary = zoo.card(name).get("summary", "")
         typer.echo(
-            f"{name:<{width}}  {model.family.name:<7}  {channels:<10}  {model.fingerprint.hex()}  {summary}".rstrip()
+            f"{name:<{width}}  {model.family.name:<7}  {channels:<15}  {model.fingerprint.hex()}  {summary}".rstrip()
         )
     typer.echo(
         f"`shearloc models add FILE` puts your own into {zoo.user_folder()}; SHEARLOC_MODELS may name more folders"

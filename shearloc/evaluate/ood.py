@@ -56,6 +56,7 @@ SOURCES = {
         "fashion-local",
         "gray",
         "vae-fashion-mnist",
+        "fashion-background",
     ),
     "cifar10": Source(
         3, ("photos", "mnist", "fashion-mnist", "noise", "constant"), "small", "nelloc-r0", "photo", "vae-cifar10"

@@ -7,7 +7,7 @@ STATIC = {1: "gray", 3: "photo"}
 
 LEARNING = {
     1: ("gray-fast", "gray-default", "gray-default"),
-    3: ("colour-fast", "colour-default", "colour-max"),
+    3: ("colour-fast", "colour-default-2", "colour-max"),
 }
 """Models that do, for the efforts 1 to 3, 4 to 6, and 7 to 9."""
 
