@@ -12,6 +12,7 @@ FLOORS = {
     "errors": 0,
     "cache": 1,
     "inflate": 1,
+    "compiling": 0,
     "kernels": 1,
     "types": 1,
     "coding": 2,

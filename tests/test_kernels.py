@@ -1,17 +1,22 @@
 """Kernels called by address, and the word to whoever waits for them to be compiled."""
 
+import gc
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from numba import config, njit
+from numba import config, njit, types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
 
-from shearloc import kernels
-from shearloc.kernels import Apart, aligned, call, watched
+from shearloc import compiling, kernels
+from shearloc.compiling import watched
+from shearloc.kernels import Apart, aligned, call
 
 
 @Apart
@@ -76,7 +81,7 @@ def compile_one() -> Callable[[], int]:
 
 def test_compiling_is_told_once_it_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(kernels, "LONG", 0.0)
+    monkeypatch.setattr(compiling, "LONG", 0.0)
     with watched(lambda: told.append("begin"), lambda seconds: told.append(f"{seconds > 0}")):
         compile_one()
         compile_one()
@@ -87,8 +92,53 @@ def test_compiling_is_told_once_it_is_long(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_short_compiling_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernels, "LONG", time.monotonic())
+    monkeypatch.setattr(compiling, "LONG", time.monotonic())
     with watched(pytest.fail, pytest.fail):
         compile_one()
     with watched(pytest.fail, pytest.fail):
         pass
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_garbage_is_collected_after_compiling_as_before(before: bool) -> None:
+    seen: list[bool] = []
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        seen.append(gc.isenabled())
+        return context.get_constant(types.int64, 1)
+
+    looked: Any = intrinsic(lambda _, nothing: (types.int64(types.int64), generate))
+    was = gc.isenabled()
+    try:
+        (gc.enable if before else gc.disable)()
+        njit(lambda: looked(0))()
+        with pytest.raises(TypingError):
+            njit(lambda: "text" + 1)()
+        assert gc.isenabled() == before
+    finally:
+        (gc.enable if was else gc.disable)()
+    assert seen == [False]
+
+
+OTHERS = """
+import numpy as np, shearloc
+from numba import njit
+image = np.zeros((9, 9, 3), np.uint8)
+assert (shearloc.decode(shearloc.encode(image, model="photo")) == image).all()
+
+@njit(cache=True)
+def texts(numbers):
+    return [str(number) for number in numbers]
+
+assert texts(np.arange(3)) == ["0", "1", "2"]
+assert (shearloc.decode(shearloc.encode(image, model="photo")) == image).all()
+print("fine")
+"""
+
+
+def test_other_kernels_are_loaded_as_ever(tmp_path: Path) -> None:
+    script = tmp_path / "others.py"
+    script.write_text(OTHERS)
+    for _ in range(2):  # the second time from a cache
+        run = subprocess.run([sys.executable, script], capture_output=True, text=True)
+        assert (run.returncode, run.stdout) == (0, "fine\n"), run.stderr

@@ -128,7 +128,7 @@ def computing(threads: int | None, told: bool = True) -> Iterator[None]:
         raise ShearlocError("Shearloc needs Numba's compiler, and NUMBA_DISABLE_JIT turns it off: unset it")
     with ExitStack() as stack:
         if told and sys.stderr.isatty():
-            from ..kernels import watched
+            from ..compiling import watched
 
             stack.enter_context(watched(_say_why, lambda seconds: None))
         if threads is not None:

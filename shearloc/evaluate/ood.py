@@ -59,7 +59,13 @@ SOURCES = {
         "fashion-background",
     ),
     "cifar10": Source(
-        3, ("photos", "mnist", "fashion-mnist", "noise", "constant"), "small", "nelloc-r0", "photo", "vae-cifar10"
+        3,
+        ("photos", "mnist", "fashion-mnist", "noise", "constant"),
+        "small",
+        "nelloc-r0",
+        "photo",
+        "vae-cifar10",
+        "cifar-background",
     ),
 }
 
