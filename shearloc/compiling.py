@@ -4,6 +4,7 @@ It also tells whoever waits that something is being compiled. `kernels.py` impor
 """
 
 import gc
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pickle import PickleError
@@ -50,7 +51,7 @@ def _light(load_overload: Callable[[Cache, Any, Any], Any]) -> Callable[[Cache, 
     """`load_overload`, but our kernels come without all that Numba can compile, which takes 0.2 s to import."""
 
     def load(cache: Cache, signature: Any, target: Any) -> Any:
-        if not cache._py_func.__module__.startswith(f"{__package__}."):
+        if not str(cache._py_func.__module__).startswith(f"{__package__}."):
             return load_overload(cache, signature, target)
         rtsys.initialize(target)
         with cache._guard_against_spurious_io_errors():
@@ -84,8 +85,18 @@ class _NoCollecting(event.Listener):
                 self._was_on = False
                 gc.enable()
 
+    def forked(self) -> None:
+        """This is a new process, without the threads that were compiling."""
+        was_on = self._was_on
+        self._depth, self._lock, self._was_on = 0, Lock(), False
+        if was_on:
+            gc.enable()
 
-event.register("numba:compile", _NoCollecting())  # type: ignore[no-untyped-call]
+
+_NO_COLLECTING = _NoCollecting()
+event.register("numba:compile", _NO_COLLECTING)  # type: ignore[no-untyped-call]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_NO_COLLECTING.forked)
 
 
 LONG = 1.0
@@ -110,13 +121,15 @@ class _Watch(event.Listener):
         """It is done."""
         self._tell()
         with self._lock:
-            began = self._since[get_ident()]
-            start = began.pop()
-            self.seconds += 0 if began else monotonic() - start
+            began = self._since.get(get_ident())
+            if began:  # else it began before this watch
+                start = began.pop()
+                self.seconds += 0 if began else monotonic() - start
 
     def _tell(self) -> None:
         with self._lock:
-            seconds = self.seconds + monotonic() - self._since[get_ident()][0]
+            began = self._since.get(get_ident())
+            seconds = self.seconds + (monotonic() - began[0] if began else 0.0)
             before, self.told = self.told, self.told or seconds > LONG
         if self.told and not before:
             self._begin()

@@ -12,7 +12,7 @@ try:
     import torch
     from torch.utils.data import Dataset, get_worker_info
 except ImportError as error:
-    raise ShearlocError("shearloc.data needs torch: pip install torch") from error
+    raise ShearlocError('shearloc.data needs torch: pip install "torch>=2.9"') from error
 
 
 class CollectionDataset(Dataset[Any]):

@@ -33,8 +33,8 @@ class UnknownModelError(ShearlocError):
                 "and any other is named by the path of its .safetensors file"
             )
         return (
-            f"model '{self.name}' with weights {self.fingerprint.hex()} is not installed: put its .safetensors file "
-            "into a folder that `shearloc models` or SHEARLOC_MODELS names, or have it encoded again with --embed"
+            f"model '{self.name}' with weights {self.fingerprint.hex()} is not installed: `--model FILE` "
+            "takes it from its .safetensors file, and `shearloc models add FILE` installs that"
         )
 
 

@@ -136,9 +136,40 @@ print("fine")
 """
 
 
+NAMELESS = """
+space = {}
+exec(compile("\\n" * 6 + "def added(x):\\n    return x + 1\\n", __file__, "exec"), space)
+assert njit(space["added"])(3) == 4
+"""
+
+
 def test_other_kernels_are_loaded_as_ever(tmp_path: Path) -> None:
     script = tmp_path / "others.py"
-    script.write_text(OTHERS)
+    script.write_text(OTHERS + NAMELESS)
     for _ in range(2):  # the second time from a cache
         run = subprocess.run([sys.executable, script], capture_output=True, text=True)
         assert (run.returncode, run.stdout) == (0, "fine\n"), run.stderr
+
+
+def test_a_fork_while_something_compiles_collects_garbage() -> None:
+    watch = compiling._NoCollecting()
+    was = gc.isenabled()
+    try:
+        gc.enable()
+        watch.on_start(None)
+        assert not gc.isenabled()
+        watch.forked()  # as `os.register_at_fork` calls it in the child
+        assert gc.isenabled()
+        watch.on_start(None)
+        watch.on_end(None)
+        assert gc.isenabled()
+    finally:
+        (gc.enable if was else gc.disable)()
+
+
+def test_a_watch_that_begins_during_compiling() -> None:
+    watch = compiling._Watch(lambda: None)
+    watch.on_end(None)
+    watch.on_start(None)
+    watch.on_end(None)
+    assert 0 <= watch.seconds < 1

@@ -83,12 +83,14 @@ Default: 5.
 1-3  the smallest model that learns, deflate,
      raw, and fast WebP on drawings: the
      smallest file is kept
-4    the middle model, fast WebP on all
-5    and slow WebP where it may win
-6    the better of 2 orientations
-7    the largest model
-8    the better of 2 orientations
-9    the best of 4
+4    as 3, with the middle model
+5    as 4, with slow WebP where it may win
+6    as 5, lying in the better of 2 ways, as
+     the smallest model finds
+7    as 5, with the largest model: 3 times
+     slower
+8    as 7, in the better of 2 ways
+9    as 7, in the best of 4 ways
 
 A local model named by --model is adapted to
 the picture at 7, 8 and 9: by 100, 200 or 400

@@ -119,7 +119,7 @@ def _prepare_torch() -> None:
     try:
         from ..training.fitting import Schedule, keep_freed_memory, same_weights_each_time, use_processors
     except ImportError as error:
-        raise ShearlocError(f"training needs torch ({error}): pip install torch") from error
+        raise ShearlocError(f'training needs torch ({error}): pip install "torch>=2.9"') from error
     from ..nets.engines import processors
 
     use_processors(processors())

@@ -8,6 +8,7 @@ from ..models import orientation, registry
 from .formats import archive_header, chunks, container
 from .formats.container import Method, Part
 from .pictures.picture import CHANNELS, mode_name
+from .turning import way_of
 
 MAX_NAME_BYTES = 1 << 20
 """Longer lists of names are left out: a small file may claim many."""
@@ -39,7 +40,8 @@ class PartInfo:
     """How some of a picture's planes are stored.
 
     `method` is raw, webp, deflate, same (equal to the planes before), or the name of a family of models. `model`,
-    `fingerprint` (hexadecimal), `order`, `precision` (bits) and `lanes` are None where no model is used.
+    `fingerprint` (hexadecimal), `order`, `precision` (bits) and `lanes` are None where no model is used. `orientation`
+    says in words how the planes lie, None where that is as they are.
     """
 
     planes: int
@@ -51,6 +53,7 @@ class PartInfo:
     precision: int | None = None
     lanes: int | None = None
     side_information_bytes: int | None = None
+    orientation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,16 @@ def _part(part: Part, length: int) -> PartInfo:
         part.precision,
         part.lanes,
         len(part.side_information),
+        _orientation(part),
     )
+
+
+def _orientation(part: Part) -> str | None:
+    """How a part's planes lie, in words; None for as they are, or for side information that says something else."""
+    try:
+        return orientation.words(way_of(part)) or None
+    except CorruptError:
+        return None
 
 
 def _names(header: archive_header.Header) -> tuple[str, ...]:

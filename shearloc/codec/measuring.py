@@ -4,12 +4,13 @@ Lengths come of the encoder's own kernels, chunk by chunk on all processors, and
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ShearlocError, UnsupportedImageError
-from ..models import zoo
+from ..models import orientation, zoo
 from ..models.family import How, Lengths, Model
 from ..types import Pixels, Progress
 from .archive import as_images, check_steps
@@ -42,10 +43,14 @@ def code_lengths(
     return found
 
 
-def length_map(image: Pixels, model: str, *, steps: int = 0, engine: str = "auto") -> Lengths:
-    """Code lengths of every subpixel of uint8 [H, W] or [H, W, C], as images [1, H, W, C]. Errors as `code_lengths`."""
+def length_map(image: Pixels, model: str, *, steps: int = 0, engine: str = "auto", way: int = 0) -> Lengths:
+    """Code lengths of every subpixel of uint8 [H, W] or [H, W, C], as images [1, H, W, C]. Errors as `code_lengths`.
+
+    `way`: the orientation in which it is coded.
+    """
     pixels, coder, how = prepared(image[None], model, steps, engine)
-    return coder.lengths(pixels, how)
+    lengths = coder.lengths(orientation.laid(pixels, way), how)
+    return replace(lengths, pixels=orientation.picked_up(lengths.pixels, way))
 
 
 def sample(model: str, size: tuple[int, int] | None, count: int = 1, *, seed: int = 0, engine: str = "auto") -> Pixels:

@@ -324,7 +324,7 @@ def _decode_by_model(header: Header, part: Part, payload: bytes, models: dict[by
     if model.family is not part.family or model.refuses(shape, 1 << 8 * wide):
         raise CorruptError(f"the file's {part.planes} channels do not fit its model '{part.model}'")
     coded = Coded(payload, part.lanes, Order(part.order), part.side_information)
-    number = turning.orientation_of(part.side_information) if model.family.turns else 0
+    number = turning.way_of(part)
     size = turning.size_of((1, header.height, header.width), number)
     planes = orientation.picked_up(model.decode(coded, size, how), number)[0]
     if planes.shape != shape:

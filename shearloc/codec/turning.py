@@ -8,8 +8,9 @@ import numpy as np
 
 from ..errors import CorruptError
 from ..models import orientation
-from ..models.family import How, Model
+from ..models.family import How, Model, with_progress
 from ..types import Pixels, Size
+from .formats.container import Part
 from .threads import side_by_side
 
 WINDOW = 1 << 19
@@ -25,12 +26,13 @@ def chosen(model: Model, planes: Pixels, effort: int, how: How) -> int:
     if len(ways) == 1:
         return 0
     window, lengths = _window(planes)[None], np.zeros(len(ways), np.int64)
+    silent = with_progress(how, None)
 
     def measure(k: int) -> None:
-        lengths[k] = model.lengths(orientation.laid(window, ways[k]), how).images[0]
+        lengths[k] = model.lengths(orientation.laid(window, ways[k]), silent).images[0]
 
     at_once = model.engine_for(how.engine, window.size) == "numba"
-    side_by_side(measure, len(ways), len(ways) if at_once else 1, how.engine, how.progress)
+    side_by_side(measure, len(ways), len(ways) if at_once else 1, how.engine, None)
     return ways[int(lengths.argmin())]
 
 
@@ -38,7 +40,9 @@ def _window(planes: Pixels) -> Pixels:
     """The middle of a picture, of its proportions."""
     height, width = planes.shape[:2]
     share = min(1.0, (WINDOW / (height * width)) ** 0.5)
-    rows, columns = max(1, int(share * height)), max(1, int(share * width))
+    columns = max(1, min(int(share * width), WINDOW))
+    rows = max(1, min(int(share * height), WINDOW // columns))
+    columns = min(columns, WINDOW // rows)
     top, left = (height - rows) // 2, (width - columns) // 2
     return planes[top : top + rows, left : left + columns]
 
@@ -46,6 +50,11 @@ def _window(planes: Pixels) -> Pixels:
 def side_information(number: int) -> bytes:
     """What a part says of its orientation: nothing of 0."""
     return bytes([number]) if number else b""
+
+
+def way_of(part: Part) -> int:
+    """The orientation of a part's planes, 0 in families that do not turn. CorruptError for what no encoder writes."""
+    return orientation_of(part.side_information) if part.family and part.family.turns else 0
 
 
 def orientation_of(side_information: bytes) -> int:

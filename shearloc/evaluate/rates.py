@@ -116,7 +116,7 @@ def load_parent(path: Path, model: LocalModel) -> "LocalNet":
         from ..training.export import shape_of
         from ..training.local_float import LocalNet
     except ImportError as error:
-        raise ShearlocError(f"the float parent needs torch ({error}): pip install torch") from error
+        raise ShearlocError(f'the float parent needs torch ({error}): pip install "torch>=2.9"') from error
     net = LocalNet(shape_of(model))
     try:
         load_weights(net, path)

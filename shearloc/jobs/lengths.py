@@ -67,9 +67,9 @@ def draw_lengths(file: Path, out: Path, model: str, steps: int, engine: str, for
     if out.suffix.lower() not in IMAGE_SUFFIXES:
         raise ShearlocError(f"{out}: name an image file, such as {out.with_suffix('.png')}")
     inout.check_target(out, file, force)
-    image, used = _image_and_model(inout.read(file))
+    image, used, way = _image_and_model(inout.read(file))
     name = used or _default(image) if model == "auto" else model
-    lengths = measuring.length_map(image, name, steps=steps, engine=engine)
+    lengths = measuring.length_map(image, name, steps=steps, engine=engine, way=way if model == "auto" else 0)
     bits = lengths.pixels[0] / (1 << LENGTH_BITS)
     drawn, most = beside(image.reshape(bits.shape), bits.sum(2))
     _write_image(out, drawn)
@@ -83,10 +83,10 @@ def draw_lengths(file: Path, out: Path, model: str, steps: int, engine: str, for
     return [*lines, f"black: 0 bits a pixel, lightest: {most:.2f} and more"]
 
 
-def _image_and_model(data: bytes) -> "tuple[Pixels, str | None]":
-    """The 8-bit gray or RGB image in a file's bytes; of a .shl file the model that it used, too."""
-    from ..codec import api
-    from ..codec.formats import archive_header
+def _image_and_model(data: bytes) -> "tuple[Pixels, str | None, int]":
+    """The 8-bit gray or RGB image in a file's bytes; of a .shl file the model and the orientation that it used, too."""
+    from ..codec import api, turning
+    from ..codec.formats import archive_header, container
     from ..codec.info import picture_info
     from ..codec.pictures import files
 
@@ -96,7 +96,9 @@ def _image_and_model(data: bytes) -> "tuple[Pixels, str | None]":
     picture = api.decode_picture(data) if encoded else files.parse(data)
     if picture.mode not in ("8-bit gray", "8-bit RGB"):
         raise UnsupportedImageError(f"{picture.mode}; only 8-bit gray and RGB are measured")
-    return picture.samples, picture_info(data).model if encoded else None
+    if not encoded:
+        return picture.samples, None, 0
+    return picture.samples, picture_info(data).model, turning.way_of(container.unpack_header(data)[0].parts[0])
 
 
 def _default(image: "Pixels") -> str:

@@ -8,6 +8,7 @@ TRANSPOSED (rows become columns; in archives of squares only).
 """
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ _BLOCK = 1 << 16
 """Images whose orientations are counted at a time; a multiple of 8, so that they begin with a byte."""
 
 Orientations = NDArray[np.uint8]
+Value = TypeVar("Value", bound=np.generic)
 
 
 def tried(effort: int, size: tuple[int, int, int]) -> range:
@@ -56,18 +58,24 @@ def restored(images: Pixels, orientations: Orientations) -> Pixels:
     return found
 
 
-def _flipped(images: Pixels, number: int) -> Pixels:
+def _flipped(images: NDArray[Value], number: int) -> NDArray[Value]:
     images = images[:, :, ::-1] if number & MIRRORED else images
     return images[:, ::-1] if number & UPSIDE_DOWN else images
 
 
-def laid(images: Pixels, number: int) -> Pixels:
+def words(number: int) -> str:
+    """What is done to an image that lies this way; empty for one that lies as it is."""
+    named = ((MIRRORED, "mirrored"), (UPSIDE_DOWN, "upside down"), (TRANSPOSED, "transposed"))
+    return ", ".join(word for bit, word in named if number & bit)
+
+
+def laid(images: NDArray[Value], number: int) -> NDArray[Value]:
     """All of the images [N, H, W, C] in one orientation, contiguous; of any sides."""
     found = _flipped(images, number)
     return np.ascontiguousarray(found.swapaxes(1, 2) if number & TRANSPOSED else found)
 
 
-def picked_up(images: Pixels, number: int) -> Pixels:
+def picked_up(images: NDArray[Value], number: int) -> NDArray[Value]:
     """The inverse of `laid`."""
     return np.ascontiguousarray(_flipped(images.swapaxes(1, 2) if number & TRANSPOSED else images, number))
 

@@ -102,7 +102,7 @@ def find(name: str, fingerprint: bytes) -> Model:
     """
     paths = [path for path in (*_LENT, *_files()) if path.is_file() and _family(path)]
     for path in sorted(paths, key=lambda path: path.stem != name):
-        with suppress(ShearlocError):
+        with suppress(ShearlocError, OSError):  # it may be removed meanwhile
             model = _load(*_stamped(path))
             if model.fingerprint == fingerprint:
                 return model
@@ -163,8 +163,11 @@ def _load(path: Path, stamp: int) -> Model:
 
 
 def _family(path: Path) -> Family | None:
-    """The family of a model file, None if it is none."""
-    return registry.by_format(_format(*_stamped(path)))
+    """The family of a model file, None if it is none, or is there no longer."""
+    try:
+        return registry.by_format(_format(*_stamped(path)))
+    except OSError:
+        return None
 
 
 @lru_cache(maxsize=1024)

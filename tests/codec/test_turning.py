@@ -1,14 +1,16 @@
 """Pictures lie in their files as the quick model likes best, and come back as they were."""
 
 from pathlib import Path
+from threading import current_thread, main_thread
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shearloc.codec import api, turning
+from shearloc.codec import api, measuring, turning
 from shearloc.errors import CorruptError
+from shearloc.jobs import lengths
 from shearloc.models import orientation, zoo
 from shearloc.models.family import How
 
@@ -87,3 +89,37 @@ def test_gray_and_alpha(tmp_path: Path) -> None:
     for kind in (pixels[:, :, 0], pixels[:, :, :2], np.dstack([pixels, pixels[:, :, 0]])):
         data = api.encode(np.ascontiguousarray(kind), effort=9)
         assert (api.decode(data) == kind).all()
+
+
+def test_info_says_how_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = beams()
+    for number, wanted in ((0, None), (5, "mirrored, transposed"), (2, "upside down")):
+        monkeypatch.setattr(turning, "chosen", lambda *_, number=number: number)
+        (part,) = api.info(api.encode(pixels, model="colour-fast", effort=9)).parts
+        assert part.orientation == wanted
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (3, 5000), (5000, 2), (70, 71)])
+def test_no_window_is_larger_than_it_may(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turning, "WINDOW", 900)
+    rows, columns, _ = turning._window(np.zeros((*shape, 1), np.uint8)).shape
+    assert 300 <= rows * columns <= 900
+
+
+def test_progress_goes_on_from_0_to_1() -> None:
+    told: list[tuple[float, bool]] = []
+    api.encode(beams(), effort=9, progress=lambda done, of: told.append((done / of, current_thread() is main_thread())))
+    shares = [share for share, _ in told]
+    assert shares == sorted(set(shares)) and shares[-1] == 1 and all(main for _, main in told)
+
+
+def test_lengths_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = beams()
+    monkeypatch.setattr(turning, "chosen", lambda *_: 5)
+    file = tmp_path / "a.shl"
+    file.write_bytes(api.encode(pixels, model="colour-fast", effort=9))
+    turned = measuring.length_map(pixels, "colour-fast", way=5)
+    first, *_ = lengths.draw_lengths(file, tmp_path / "bits.png", "auto", 0, "auto", False)
+    assert f"{turned.images[0] / 2**16:,.0f} bits under 'colour-fast'" in first
+    assert turned.images[0] != measuring.length_map(pixels, "colour-fast").images[0]
+    assert turned.pixels.shape == (1, *pixels.shape)

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,3 +79,21 @@ def test_what_is_no_model_is_left_out(own: tuple[Path, bytes]) -> None:
         zoo.load(str(folder / "text.safetensors"))
     with pytest.raises(ShearlocError, match="no model file"):
         zoo.load(str(folder / "missing.safetensors"))
+
+
+def test_a_file_that_is_removed_meanwhile(own: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    model = zoo.load("photo")
+    gone = own[0].parent / "gone.safetensors"
+    monkeypatch.setattr(zoo, "_files", lambda: iter([gone, *shipped]))
+    shipped = [path for path in Path(zoo.__file__).parent.glob("weights/*.safetensors")]
+    assert zoo.find("elsewhere", model.fingerprint).name == "photo"
+    gone.write_bytes((Path(zoo.__file__).parent / "weights" / "gray.safetensors").read_bytes())
+    family = zoo._family
+
+    def removed(path: Path) -> Any:
+        found = family(path)
+        gone.unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(zoo, "_family", removed)
+    assert zoo.find("gone", model.fingerprint).name == "photo"
