@@ -83,11 +83,11 @@ def test_what_is_no_model_is_left_out(own: tuple[Path, bytes]) -> None:
 
 def test_a_file_that_is_removed_meanwhile(own: tuple[Path, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     model = zoo.load("photo")
-    gone = own[0].parent / "gone.safetensors"
+    gone = own[0] / "gone.safetensors"
+    shipped = list(zoo.WEIGHTS.glob("*.safetensors"))
     monkeypatch.setattr(zoo, "_files", lambda: iter([gone, *shipped]))
-    shipped = [path for path in Path(zoo.__file__).parent.glob("weights/*.safetensors")]
     assert zoo.find("elsewhere", model.fingerprint).name == "photo"
-    gone.write_bytes((Path(zoo.__file__).parent / "weights" / "gray.safetensors").read_bytes())
+    gone.write_bytes((zoo.WEIGHTS / "gray.safetensors").read_bytes())
     family = zoo._family
 
     def removed(path: Path) -> Any:
