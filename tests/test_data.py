@@ -78,4 +78,4 @@ def test_torch_comes_with_the_dataset_only(packed: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=packed, check=True, timeout=120)
     code = "import sys; sys.modules['torch'] = None\nimport shearloc.data"
     found = subprocess.run([sys.executable, "-c", code], cwd=packed, capture_output=True, text=True, timeout=120)
-    assert found.returncode and "pip install torch" in found.stderr
+    assert found.returncode and 'pip install "torch>=2.9"' in found.stderr

@@ -157,7 +157,7 @@ def test_without_torch(scans: Path, tmp_path: Path) -> None:
     code = "import sys; sys.modules['torch'] = None; from shearloc.cli import main; main()"
     done = run([sys.executable, "-c", code, *command(scans, 1)[3:]], tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("shearloc: training needs torch") and "pip install torch" in done.stderr
+    assert done.stderr.startswith("shearloc: training needs torch") and 'pip install "torch>=2.9"' in done.stderr
     assert done.stderr.count("\n") == 1
 
 

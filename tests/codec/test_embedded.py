@@ -50,7 +50,7 @@ def test_a_file_brings_its_model(own: Path, picture: Pixels, order: str) -> None
     with pytest.raises(UnknownModelError) as caught:
         shearloc.decode(bare)
     fingerprint = about.parts[0].fingerprint
-    for needed in ("'my own'", fingerprint, "`shearloc models`", "SHEARLOC_MODELS", "--embed"):
+    for needed in ("'my own'", fingerprint, "`--model FILE`", "`shearloc models add FILE`"):
         assert needed and needed in str(caught.value)
 
 
