@@ -228,7 +228,7 @@ def _turned(model: Model, planes: Samples, options: Options) -> CodedPart:
     """By a model whose pictures may lie another way: in the one that a quick model likes best."""
     quick = zoo.load(defaults.quick(planes.shape[2])) if planes.shape[2] in defaults.LEARNING else model
     number = turning.chosen(quick, planes, options.effort, options.how)
-    coded = model.encode(orientation.laid(planes[None], number), options.how)
+    coded = model.encode(orientation.laid(planes[None], number), turning.coding(options.how, options.effort))
     return _model_part(model, planes, replace(coded, side_information=turning.side_information(number)))
 
 

@@ -1,7 +1,7 @@
 """Chooses how a picture lies in its file, where a model learns from one pixel to the next: turned, it may take less.
 
 What lies before a pixel has taught the model, so the way through a picture matters: by 0.4% for photographs, by several
-percent for drawings. A quick model measures a window of the picture each way.
+percent for drawings. A quick model measures the picture each way.
 """
 
 import numpy as np
@@ -9,42 +9,43 @@ import numpy as np
 from ..errors import CorruptError
 from ..models import orientation
 from ..models.family import How, Model, with_progress
-from ..types import Pixels, Size
+from ..types import Pixels, Progress, Size
 from .formats.container import Part
 from .threads import side_by_side
-
-WINDOW = 1 << 19
-"""Pixels that are measured at most."""
 
 TRIED = {6: (0, 5), 8: (0, 5), 9: (0, 1, 4, 5)}
 """Orientations tried, by effort. The other four are these, seen from the opposite corner: they gain next to nothing."""
 
+MEASURING = 0.3
+"""The share of the progress that measuring is."""
+
 
 def chosen(model: Model, planes: Pixels, effort: int, how: How) -> int:
-    """The orientation in which the model codes a window of uint8 [H, W, C] in the fewest bits, of those tried."""
+    """The orientation in which the model codes uint8 [H, W, C] in the fewest bits, of those that the effort tries."""
     ways = TRIED.get(effort, (0,))
     if len(ways) == 1:
         return 0
-    window, lengths = _window(planes)[None], np.zeros(len(ways), np.int64)
-    silent = with_progress(how, None)
+    lengths, silent = np.zeros(len(ways), np.int64), with_progress(how, None)
 
     def measure(k: int) -> None:
-        lengths[k] = model.lengths(orientation.laid(window, ways[k]), silent).images[0]
+        lengths[k] = model.lengths(orientation.laid(planes[None], ways[k]), silent).images[0]
 
-    at_once = model.engine_for(how.engine, window.size) == "numba"
-    side_by_side(measure, len(ways), len(ways) if at_once else 1, how.engine, None)
+    at_once = model.engine_for(how.engine, planes.size) == "numba"
+    side_by_side(measure, len(ways), len(ways) if at_once else 1, how.engine, _scaled(how.progress, 0, MEASURING))
     return ways[int(lengths.argmin())]
 
 
-def _window(planes: Pixels) -> Pixels:
-    """The middle of a picture, of its proportions."""
-    height, width = planes.shape[:2]
-    share = min(1.0, (WINDOW / (height * width)) ** 0.5)
-    columns = max(1, min(int(share * width), WINDOW))
-    rows = max(1, min(int(share * height), WINDOW // columns))
-    columns = min(columns, WINDOW // rows)
-    top, left = (height - rows) // 2, (width - columns) // 2
-    return planes[top : top + rows, left : left + columns]
+def coding(how: How, effort: int) -> How:
+    """How to code what has been measured: its progress goes on where that of measuring ended."""
+    return with_progress(how, _scaled(how.progress, MEASURING, 1)) if effort in TRIED else how
+
+
+def _scaled(progress: Progress | None, begin: float, end: float) -> Progress | None:
+    """Progress from one share to another."""
+    if progress is None:
+        return None
+    whole = 1 << 20
+    return lambda done, total: progress(int(whole * (begin + (end - begin) * done / total)), whole)
 
 
 def side_information(number: int) -> bytes:

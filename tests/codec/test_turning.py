@@ -56,15 +56,6 @@ def test_the_shortest_of_those_tried(engine: str, effort: int, monkeypatch: pyte
     assert turning.chosen(model, pixels, effort, How(engine)) == ways[int(np.argmin(bits))]
 
 
-def test_a_large_picture_is_judged_by_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turning, "WINDOW", 600)
-    pixels = make.smooth(90, 60, 3)
-    window = turning._window(pixels)
-    assert window.shape == (30, 20, 3)
-    assert (window == pixels[30:60, 20:40]).all()
-    assert turning._window(pixels[:1]).shape == (1, 60, 3)
-
-
 @pytest.mark.parametrize("model", ["colour-fast", "golden-learning"])
 def test_the_file_is_what_the_choice_makes(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHEARLOC_MODELS", str(make.MODELS))
@@ -97,13 +88,6 @@ def test_info_says_how_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(turning, "chosen", lambda *_, number=number: number)
         (part,) = api.info(api.encode(pixels, model="colour-fast", effort=9)).parts
         assert part.orientation == wanted
-
-
-@pytest.mark.parametrize("shape", [(1, 5000), (3, 5000), (5000, 2), (70, 71)])
-def test_no_window_is_larger_than_it_may(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turning, "WINDOW", 900)
-    rows, columns, _ = turning._window(np.zeros((*shape, 1), np.uint8)).shape
-    assert 300 <= rows * columns <= 900
 
 
 def test_progress_goes_on_from_0_to_1() -> None:
