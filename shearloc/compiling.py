@@ -72,8 +72,8 @@ class _NoCollecting(event.Listener):
     def on_start(self, event: Any) -> None:
         """A kernel is compiled, perhaps for another one."""
         with self._lock:
-            if self._depth == 0 and (was_on := gc.isenabled()):
-                self._was_on = was_on
+            if self._depth == 0 and gc.isenabled():
+                self._was_on = True
                 gc.disable()
             self._depth += 1
 

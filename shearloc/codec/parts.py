@@ -13,8 +13,8 @@ import numpy as np
 
 from ..errors import CorruptError, FormatError, ShearlocError, UnsupportedImageError
 from ..models import defaults, orientation, zoo
-from ..models.family import Coded, How, Model, Order, with_progress
-from ..types import Progress, Samples
+from ..models.family import Coded, How, Model, Order, share_of, with_progress
+from ..types import Samples
 from . import embedded, turning, webp
 from .formats import chunks, container
 from .formats.container import Header, Method, Part
@@ -144,14 +144,7 @@ def _total(coded: Sequence[CodedPart]) -> int:
 
 def _share(options: Options, first: int, count: int, planes: int) -> Options:
     """The options for a part that begins after `first` of so many planes."""
-    return replace(options, how=with_progress(options.how, _shared(options.how.progress, first, count, planes)))
-
-
-def _shared(progress: Progress | None, first: int, count: int, planes: int) -> Progress | None:
-    """`progress` for a part that begins after `first` of so many planes."""
-    if progress is None or count == planes:
-        return progress
-    return lambda done, total: progress(first * total + count * done, planes * total)
+    return replace(options, how=with_progress(options.how, share_of(options.how.progress, first, count, planes)))
 
 
 def _smallest(planes: Planes, plain: Picture, low: bool, options: Options) -> CodedPart:
@@ -280,7 +273,7 @@ def decode(header: Header, payloads: Sequence[bytes], how: How) -> Samples:
     models = embedded.models(chunks.weights_in(header.chunks), {part.fingerprint for part in header.parts})
     first = 0
     for part, payload in zip(header.parts, payloads, strict=True):
-        tell = _shared(how.progress, first, part.planes, header.planes)
+        tell = share_of(how.progress, first, part.planes, header.planes)
         if part.method in (Method.RAW, Method.DEFLATE):
             found = _decode_plain(header, part, payload)
             if part.planes == header.planes:

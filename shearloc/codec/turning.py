@@ -8,16 +8,16 @@ import numpy as np
 
 from ..errors import CorruptError
 from ..models import orientation
-from ..models.family import How, Model, with_progress
-from ..types import Pixels, Progress, Size
+from ..models.family import How, Model, share_of, with_progress
+from ..types import Pixels, Size
 from .formats.container import Part
 from .threads import side_by_side
 
 TRIED = {6: (0, 5), 8: (0, 5), 9: (0, 1, 4, 5)}
 """Orientations tried, by effort. The other four are these, seen from the opposite corner: they gain next to nothing."""
 
-MEASURING = 0.3
-"""The share of the progress that measuring is."""
+MEASURING, WHOLE = 3, 10
+"""Of how many parts of the work measuring is how many, for the progress."""
 
 
 def chosen(model: Model, planes: Pixels, effort: int, how: How) -> int:
@@ -31,21 +31,16 @@ def chosen(model: Model, planes: Pixels, effort: int, how: How) -> int:
         lengths[k] = model.lengths(orientation.laid(planes[None], ways[k]), silent).images[0]
 
     at_once = model.engine_for(how.engine, planes.size) == "numba"
-    side_by_side(measure, len(ways), len(ways) if at_once else 1, how.engine, _scaled(how.progress, 0, MEASURING))
+    progress = share_of(how.progress, 0, MEASURING, WHOLE)
+    side_by_side(measure, len(ways), len(ways) if at_once else 1, how.engine, progress)
     return ways[int(lengths.argmin())]
 
 
 def coding(how: How, effort: int) -> How:
     """How to code what has been measured: its progress goes on where that of measuring ended."""
-    return with_progress(how, _scaled(how.progress, MEASURING, 1)) if effort in TRIED else how
-
-
-def _scaled(progress: Progress | None, begin: float, end: float) -> Progress | None:
-    """Progress from one share to another."""
-    if progress is None:
-        return None
-    whole = 1 << 20
-    return lambda done, total: progress(int(whole * (begin + (end - begin) * done / total)), whole)
+    if effort not in TRIED:
+        return how
+    return with_progress(how, share_of(how.progress, MEASURING, WHOLE - MEASURING, WHOLE))
 
 
 def side_information(number: int) -> bytes:

@@ -193,3 +193,10 @@ class Family:
 def with_progress(how: How, progress: Progress | None) -> How:
     """The same, reporting to `progress`."""
     return replace(how, progress=progress)
+
+
+def share_of(progress: Progress | None, first: int, count: int, whole: int) -> Progress | None:
+    """`progress` for `count` parts of the work, after the first `first` of `whole` equal ones."""
+    if progress is None or count == whole:
+        return progress
+    return lambda done, total: progress(first * total + count * done, whole * total)

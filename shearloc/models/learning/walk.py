@@ -29,8 +29,6 @@ CHUNK = 64
 """Updates between two checks whether the payload ran dry."""
 LEAST = 16
 """Pixels of the largest step that justify a thread of their own."""
-
-
 COUNTS = 3
 """What threads wait for: others' pixels, sums, and weights."""
 
