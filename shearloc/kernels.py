@@ -148,13 +148,13 @@ address: Any = _address
 
 @intrinsic
 def _rint(_, value):  # type: ignore[no-untyped-def]
-    """A float32 rounded to the nearest integer, ties to even. `np.rint` does the same, and compiles longer."""
+    """A float rounded to the nearest integer, ties to even. `np.rint` does the same, and compiles longer."""
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        kind = context.get_value_type(types.float32)
+        kind = context.get_value_type(value)
         return builder.call(builder.module.declare_intrinsic("llvm.rint", [kind]), args)
 
-    return types.float32(types.float32), generate
+    return value(value), generate
 
 
 rint: Any = _rint

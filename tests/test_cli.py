@@ -228,7 +228,7 @@ def test_info(tmp_path: Path, small: bytes) -> None:
     listed = run("info", "a.shl", "--json", folder=tmp_path).stdout
     assert json.loads(listed) == json.loads(json.dumps(shearloc.info(small).to_dict()))
     plain = run("info", "a.shl", folder=tmp_path).stdout
-    assert "method learning" in plain and "model colour-default-2" in plain and "bits per subpixel" in plain
+    assert "method learning" in plain and "model colour-default-3" in plain and "bits per subpixel" in plain
 
 
 def test_models(tmp_path: Path) -> None:

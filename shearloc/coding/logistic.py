@@ -2,10 +2,11 @@
 
 The discretised logistic-uniform mixture (thesis, eq. 5.7) over the grey levels 0 .. 255, at 24 bits:
 
-    F(x) = sum_k weight_k * sigmoid((64 x - 32 - mean_k) / scale_k) / 2^22 + 6 x,    F(0) = 0, F(256) = 2^24
+    F(x) = sum_k weight_k * sigmoid((edge_x - mean_k) / scale_k) / 2^22 + 6 x,    F(0) = 0, F(256) = 2^24
 
-`weight_k` sum to at most 2^24 - 6 * 256; `sigmoid` is a table of 22-bit integers read with linear
-interpolation. Six counts of every level are the uniform's, so F is strictly increasing.
+Level x lies between edge_x and edge_(x + 1): 64 x - 32 and 64 x + 32, if nothing has moved them. `weight_k` sum to at
+most 2^24 - 6 * 256; `sigmoid` is a table of 22-bit integers read with linear interpolation. Six counts of every level
+are the uniform's, so F is strictly increasing.
 
     0 ........ F(x) ====== F(x + 1) ........ 2^24        start = F(x), freq = F(x + 1) - F(x)
 
@@ -53,7 +54,10 @@ SCALE_LOW, SCALE_HIGH = -112, 192
 INVERSE_BITS = 20
 
 MEAN_STEPS = 64
-"""Means come in 1/64 grey level."""
+"""Means and edges come in 1/64 grey level."""
+
+EDGES = MEAN_STEPS * np.arange(LEVELS + 1) - MEAN_STEPS // 2
+"""Where levels begin and end, int64 [257]: the edges of levels that are equally wide. The outer two mean nothing."""
 
 ARGUMENT_SHIFT = INVERSE_BITS + 6 - 6 - FRACTION_BITS
 ARGUMENT_LIMIT = SIGMOID_RANGE * SIGMOID_STEPS << FRACTION_BITS
@@ -152,9 +156,9 @@ def sigmoid_at(product, sigmoid):  # type: ignore[no-untyped-def]
 
 
 @njit(**PART)
-def _cdf_and_slope(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
+def _cdf_and_slope(x, edges, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """F(x) for x in 1 .. 255, and about how much it grows to the next level, at least FLOOR."""
-    edge, total, slope = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0), np.int64(0)
+    edge, total, slope = edges[np.uint64(x)], np.int64(0), np.int64(0)
     for k in range(np.uint64(weights.size)):
         _, value, step = _sigmoid_and_step((edge - means[k]) * inverses[k], sigmoid)
         total += weights[k] * value
@@ -164,21 +168,22 @@ def _cdf_and_slope(x, weights, means, inverses, sigmoid):  # type: ignore[no-unt
 
 
 @njit(**PART)
-def mixture_cdf(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
-    """F(x) for x in 0 .. 256, int. `means` (int64): 1/64 grey level, absolute; `sigmoid`: `tables()[0]`."""
+def mixture_cdf(x, edges, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
+    """F(x) for x in 0 .. 256, int. `edges` (int64 [257]) and `means`: 1/64 grey level; `sigmoid`: `tables()[0]`."""
     if x <= 0:
         return np.int64(0)
     if x >= LEVELS:
         return np.int64(1 << PRECISION)
-    return _cdf_and_slope(x, weights, means, inverses, sigmoid)[0]
+    return _cdf_and_slope(x, edges, weights, means, inverses, sigmoid)[0]
 
 
 @njit(**PART)
-def mixture_interval(x, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
+def mixture_interval(x, edges, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """F(x) and F(x + 1) - F(x) for x in 0 .. 255."""
-    edge, low, high = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0), np.int64(0)
+    edge, low, high = edges[np.uint64(x)], np.int64(0), np.int64(0)
+    wide = edges[np.uint64(x + 1)] - edge
     for k in range(np.uint64(weights.size)):
-        product, level = (edge - means[k]) * inverses[k], MEAN_STEPS * inverses[k]
+        product, level = (edge - means[k]) * inverses[k], wide * inverses[k]
         for upper in range(2):
             share = weights[k] * sigmoid_at(product + upper * level, sigmoid)[1]
             low, high = low if upper else low + share, high + share if upper else high
@@ -188,7 +193,7 @@ def mixture_interval(x, weights, means, inverses, sigmoid):  # type: ignore[no-u
 
 
 @njit(**PART)
-def mixture_search(target, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
+def mixture_search(target, edges, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """The x with F(x) <= target < F(x + 1): (x, F(x), F(x + 1) - F(x)), for a target in 0 .. 2^24 - 1.
 
     Newton's method, as if F were the sigmoid of a line: from where the heaviest component alone has the target, by F
@@ -206,7 +211,7 @@ def mixture_search(target, weights, means, inverses, sigmoid):  # type: ignore[n
     looks = 0
     while True:
         x = min(max(x, low + 1), high - 1) if looks < LOOKS else (low + high) >> 1
-        value, slope = _cdf_and_slope(x, weights, means, inverses, sigmoid)
+        value, slope = _cdf_and_slope(x, edges, weights, means, inverses, sigmoid)
         if value <= target:
             low, start = x, value
         else:

@@ -10,7 +10,7 @@ from numba.extending import register_jitable
 
 from .bins import bin_cdf, bin_search
 from .intervals import find_in_bucket, find_symbol
-from .logistic import mixture, mixture_cdf, mixture_search
+from .logistic import EDGES, mixture, mixture_cdf, mixture_search
 from .loops import kernels
 
 
@@ -85,14 +85,14 @@ def _unpacked(k, parameters, scratch):
 def _mixture_interval(k, values, parameters, scratch):
     weights, means, inverses, sigmoid = _unpacked(k, parameters, scratch)
     value = np.int64(values[k])
-    start = mixture_cdf(value, weights, means, inverses, sigmoid)
-    return start, mixture_cdf(value + 1, weights, means, inverses, sigmoid) - start
+    start = mixture_cdf(value, EDGES, weights, means, inverses, sigmoid)
+    return start, mixture_cdf(value + 1, EDGES, weights, means, inverses, sigmoid) - start
 
 
 @register_jitable(inline="always")
 def _mixture_search(k, target, values, parameters, scratch):
     weights, means, inverses, sigmoid = _unpacked(k, parameters, scratch)
-    return mixture_search(target, weights, means, inverses, sigmoid)
+    return mixture_search(target, EDGES, weights, means, inverses, sigmoid)
 
 
 @register_jitable(inline="always")

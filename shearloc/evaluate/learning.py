@@ -25,7 +25,7 @@ class Along:
 def stopped(model: Learning) -> Learning:
     """The same model, which does not learn."""
     experts = tuple(replace(expert, rates=np.full_like(expert.rates, SLOWEST)) for expert in model.experts)
-    return Learning(model.name, model.channels, model.offsets, experts, model.every, model.predictor)
+    return replace(model, experts=experts, edges=0)
 
 
 def along(model: Learning, image: Pixels, parts: int = 40) -> Along:

@@ -6,8 +6,8 @@ STATIC = {1: "gray", 3: "photo"}
 """Models that do not learn while they code, by the number of planes that go together."""
 
 LEARNING = {
-    1: ("gray-fast", "gray-default", "gray-default"),
-    3: ("colour-fast", "colour-default-2", "colour-max"),
+    1: ("gray-fast-2", "gray-default-2", "gray-default-2"),
+    3: ("colour-fast-2", "colour-default-3", "colour-max-2"),
 }
 """Models that do, for the efforts 1 to 3, 4 to 6, and 7 to 9."""
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..models.learning.edges import USUAL
 from ..models.learning.model import INPUT_BITS, LEVEL_BITS, Expert, Layer, LearningModel, weight_limit
 from ..models.wavefront.context import PREDICTORS
 from ..nets.quantize import LOG_SCALE_OFFSET
@@ -75,14 +76,16 @@ def expert(net: LocalNet, rates: Sequence[float]) -> Expert:
     return Expert(k, tuple(layers), learn, adjust, peaks, *steps)
 
 
-def export(name: str, nets: Sequence[LocalNet], rates: Sequence[Sequence[float]], every: int = 1) -> LearningModel:
+def export(
+    name: str, nets: Sequence[LocalNet], rates: Sequence[Sequence[float]], every: int = 1, edges: int = 0
+) -> LearningModel:
     """A model of these experts, which see the same contexts. ValueError where they do not, or a bound does not hold."""
     shapes = [(net.shape.channels, net.shape.predictor, net.shape.offsets.tobytes()) for net in nets]
     if len(set(shapes)) != 1:
         raise ValueError("experts must have the same channels, predictor and context")
     experts = tuple(expert(net, numbers) for net, numbers in zip(nets, rates, strict=True))
     first = nets[0].shape
-    model = LearningModel(name, first.channels, first.offsets, experts, every, PREDICTORS[first.predictor])
+    model = LearningModel(name, first.channels, first.offsets, experts, every, PREDICTORS[first.predictor], edges)
     model.prove()
     return model
 
@@ -127,8 +130,10 @@ def main() -> None:
         "--rates", type=float, nargs="+", action="append", required=True, help="an expert's, of each layer that learns"
     )
     parser.add_argument("--every", type=int, default=1, help="steps to an update")
+    known = "observations that the edges of grey levels begin with; of 0, they do not learn"
+    parser.add_argument("--edges", type=int, default=USUAL, help=known)
     args = parser.parse_args()
-    export(args.out.stem, [_load(path) for path in args.nets], args.rates, args.every).save(args.out)
+    export(args.out.stem, [_load(path) for path in args.nets], args.rates, args.every, args.edges).save(args.out)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def folded(model: LearningModel, starts: list[Floats]) -> LearningModel:
             start = np.rint(layer.start + ONE * real[-1].astype(np.float64)).astype(np.int32)
             layers[number] = replace(layer, weight=np.ascontiguousarray(weight), start=start)
         experts.append(replace(expert, layers=tuple(layers)))
-    found = LearningModel(model.name, model.channels, model.offsets, tuple(experts), model.every, model.predictor)
+    found = replace(model, experts=tuple(experts))
     found.prove()
     return found
 

@@ -61,7 +61,7 @@ def test_pictures_come_back(any_picture: st.SearchStrategy[Picture], data: st.Da
 def test_a_model_is_used_and_saves(coded: tuple[NDArray[np.uint8], bytes]) -> None:
     image, data = coded
     info = shearloc.info(data)
-    assert (info.method, info.model) == ("learning", "gray-default" if image.ndim == 2 else "colour-default-2")
+    assert (info.method, info.model) == ("learning", "gray-default-2" if image.ndim == 2 else "colour-default-3")
     assert (info.height, info.width) == image.shape[:2]
     assert info.file_bytes == len(data) < image.size
     assert info.bits_per_subpixel == 8 * len(data) / image.size

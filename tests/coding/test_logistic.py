@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from shearloc.coding.logistic import (
+    EDGES,
     FLOOR,
     LEVELS,
     MIXTURE_TOTAL,
@@ -66,7 +67,7 @@ def unpack(parameters: Parameters) -> Unpacked:
 def all_cumulative(unpacked: Unpacked) -> list[int]:
     """F(0) .. F(256)."""
     sigmoid = tables()[0]
-    return [int(mixture_cdf(x, *unpacked, sigmoid)) for x in range(LEVELS + 1)]
+    return [int(mixture_cdf(x, EDGES, *unpacked, sigmoid)) for x in range(LEVELS + 1)]
 
 
 def with_extremes(test):  # type: ignore[no-untyped-def]
@@ -109,20 +110,20 @@ def test_search_inverts(parameters: Parameters) -> None:
     found = all_cumulative(unpacked)
     for x, (start, end) in enumerate(zip(found, found[1:], strict=False)):
         for target in {start, (start + end) // 2, end - 1}:
-            assert mixture_search(target, *unpacked, tables()[0]) == (x, start, end - start)
+            assert mixture_search(target, EDGES, *unpacked, tables()[0]) == (x, start, end - start)
 
 
 @given(mixtures, st.integers(0, TOTAL - 1))
 def test_search_finds_any_target(parameters: Parameters, target: int) -> None:
-    x, start, freq = mixture_search(target, *unpack(parameters), tables()[0])
+    x, start, freq = mixture_search(target, EDGES, *unpack(parameters), tables()[0])
     assert start <= target < start + freq
     assert 0 <= x < LEVELS
 
 
 def test_outside_the_levels() -> None:
     unpacked = unpack(([0], [6400], [0]))
-    assert mixture_cdf(-1, *unpacked, tables()[0]) == 0
-    assert mixture_cdf(257, *unpacked, tables()[0]) == TOTAL
+    assert mixture_cdf(-1, EDGES, *unpacked, tables()[0]) == 0
+    assert mixture_cdf(257, EDGES, *unpacked, tables()[0]) == TOTAL
 
 
 def test_tables_are_pinned() -> None:

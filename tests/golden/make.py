@@ -133,7 +133,8 @@ def squares_models() -> dict[str, Squares]:
 
 
 def learning_models() -> dict[str, LearningModel]:
-    """Models that learn: gray, an update every third step; RGB; RGB by two experts, one with a hidden layer more."""
+    """Models that learn: gray, an update every third step; RGB; RGB by two experts, one with a hidden layer more; and
+    with edges that learn."""
     gray = _expert(1, 11, (32,), components=2, units=0, rates=(0.004,))
     colour = _expert(3, 15, (32,), components=2, units=4, rates=(0.002,))
     deep = _expert(3, 15, (32, 64), components=3, units=2, rates=(0.004, 0.001))
@@ -142,11 +143,15 @@ def learning_models() -> dict[str, LearningModel]:
         "golden-learning-gray": _learning(1, near, (gray,), 3),
         "golden-learning": _learning(3, level, (colour,), 1),
         "golden-learning-experts": _learning(3, level, (deep, colour), 2),
+        "golden-learning-edges": _learning(3, level, (deep, colour), 2, 16),
+        "golden-learning-edges-gray": _learning(1, near, (gray,), 1, 1),
     }
 
 
-def _learning(channels: int, offsets: NDArray[np.int32], experts: tuple[Expert, ...], every: int) -> LearningModel:
-    model = LearningModel("", channels, offsets, experts, every)
+def _learning(
+    channels: int, offsets: NDArray[np.int32], experts: tuple[Expert, ...], every: int, edges: int = 0
+) -> LearningModel:
+    model = LearningModel("", channels, offsets, experts, every, edges=edges)
     model.prove()
     return model
 
@@ -213,6 +218,13 @@ def smooth(height: int, width: int, channels: int) -> Pixels:
     return pixels[:, :, 0] if channels == 1 else pixels
 
 
+def comb(height: int, width: int, channels: int) -> Pixels:
+    """Waves whose contrast was stretched by a half after they were rounded: levels 2, 5, 8, … are missing."""
+    low = smooth(height, width, channels).reshape(height, width, channels) * 2 // 3
+    noise = np.random.default_rng([height, width, channels]).integers(-4, 5, low.shape)
+    return ((low + noise).clip(0, 169) * 3 // 2).astype(np.uint8)
+
+
 def pictures() -> dict[str, Callable[[], bytes]]:
     """Files of one picture by name."""
     gray, rgb = smooth(21, 26, 1), smooth(21, 26, 3)
@@ -260,6 +272,9 @@ def pictures() -> dict[str, Callable[[], bytes]]:
         "learning-rgb-300x200": lambda: _picture(Picture(smooth(200, 300, 3)), "golden-learning"),
         "learning-noise": lambda: _picture(Picture(noise), "golden-learning"),
         "learning-experts": lambda: _picture(Picture(rgb), "golden-learning-experts"),
+        "learning-edges": lambda: _picture(Picture(comb(20, 30, 3)), "golden-learning-edges"),
+        "learning-edges-gray": lambda: _picture(Picture(comb(30, 20, 1)[..., 0]), "golden-learning-edges-gray"),
+        "learning-edges-noise": lambda: _picture(Picture(noise), "golden-learning-edges"),
         "learning-rgb-1x1": lambda: _picture(Picture(rgb[:1, :1]), "golden-learning-experts", embed=True),
         **{f"learning-turned-{number}": partial(_turned, "golden-learning", rgb, number) for number in (1, 2, 4, 7)},
         # Every kind of picture.

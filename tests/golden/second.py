@@ -423,12 +423,15 @@ def mixture(logits: Sequence[int], means: Sequence[int], log_scales: Sequence[in
     return weights, list(means), [R[clamp(scale, -112, 192) + 112] for scale in log_scales]
 
 
-def search(weights: Sequence[int], means: Sequence[int], inverses: Sequence[int]) -> Find:
+EDGES = [64 * x - 32 for x in range(257)]
+
+
+def search(weights: Sequence[int], means: Sequence[int], inverses: Sequence[int], edges: Sequence[int] = EDGES) -> Find:
     def F(x: int) -> int:
         if x in (0, 256):
             return x << 16
         terms = zip(weights, means, inverses, strict=True)
-        total = sum(w * sigma(((64 * x - 32 - m) * r >> 12) + 262144) for w, m, r in terms)
+        total = sum(w * sigma(((edges[x] - m) * r >> 12) + 262144) for w, m, r in terms)
         return (total >> 22) + 6 * x
 
     def find(target: int) -> tuple[int, int, int]:

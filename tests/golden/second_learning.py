@@ -37,7 +37,8 @@ def learning_model(name: str, wanted: bytes, chunks: list[tuple[bytes, bytes]], 
             continue
         count = sum(key.endswith(".rates") for key in arrays)
         keys = [f"expert{number}.{part}" for number in range(count) for part in ("components", "bits")]
-        text = "".join(f" {key} {metadata[key]}" for key in ("channels", "every", "predictor", *keys))
+        edges = ["edges"] if "edges" in metadata else []
+        text = "".join(f" {key} {metadata[key]}" for key in ("channels", "every", "predictor", *edges, *keys))
         if fingerprint("shearloc-learning-1" + text, arrays) == wanted:
             break
     else:
@@ -51,8 +52,46 @@ def learning_model(name: str, wanted: bytes, chunks: list[tuple[bytes, bytes]], 
         experts.append(own)
     return {
         "C": int(metadata["channels"]), "every": int(metadata["every"]), "offsets": arrays["offsets"],
-        "relative": metadata["predictor"] == "med", "experts": experts,
+        "relative": metadata["predictor"] == "med", "experts": experts, "edges": int(metadata.get("edges", "0")),
     }  # fmt: skip
+
+
+class Edges:
+    """The edges of grey levels."""
+
+    def __init__(self, model: Model) -> None:
+        self.B, self.C = model["edges"], model["C"]
+        self.u = [[F64(x) - F64(0.5) for x in range(257)] for _ in range(self.C)]
+        self.n = [[F64(0)] * 257 for _ in range(self.C)]
+        self.begin()
+
+    def begin(self) -> None:
+        self.e = [[int(np.rint(u * 64)) for u in row] for row in self.u]
+        self.G, self.Q = ([[0] * 257 for _ in range(self.C)] for _ in range(2))
+
+    def middle(self, c: int, x: int) -> int:
+        return self.e[c][x] + self.e[c][x + 1] >> 1
+
+    def observe(self, c: int, x: int, a: Any, b: Any) -> None:
+        for edge, slope, sign in ((x, a, 1), (x + 1, b, -1)):
+            if 1 <= edge <= 255:
+                slope = min(slope, F64(8))
+                self.G[c][edge] += sign * int(slope * 4096)
+                self.Q[c][edge] += int(slope * slope * 4096)
+
+    def update(self) -> None:
+        if self.B == 0:
+            return
+        for c in range(self.C):
+            u, n = self.u[c], self.n[c]
+            for x in range(1, 256):
+                if self.Q[c][x] > 0:
+                    n[x] = n[x] + F64(self.Q[c][x]) / 4096
+                    moved = u[x] - (F64(2) * (F64(self.G[c][x]) / 4096)) / (F64(self.B) + n[x])
+                    u[x] = min(max(moved, F64(x) - 0.5 - 2), F64(x) - 0.5 + 2)
+            for x in range(1, 257):
+                u[x] = max(u[x], u[x - 1] + F64(0.03125))
+        self.begin()
 
 
 class Network:
@@ -98,7 +137,9 @@ class Network:
         self.parameters: list[Array] = []
         self.gradients: list[Array] = []
 
-    def distribution(self, c: int, base: int, d: list[int], shown: list[int]) -> tuple[list[int], list[int], list[int]]:
+    def distribution(
+        self, c: int, middle: int, d: list[int], shown: list[int]
+    ) -> tuple[list[int], list[int], list[int]]:
         K, b = self.K, self.bits[self.last]
         first = sum(self.sizes[:c])
         sums = self.sums[first : first + self.sizes[c]]
@@ -110,24 +151,28 @@ class Network:
         shifts = np.repeat([b + 1, b - 4, b + 1] + [b - 2] * c, K)
         p = [int(v) for v in np.clip(sums + 2 ** (shifts - 1) >> shifts, -32768, 32768)]
         moved = [
-            sum(clamp(p[(3 + e) * K + k], -2048, 2048) * d[e] + 2 >> 2 for e in range(c)) + 64 * base for k in range(K)
+            sum(clamp(p[(3 + e) * K + k], -2048, 2048) * d[e] + 2 >> 2 for e in range(c)) + middle for k in range(K)
         ]
         self.scales_before = p[2 * K : 3 * K]
         return mixture(p[:K], [p[K + k] + moved[k] for k in range(K)], self.scales_before)
 
-    def learn_from(self, x: int, found: tuple[list[int], list[int], list[int]], d: list[int]) -> None:
-        """The parameters' gradients of the next channel."""
+    def learn_from(
+        self, x: int, found: tuple[list[int], list[int], list[int]], d: list[int], places: list[int]
+    ) -> tuple[Any, Any]:
+        """The parameters' gradients of the next channel; what is said of the level's two edges."""
         rows: list[list[Any]] = []
+        slopes: list[tuple[int, int]] = []
         for mean, inverse in zip(*found[1:], strict=True):
             edges = []
             for edge in (x, x + 1):
-                argument = clamp((64 * edge - 32 - mean) * inverse >> 12, -262144, 262144)
+                argument = clamp((places[edge] - mean) * inverse >> 12, -262144, 262144)
                 edges.append((argument, sigma(argument + 262144)))
             (a_l, low), (a_h, high) = edges
             a_l, low = (0, 0) if x == 0 else (a_l, low)
             a_h, high = (0, 2**22) if x == 255 else (a_h, high)
             l_, h_ = low * (2**22 - low), high * (2**22 - high)
             rows.append([high - low, h_ - l_, a_h * h_ - a_l * l_])
+            slopes.append((l_, h_))
         T = sum(w * row[0] for w, row in zip(found[0], rows, strict=True))
         share = F64(1) / (F64(T) + F64(6 * 2**22))
         known = F64(1) - F64(6 * 2**22) * share
@@ -140,6 +185,10 @@ class Network:
         for difference in d:
             out.append([mean * F32(2.0**-4) * F32(difference) for mean in out[1]])
         self.gradients.append(np.array(out, F32).ravel())
+        a = b = F64(0)
+        for w, inverse, (l_, h_) in zip(found[0], found[2], slopes, strict=True):
+            a, b = a + (F64(w) * F64(l_)) * F64(inverse), b + (F64(w) * F64(h_)) * F64(inverse)
+        return a * (share * F64(2.0**-42)), b * (share * F64(2.0**-42))
 
     def rounded(self, k: int, y: Array, first: int) -> Array:
         here = slice(first, first + len(y))
@@ -196,7 +245,8 @@ def learning(model: Model, payload: bytes, lanes: int, size: tuple[int, int, int
         stacks.append(Stack(x, [file.u32() for _ in range(count)]))
     pixels, C = np.full((*size, model["C"]), -1, np.int64), model["C"]
     networks = [Network(expert) for expert in model["experts"]]
-    used, steps = 0, list(steps_of(model, size, True))
+    edges = Edges(model)
+    used, count, steps = 0, 0, list(steps_of(model, size, True))
     for t, step in enumerate(steps):
         n, updates = len(step), []
         for lane, stack in enumerate(stacks):
@@ -215,15 +265,15 @@ def learning(model: Model, payload: bytes, lanes: int, size: tuple[int, int, int
                     shown, parts, all_of = [compand(model, one) for one in d], [], ([], [], [])
                     for network, rows in zip(networks, states, strict=True):
                         network.__dict__.update(rows[k])
-                        parts.append(network.distribution(c, base[c], d, shown))
+                        parts.append(network.distribution(c, edges.middle(c, base[c]), d, shown))
                         rows[k] = saved(network)
                         shares = [w // len(networks) for w in parts[-1][0]]
                         for target, new in zip(all_of, (shares, *parts[-1][1:]), strict=True):
                             target.extend(new)
-                    value = pixels[image, i, j, c] = stack.pop(24, search(*all_of))
+                    value = pixels[image, i, j, c] = stack.pop(24, search(*all_of, edges.e[c]))
                     for network, rows, part in zip(networks, states, parts, strict=True):
                         network.__dict__.update(rows[k])
-                        network.learn_from(int(value), part, d)
+                        edges.observe(c, int(value), *network.learn_from(int(value), part, d, edges.e[c]))
                         rows[k] = saved(network)
             for network, rows in zip(networks, states, strict=True):
                 for (number, _, _), row in zip(mine, rows, strict=True):
@@ -235,6 +285,9 @@ def learning(model: Model, payload: bytes, lanes: int, size: tuple[int, int, int
             used = 0
             for network in networks:
                 network.update()
+            count += 1
+            if count % 4 == 0:
+                edges.update()
     assert all(stack.x == 2**32 and not stack.words for stack in stacks)
     return pixels
 

@@ -28,11 +28,11 @@ from ..golden import make
 Pixels = NDArray[np.uint8]
 ROOT = Path(__file__).parents[2]
 MODELS = make.learning_models()
-RGB, GRAY, EXPERTS = (MODELS[f"golden-learning{name}"] for name in ("", "-gray", "-experts"))
+RGB, GRAY, EXPERTS, EDGES = (MODELS[f"golden-learning{name}"] for name in ("", "-gray", "-experts", "-edges"))
 
 
 def model_of(found: LearningModel, **changes: Any) -> images.Learning:
-    fields = {key: getattr(found, key) for key in ("channels", "offsets", "experts", "every", "predictor")}
+    fields = {key: getattr(found, key) for key in ("channels", "offsets", "experts", "every", "predictor", "edges")}
     return images.Learning("tiny", **(fields | changes))
 
 
@@ -53,12 +53,19 @@ def hostile() -> dict[str, Pixels]:
         "column": make.smooth(40, 1, 3),
         "pixel": make.smooth(1, 1, 3),
         "waves": make.smooth(64, 40, 3),
+        "comb": make.comb(40, 50, 3),
     }
 
 
-@pytest.mark.parametrize(("name", "every"), [*((name, 1) for name in hostile()), ("noise", 3), ("waves", 3)])
-def test_engines_and_threads_write_the_same_bytes(name: str, every: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    pixels, model = hostile()[name], model_of(EXPERTS, every=every)
+KINDS = [*((name, 1, 0) for name in hostile()), ("noise", 3, 0), ("waves", 3, 0)]
+LEARNING_EDGES = [("noise", 1, 1), ("black and white", 1, 1), ("stripes", 2, 16), ("comb", 1, 16), ("waves", 3, 1)]
+
+
+@pytest.mark.parametrize(("name", "every", "edges"), KINDS + LEARNING_EDGES)
+def test_engines_and_threads_write_the_same_bytes(
+    name: str, every: int, edges: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, model = hostile()[name], model_of(EXPERTS, every=every, edges=edges)
     pixels = np.stack([pixels, pixels[::-1]])
     payload, lanes = coder.encode_images(model, pixels, "numpy")
     monkeypatch.setattr(walk, "LEAST", 1)
@@ -69,13 +76,14 @@ def test_engines_and_threads_write_the_same_bytes(name: str, every: int, monkeyp
     assert np.array_equal(coder.decode_images(model, payload, lanes, pixels.shape[:3], "numpy"), pixels)
 
 
-def test_threads_share_lanes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("edges", [0, 16])
+def test_threads_share_lanes(edges: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A picture of several lanes: each thread has some of them."""
     pixels = make.smooth(180, 260, 3)[None]
     found = []
     for threads in (1, 2, 3):
         monkeypatch.setattr(barrier, "processors", lambda threads=threads: threads)
-        found.append(coder.encode_images(model_of(RGB), pixels, "numba"))
+        found.append(coder.encode_images(model_of(RGB, edges=edges), pixels, "numba"))
     assert found[0] == found[1] == found[2] and found[0][1] > 1
 
 
@@ -89,7 +97,11 @@ def test_torch_writes_them_too() -> None:
 
 @settings(max_examples=25)
 @given(
-    st.integers(1, 3), st.integers(1, 24), st.integers(1, 24), st.sampled_from([RGB, GRAY, EXPERTS]), st.integers(0, 99)
+    st.integers(1, 3),
+    st.integers(1, 24),
+    st.integers(1, 24),
+    st.sampled_from([RGB, GRAY, EXPERTS, EDGES]),
+    st.integers(0, 99),
 )
 def test_decodes_what_was_encoded(count: int, height: int, width: int, found: LearningModel, seed: int) -> None:
     model, draw = model_of(found), np.random.default_rng(seed)
@@ -104,6 +116,13 @@ def test_learning_shortens_what_repeats() -> None:
     pattern = np.tile(draw.integers(0, 256, (5, 7, 3), np.uint8), (12, 10, 1))
     learns, stays = (model.lengths(pattern[None], How()).images[0] for model in (model_of(RGB), with_rates(RGB, 1e-9)))
     assert learns < 0.6 * stays
+
+
+def test_edges_shorten_a_comb() -> None:
+    """Of a picture that lacks every third level, whose noise a mixture cannot tell from others'."""
+    pixels = make.comb(90, 120, 3)[None]
+    learn, stay = (model_of(RGB, edges=edges).lengths(pixels, How()).images[0] for edges in (64, 0))
+    assert learn < 0.95 * stay
 
 
 def test_lengths_are_those_of_the_payload() -> None:
@@ -143,7 +162,7 @@ def test_damage_is_told_alike_by_all_engines(seed: int) -> None:
 
 
 def test_numbers_stay_finite_however_fast_it_learns() -> None:
-    model, pixels = with_rates(EXPERTS, 2.0**20), hostile()["noise"][None]
+    model, pixels = with_rates(EDGES, 2.0**20), hostile()["noise"][None]
     coded = model.encode(pixels, How("numba"))
     assert coded.payload == model.encode(pixels, How("numpy")).payload
     assert np.array_equal(model.decode(coded, pixels.shape[:3], How()), pixels)
@@ -186,7 +205,10 @@ def test_hostile_models_are_refused(what: str) -> None:
         model.prove()
 
 
-@pytest.mark.parametrize("changes", [{"every": 0}, {"every": 65}, {"channels": 2}, {"predictor": 7}, {"experts": ()}])
+SETTINGS: list[dict[str, Any]] = [{"every": 0}, {"every": 65}, {"channels": 2}, {"predictor": 7}, {"experts": ()}]
+
+
+@pytest.mark.parametrize("changes", [*SETTINGS, {"edges": -1}, {"edges": 1 << 21}])
 def test_hostile_settings_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         model_of(RGB, **changes).prove()
@@ -230,8 +252,8 @@ import hashlib
 from shearloc.nets import shorts
 from shearloc.models.learning import coder
 from tests.golden import make
-from tests.models.test_learning import EXPERTS, model_of
-payload, _ = coder.encode_images(model_of(EXPERTS), make.smooth(40, 50, 3)[None], "numba")
+from tests.models.test_learning import EDGES, model_of
+payload, _ = coder.encode_images(model_of(EDGES), make.smooth(40, 50, 3)[None], "numba")
 print(shorts.KIND.lanes, shorts.KIND.dot, hashlib.sha256(payload).hexdigest())
 """
 
@@ -245,5 +267,5 @@ def test_other_processors_write_the_same_bytes(processor: str, tmp_path: Path) -
         [sys.executable, "-c", PROGRAM], cwd=ROOT, env=os.environ | asked, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
-    payload, _ = coder.encode_images(model_of(EXPERTS), make.smooth(40, 50, 3)[None], "numba")
+    payload, _ = coder.encode_images(model_of(EDGES), make.smooth(40, 50, 3)[None], "numba")
     assert done.stdout.split() == ["8", "None", hashlib.sha256(payload).hexdigest()]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shearloc.coding.logistic import mixture, tables
+from shearloc.coding.logistic import EDGES, mixture, tables
 from shearloc.models.learning.gradient import mixture_gradient
 
 COMPONENTS, COUNT = 5, 2000
@@ -57,6 +57,6 @@ def kernel():  # type: ignore[no-untyped-def]
     @njit(error_model="numpy")
     def run(row, value, exponential, inverse, sigmoid, weights, means, inverses, masses, out):  # type: ignore[no-untyped-def]
         mixture(row, exponential, inverse, weights, means, inverses)
-        mixture_gradient(value, row[2 * COMPONENTS :], weights, means, inverses, sigmoid, masses, out)
+        mixture_gradient(value, EDGES, row[2 * COMPONENTS :], weights, means, inverses, sigmoid, masses, out)
 
     return run

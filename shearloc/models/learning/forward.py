@@ -77,7 +77,8 @@ def parameters(expert, space, units, c, begin, n):  # type: ignore[no-untyped-de
     `units`: where `head_units` is.
     """
     one = EXPERT(expert)
-    fixed, room, seen = FIXED(one.fixed), ROOM(one.room), SPACE(space).seen
+    fixed, room, opened = FIXED(one.fixed), ROOM(one.room), SPACE(space)
+    seen, centres = opened.seen, opened.edges.centres[c]
     components, predictions, differences = fixed.components, seen.predictions, seen.differences
     count, first = (3 + c) * components, components * (3 * c + c * (c - 1) // 2)
     params, sums = room.params, room.sums
@@ -104,7 +105,7 @@ def parameters(expert, space, units, c, begin, n):  # type: ignore[no-untyped-de
         for j in range(shifts.size):
             half = np.int32(1) << np.int32(shifts[j] - 1)
             row[j] = clamp(np.int32(row[j] + half) >> shifts[j], -limit, limit)
-        means, prediction = row[components : 2 * components], np.int32(64) * predictions[c, begin + i]
+        means, prediction = row[components : 2 * components], centres[np.uint64(predictions[c, begin + i])]
         for j in range(components):
             means[j] += prediction
         for e in range(c):

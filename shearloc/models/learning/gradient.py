@@ -11,7 +11,6 @@ from numba import njit
 from ...coding.logistic import (
     FLOOR,
     LEVELS,
-    MEAN_STEPS,
     MIXTURE_TOTAL,
     SCALE_HIGH,
     SCALE_LOW,
@@ -19,6 +18,7 @@ from ...coding.logistic import (
     sigmoid_at,
 )
 from ...kernels import PART, Apart
+from .edges import observe
 from .state import COLUMN, EXPERT, FIXED, ROOM
 from .symbols import SPACE
 
@@ -29,32 +29,37 @@ WHOLE = np.int64(1) << SIGMOID_BITS
 FLOOR_MASS = float(FLOOR << SIGMOID_BITS)
 PRIOR = 1.0 / MIXTURE_TOTAL
 MEAN_UNIT = 2.0 ** -(SIGMOID_BITS + 20) * MEAN_GAIN
+EDGE_UNIT = 2.0 ** -(SIGMOID_BITS + 20)
 SCALE_UNIT = 2.0 ** -(SIGMOID_BITS + 14)
 ZERO, ONE, TWO = np.uint64(0), np.uint64(1), np.uint64(2)
 COEFFICIENT_UNIT = np.float32(1 / MEAN_GAIN)
 
 
 @njit(**PART)
-def mixture_gradient(x, log_scales, weights, means, inverses, sigmoid, masses, out):  # type: ignore[no-untyped-def]
+def mixture_gradient(x, edges, log_scales, weights, means, inverses, sigmoid, masses, out):  # type: ignore[no-untyped-def]
     """Fills out float32 [3K] with the derivatives of -ln p(x) by logits, means and log-scales, in the network's units.
 
-    `weights`, `means`, `inverses` int64 [K] as `logistic.mixture` gives them; `log_scales` int32 [K]: the parameters
-    before they are clamped. `masses` int64 [K, 3] is scratch.
+    `edges` int64 [257]: of levels. `weights`, `means`, `inverses` int64 [K] as `logistic.mixture` gives them;
+    `log_scales` int32 [K]: the parameters before they are clamped. `masses` int64 [K, 3] is scratch. Returns how
+    -ln p(x) falls as the level's lower edge sinks, and as its upper one rises; in grey levels.
     """
     components = np.uint64(weights.size)
-    edge, total = MEAN_STEPS * x - MEAN_STEPS // 2, np.int64(0)
+    edge, wide, total = edges[x], edges[x + 1] - edges[x], np.int64(0)
+    lower, upper = 0.0, 0.0
     for k in range(components):
         low_at, low, high_at, high = np.int64(0), np.int64(0), np.int64(0), WHOLE
         product = (edge - means[k]) * inverses[k]
         if x > 0:
             low_at, low = sigmoid_at(product, sigmoid)
         if x < LEVELS - 1:
-            high_at, high = sigmoid_at(product + MEAN_STEPS * inverses[k], sigmoid)
+            high_at, high = sigmoid_at(product + wide * inverses[k], sigmoid)
         low_slope, high_slope = low * (WHOLE - low), high * (WHOLE - high)
         masses[k, ZERO] = high - low
         masses[k, ONE] = high_slope - low_slope
         masses[k, TWO] = high_at * high_slope - low_at * low_slope
         total += weights[k] * masses[k, ZERO]
+        lower += np.float64(weights[k]) * np.float64(low_slope) * np.float64(inverses[k])
+        upper += np.float64(weights[k]) * np.float64(high_slope) * np.float64(inverses[k])
     share = 1.0 / (np.float64(total) + FLOOR_MASS)
     known = 1.0 - FLOOR_MASS * share
     for k in range(components):
@@ -65,6 +70,8 @@ def mixture_gradient(x, log_scales, weights, means, inverses, sigmoid, masses, o
         inside = SCALE_LOW <= log_scales[k] <= SCALE_HIGH
         slope = part * np.float64(masses[k, TWO]) * SCALE_UNIT
         out[TWO * components + k] = np.float32(slope if inside else 0.0)
+    density = share * EDGE_UNIT
+    return lower * density, upper * density
 
 
 @Apart
@@ -72,10 +79,11 @@ def gradients(expert, space, c, begin, n):  # type: ignore[no-untyped-def]
     """Gradients of the expert's parameters of channel c of the pixels begin .. begin + n - 1, into room.gradients.
 
     space.mixed has the pixels' mixtures in its rows [:n]. The coefficients shift the means: their gradients are the
-    means' times the differences.
+    means' times the differences. Edges that learn observe the values.
     """
     one, opened = EXPERT(expert), SPACE(space)
     fixed, room, mixed, seen = FIXED(one.fixed), ROOM(one.room), opened.mixed, opened.seen
+    edges = opened.edges
     components, first, end, last = one.components, one.at, one.at + one.components, fixed.plan.shape[0] - 1
     base = fixed.plan[last, COLUMN] + components * (3 * c + c * (c - 1) // 2)
     channel, k_of, sigmoid = np.uint64(c), np.uint64(components), opened.tables.sigmoid
@@ -84,7 +92,10 @@ def gradients(expert, space, c, begin, n):  # type: ignore[no-untyped-def]
         params, out = room.params[row, 2 * components : 3 * components], room.gradients[pixel, base:]
         weights, means = mixed.weights[row, first:end], mixed.means[row, first:end]
         inverses, value = mixed.inverses[row, first:end], np.int64(seen.values[channel, pixel])
-        mixture_gradient(value, params, weights, means, inverses, sigmoid, room.masses, out)
+        places = edges.places[channel]
+        lower, upper = mixture_gradient(value, places, params, weights, means, inverses, sigmoid, room.masses, out)
+        if edges.prior > 0:
+            observe(edges, channel, value, lower, upper)
         for e in range(channel):
             difference = np.float32(seen.differences[e, pixel])
             for k in range(k_of):

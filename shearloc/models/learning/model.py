@@ -36,6 +36,7 @@ MOST_INPUTS, MOST_OUTPUTS, MOST_PIXELS = 256, 256, 8192
 START_LIMIT = 1 << 23
 LEAST_BITS, MOST_BITS = 5, 15
 
+MOST_OBSERVATIONS = 1 << 20
 MAX_CHANNELS, MAX_LAYERS, MAX_EXPERTS, MAX_OFFSET, MAX_EVERY = 4, 8, 4, 32, 64
 """Limits of a model. A file may bring its own, so these bound what a pixel costs."""
 _RATE_RANGE, _PEAK_RANGE = (2.0**-40, 2.0**20), (2.0**-20, 2.0**20)
@@ -163,7 +164,8 @@ class Expert:
 class LearningModel:
     """A model that learns. The coder has the mean of its `experts`' distributions; each learns by itself.
 
-    offsets int32 [n, 2] and predictor: the context, as a local model's. every: steps to an update.
+    offsets int32 [n, 2] and predictor: the context, as a local model's. every: steps to an update. edges: how many
+    observations the edges of grey levels begin with, before they learn (`edges.py`); of 0, they do not.
     """
 
     name: str
@@ -172,6 +174,7 @@ class LearningModel:
     experts: tuple[Expert, ...]
     every: int = 1
     predictor: int = MEDIAN_EDGE
+    edges: int = 0
 
     @property
     def family(self) -> Family:
@@ -205,6 +208,8 @@ class LearningModel:
         """What the metadata say beside the format."""
         settings = {"channels": str(self.channels), "every": str(self.every)}
         settings["predictor"] = next(name for name, value in PREDICTORS.items() if value == self.predictor)
+        if self.edges:
+            settings["edges"] = str(self.edges)
         for number, expert in enumerate(self.experts):
             settings[f"expert{number}.components"] = str(expert.components)
             settings[f"expert{number}.bits"] = " ".join(str(layer.bits) for layer in expert.layers)
@@ -214,6 +219,8 @@ class LearningModel:
         """Checks that arrays fit each other, and the bounds that make the model exact; ValueError says what fails."""
         if not 1 <= self.channels <= MAX_CHANNELS or not 1 <= self.every <= MAX_EVERY:
             raise ValueError(f"{self.channels} channels and an update every {self.every} steps are not possible")
+        if not 0 <= self.edges <= MOST_OBSERVATIONS:
+            raise ValueError(f"edges of levels cannot begin with {self.edges} observations")
         if self.predictor not in PREDICTORS.values():
             raise ValueError(f"there is no predictor {self.predictor}")
         if self.offsets.dtype != np.int32 or self.offsets.ndim != 2 or self.offsets.shape[1] != 2:
@@ -246,7 +253,7 @@ def parse_as(kind: type[Kind], data: bytes, name: str, source: str) -> Kind:
         count = len({key.split(".")[0] for key in arrays if key.startswith("expert")})
         experts = tuple(_expert(metadata, arrays, f"expert{number}.") for number in range(count))
         sizes = int(metadata["channels"]), arrays["offsets"], experts, int(metadata["every"])
-        model = kind(name, *sizes, PREDICTORS[metadata["predictor"]])
+        model = kind(name, *sizes, PREDICTORS[metadata["predictor"]], int(metadata.get("edges", "0")))
         model.prove()
     return model
 

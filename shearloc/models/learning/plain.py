@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ...coding.logistic import MEAN_STEPS
 from ...kernels import keep
 from ...nets import engines
 from ...types import Pixels
 from ..wavefront.coder import Coder
 from ..wavefront.context import context
 from ..wavefront.orders import largest_step, shear, step_count, step_sizes
-from . import state, symbols
+from . import edges, state, symbols
 from .forward import COEFFICIENT_LIMIT, PARAMETER_LIMIT, mixtures
 from .gradient import gradients
 from .model import BACKWARD_LIMIT, GRADIENT_LIMIT, INPUT_BITS, LEVEL_BITS, MOST_PIXELS, ONE, Expert, LearningModel
@@ -35,7 +36,8 @@ def walk(
     o = shear(model.offsets)
     steps, most = step_count(height, width, o), images * largest_step(height, width, o)
     components = [expert.components for expert in model.experts]
-    opened = symbols.space(model.features, channels, sum(components), model.predictor, most, most)
+    levels = _Levels(model.edges, channels)
+    opened = symbols.space(model.features, channels, sum(components), model.predictor, most, most, levels.edges)
     kept = keep(opened), keep(coder)
     space, codes = (memory.ctypes.data for memory in kept)
     places = np.cumsum([0, *components]).tolist()
@@ -43,7 +45,7 @@ def walk(
         _Network(expert, most, at, engines.integer_product(engine))
         for expert, at in zip(model.experts, places, strict=False)
     ]
-    where, done, used = context(model.offsets, model.predictor, model.channels), 0, 0
+    where, done, used, updates = context(model.offsets, model.predictor, model.channels), 0, 0, 0
     for t, n in enumerate(step_sizes(images, height, width, o).tolist()):
         if not decoding:
             exchange(space, False, pixels, t, o, 0, n)
@@ -52,7 +54,7 @@ def walk(
             network.forwards(opened.inputs[:n, : model.features])
         for c in range(channels):
             for network in networks:
-                network.parameters(c, opened.seen)
+                network.parameters(c, opened.seen, levels.edges.centres)
                 mixtures(network.place, space, n)
             symbols.code(decoding, codes, space, len(networks), c, n, 0, lanes, lanes, 0, done)
             for network in networks:
@@ -66,8 +68,36 @@ def walk(
             network.backwards(counting)
             if ends:
                 network.update()
+        updates += ends
+        if ends and updates % edges.EVERY == 0:
+            levels.update()
         if t % (CHUNK * model.every) == CHUNK * model.every - 1 or t == steps - 1:
             yield t + 1, steps
+
+
+class _Levels:
+    """The edges of grey levels."""
+
+    def __init__(self, prior: int, channels: int) -> None:
+        self.edges = edges.edges(prior, edges.sums(channels, 1), 0)
+
+    def update(self) -> None:
+        """Edges descend along their gradients' sums, which begin anew."""
+        own = self.edges
+        if own.prior == 0:
+            return
+        inner = slice(1, -1)
+        gradients, squares = (numbers[:, inner] / edges.UNIT for numbers in own.sums[0])
+        own.seen[:, inner] += squares
+        steps = edges.STEP * gradients / (own.prior + own.seen[:, inner])
+        moved = own.real[:, inner] - np.where(squares > 0, steps, 0.0)
+        begin = np.arange(1, moved.shape[1] + 1) - 0.5
+        own.real[:, inner] = np.clip(moved, begin - edges.FARTHEST, begin + edges.FARTHEST)
+        for x in range(1, own.real.shape[1]):
+            own.real[:, x] = np.maximum(own.real[:, x], own.real[:, x - 1] + edges.NARROWEST)
+        own.places[:, 1:] = np.rint(own.real[:, 1:] * MEAN_STEPS)
+        own.centres[...] = own.places[:, :-1] + own.places[:, 1:] >> 1
+        own.sums[...] = 0
 
 
 class _Network:
@@ -114,7 +144,7 @@ class _Network:
             self._levels.append(_with_one(_levels(self._outputs, layer.bits)))
         self._head_levels: list[Integers] = []
 
-    def parameters(self, c: int, seen: Seen) -> None:
+    def parameters(self, c: int, seen: Seen, centres: NDArray[np.int32]) -> None:
         """Parameters of channel c, given earlier ones, into room.params."""
         expert, n = self._expert, len(self._outputs)
         k = expert.components
@@ -128,7 +158,7 @@ class _Network:
             params = params + self._product(self._head_levels[-1], expert.adjust[c - 1, :, :count])
         shifts = self._shifts[c]
         params = np.clip((params + (1 << (shifts - 1))) >> shifts, -PARAMETER_LIMIT, PARAMETER_LIMIT)
-        params[:, k : 2 * k] += 64 * seen.predictions[c, :n, None]
+        params[:, k : 2 * k] += centres[c, seen.predictions[c, :n], None]
         for e in range(c):
             coefficients = np.clip(params[:, (3 + e) * k : (4 + e) * k], -COEFFICIENT_LIMIT, COEFFICIENT_LIMIT)
             params[:, k : 2 * k] += (coefficients * seen.differences[e, :n, None] + 2) >> 2

@@ -13,6 +13,7 @@ from ...coding.logistic import tables
 from ...kernels import PART, Apart, opener
 from ..wavefront.coder import Coder, measure, pop
 from ..wavefront.context import LARGEST, shown
+from .edges import Edges
 
 Integers = NDArray[np.int64]
 
@@ -52,18 +53,21 @@ class Space(NamedTuple):
     seen: Seen
     mixed: Mixed
     tables: Tables
+    edges: Edges
 
 
 SPACE, CODER = opener(Space), opener(Coder)
 """Kernels get their addresses."""
 
 
-def space(features: int, channels: int, components: int, predictor: int, pixels: int, block: int) -> Space:
+def space(
+    features: int, channels: int, components: int, predictor: int, pixels: int, block: int, edges: Edges
+) -> Space:
     """Room for so many pixels, and for mixtures of a block of them."""
     seen = Seen(*(np.zeros((channels, pixels), np.int32) for _ in range(4)))
     mixed = Mixed(*(np.empty((block, components), np.int64) for _ in range(4)))
     inputs = np.zeros((pixels, features + features % 2), np.int16)
-    return Space(inputs, seen, mixed, Tables(*tables(), shown(predictor)))
+    return Space(inputs, seen, mixed, Tables(*tables(), shown(predictor)), edges)
 
 
 @njit(**PART)
@@ -87,16 +91,16 @@ def code(decoding, coder, space, experts, channel, size, lane, stop, lanes, at, 
     In space.seen they begin at `at`, in space.mixed at 0. The step's first pixel is the coder's pixel `done`.
     """
     opened, codes = SPACE(space), CODER(coder)
-    seen, mixed, tables = opened.seen, opened.mixed, opened.tables
+    seen, mixed, tables, edges = opened.seen, opened.mixed, opened.tables, opened.edges.places[channel]
     begin, end, c = size * lane // lanes, size * stop // lanes, np.uint64(channel)
     _share(mixed, np.uint64(end - begin), experts)
     if decoding:
         for one in range(lane, stop):
             ends, own = (size * one // lanes - begin, size * (one + 1) // lanes - begin), np.uint64(one)
-            pop(codes, own, c, ends, at, seen.values, mixed.shares, mixed.means, mixed.inverses, tables.sigmoid)
+            pop(codes, own, c, ends, at, seen.values, edges, mixed.shares, mixed.means, mixed.inverses, tables.sigmoid)
     else:
         n, place = end - begin, done + begin
-        measure(codes, c, n, at, place, seen.values, mixed.shares, mixed.means, mixed.inverses, tables.sigmoid)
+        measure(codes, c, n, at, place, seen.values, edges, mixed.shares, mixed.means, mixed.inverses, tables.sigmoid)
     for i in range(at, at + end - begin):
         difference = np.int64(seen.values[channel, i] - seen.predictions[channel, i])
         seen.differences[channel, i] = difference

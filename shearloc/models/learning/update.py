@@ -1,4 +1,4 @@
-"""The optimiser: Adam, element by element in float32, and the weights rounded for both ways.
+"""The optimiser: Adam, element by element in float32, and the weights rounded for both ways; and the levels' edges.
 
 Every operation is one of IEEE 754's, rounded to nearest, in the order written. Threads share the rows of weights; all
 compute the same scales.
@@ -10,8 +10,10 @@ import numpy as np
 from numba import njit
 
 from ...kernels import PART, Apart, clamp, rint
+from .edges import forget, move
 from .model import BACKWARD_LIMIT, COLUMNS
 from .state import BACKWARD, BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LIMIT, PLACE, SCALES, WEIGHTS, WIDTH
+from .symbols import SPACE
 
 SETTLED = np.float32(2.0**-40)
 """A mean gradient smaller than that is 0: it would end in numbers that processors may or may not flush to 0."""
@@ -168,3 +170,14 @@ def update(expert, part, parts, begin):  # type: ignore[no-untyped-def]
         _round_heads(fixed, weights, scales)
     for j in range(np.uint64(scales.peaks.size)):
         scales.scales[0, j], scales.units[0, j] = scales.scales[1, j], scales.units[1, j]
+
+
+@Apart
+def update_edges(space, anew):  # type: ignore[no-untyped-def]
+    """A thread's update of its edges, where they learn. `anew`: after all threads' updates, its sums begin at 0."""
+    edges = SPACE(space).edges
+    if edges.prior > 0:
+        if anew:
+            forget(edges)
+        else:
+            move(edges)

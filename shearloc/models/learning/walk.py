@@ -19,14 +19,15 @@ from ..wavefront.coder import BLOCK, Coder, block_stop
 from ..wavefront.context import Context, context, look
 from ..wavefront.orders import largest_step, shear, step_count, step_rows, step_sizes
 from . import backward, state, symbols
+from . import edges as levels
 from .forward import first_layer, forwards, head_units, mixtures, parameters
 from .gradient import gradients
 from .model import MOST_PIXELS, LearningModel
 from .symbols import SPACE
-from .update import update
+from .update import update, update_edges
 
 CHUNK = 64
-"""Updates between two checks whether the payload ran dry."""
+"""Updates between two checks whether the payload ran dry: a multiple of `edges.EVERY`."""
 LEAST = 16
 """Pixels of the largest step that justify a thread of their own."""
 COUNTS = 3
@@ -47,6 +48,7 @@ class Kernels(NamedTuple):
     gradients: int
     backwards: int
     update: int
+    edges: int
     pieces: backward.Pieces
 
 
@@ -65,6 +67,7 @@ def kernels(pixels: Pixels, where: Context) -> Kernels:
         gradients.at(*[0] * 5),
         backward.backwards.at(0, pieces, 0, 0, True),
         update.at(0, 0, 0, True),
+        update_edges.at(0, True),
         pieces,
     )
 
@@ -95,7 +98,8 @@ class Walk:
         self._context = context(model.offsets, model.predictor, model.channels)
         rows = max(most * (last - first) // lanes + 1 for _, first, last, _ in self.shares)
         self._kept: list[Any] = []
-        self._spaces = [self._space(model, rows, max(BLOCK, most // lanes + 1)) for _ in self.shares]
+        shared, block = levels.sums(model.channels, self.parts), max(BLOCK, most // lanes + 1)
+        self._spaces = [self._space(model, rows, block, shared, part) for part in range(self.parts)]
         self.weights = [state.weights(expert, self.parts) for expert in model.experts]
         """Every expert's, of the moment."""
         for own, start in zip(self.weights, starts, strict=False):
@@ -108,10 +112,10 @@ class Walk:
         self._kept += [bundle, memory]
         return memory.ctypes.data
 
-    def _space(self, model: LearningModel, rows: int, block: int) -> int:
+    def _space(self, model: LearningModel, rows: int, block: int, shared: NDArray[np.int64], part: int) -> int:
         components = sum(expert.components for expert in model.experts)
         sizes = model.features, model.channels, components, model.predictor
-        return self._keep(symbols.space(*sizes, rows, block))
+        return self._keep(symbols.space(*sizes, rows, block, levels.edges(model.edges, shared, part)))
 
     def _all_experts(self, model: LearningModel, rows: int) -> NDArray[np.int64]:
         """Addresses of every thread's experts, int64 [threads, experts]. Threads share the weights."""
@@ -195,6 +199,8 @@ def walk_steps(kernels, decoding, where, share, lanes, context, experts, space, 
     _gather(kernels, step, context, space, pixels)
     _first_layers(kernels, step, experts, space)
     for t in range(first_step, last_step):
+        if (t - first_step) % (levels.EVERY * every) == 0:
+            call(kernels.edges, (space, True))
         if step[2] < step[3]:
             lanes_of = (size, first_lane, last_lane, lanes, done)
             _code_pixels(kernels, decoding, step, lanes_of, experts, space, coder, pixels)
@@ -217,6 +223,8 @@ def walk_steps(kernels, decoding, where, share, lanes, context, experts, space, 
             barrier.until(of_sums, parts * updates)
             for expert in experts:
                 call(kernels.update, (expert, part, parts, False))
+            if updates % levels.EVERY == 0:
+                call(kernels.edges, (space, False))
             barrier.arrive(of_weights)
         if t + 1 < last_step:
             _first_layers(kernels, step, experts, space)

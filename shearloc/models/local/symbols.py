@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...coding.logistic import mixture, tables
+from ...coding.logistic import EDGES, mixture, tables
 from ...kernels import Apart, call
 from ..wavefront.coder import BLOCK, block_stop, measure, pop
 from ..wavefront.context import LARGEST, shown
@@ -81,10 +81,12 @@ def code(decoding, symbols, coder, size, first, last, lanes, done, sums, predict
             if decoding:
                 for one in range(lane, stop):
                     ends, own = (size * one // lanes - begin, size * (one + 1) // lanes - begin), np.uint64(one)
-                    pop(coder, own, c, ends, at, values, room.weights, room.means, room.inverses, symbols.sigmoid)
+                    mixed = room.weights, room.means, room.inverses
+                    pop(coder, own, c, ends, at, values, EDGES, mixed[0], mixed[1], mixed[2], symbols.sigmoid)
             else:
                 n, place = end - begin, done + begin
-                measure(coder, c, n, at, place, values, room.weights, room.means, room.inverses, symbols.sigmoid)
+                mixed = room.weights, room.means, room.inverses
+                measure(coder, c, n, at, place, values, EDGES, mixed[0], mixed[1], mixed[2], symbols.sigmoid)
             for i in range(np.uint64(end - begin)):
                 difference = np.int64(values[c, np.uint64(at) + i] - predictions[c, np.uint64(at) + i])
                 room.differences[c, i] = difference

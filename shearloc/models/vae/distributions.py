@@ -11,6 +11,7 @@ from numba.extending import register_jitable
 
 from ...coding.bins import SIGMA_HIGH, SIGMA_LOW, UNIT_BITS, bin_cdf, bin_search
 from ...coding.logistic import (
+    EDGES,
     MIXTURE_TOTAL,
     SCALE_HIGH,
     SCALE_LOW,
@@ -131,14 +132,14 @@ def _channel(k, values, parameters, scratch):  # type: ignore[no-untyped-def]
 def _logistic_interval(k, values, parameters, scratch):  # type: ignore[no-untyped-def]
     weight, mean, inverse = _channel(k, values, parameters, scratch)
     value = np.int64(values[k])
-    start = mixture_cdf(value, weight, mean, inverse, parameters[1])
-    return start, mixture_cdf(value + 1, weight, mean, inverse, parameters[1]) - start
+    start = mixture_cdf(value, EDGES, weight, mean, inverse, parameters[1])
+    return start, mixture_cdf(value + 1, EDGES, weight, mean, inverse, parameters[1]) - start
 
 
 @register_jitable(inline="always")
 def _logistic_search(k, target, values, parameters, scratch):  # type: ignore[no-untyped-def]
     weight, mean, inverse = _channel(k, values, parameters, scratch)
-    return mixture_search(target, weight, mean, inverse, parameters[1])
+    return mixture_search(target, EDGES, weight, mean, inverse, parameters[1])
 
 
 LOGISTIC = kernels(_logistic_interval, _logistic_search)

@@ -48,15 +48,15 @@ def block_stop(size, lane, last, lanes):  # type: ignore[no-untyped-def]
 
 
 @njit(**PART)
-def pop(coder, lane, c, ends, at, values, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
+def pop(coder, lane, c, ends, at, values, edges, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """Pops a lane's values of a channel: of the block's pixels ends[0] .. ends[1] - 1; `values` has these from `at`.
 
-    weights, means, inverses int64 [pixels, K]: the block's mixtures.
+    edges int64 [257]: of the channel's levels; weights, means, inverses int64 [pixels, K]: the block's mixtures.
     """
     state, top = coder.heads[lane], coder.tops[lane]
     for i in range(np.uint64(ends[0]), np.uint64(ends[1])):
         target = pop_target(state, PRECISION)
-        value, start, freq = mixture_search(target, weights[i], means[i], inverses[i], sigmoid)
+        value, start, freq = mixture_search(target, edges, weights[i], means[i], inverses[i], sigmoid)
         # A lane that runs dry reads on in its neighbour's words; `Message.dry` tells afterwards.
         state, top = pop_advance(state, coder.words, top, start, freq, PRECISION)
         values[c, np.uint64(at) + i] = value
@@ -64,9 +64,9 @@ def pop(coder, lane, c, ends, at, values, weights, means, inverses, sigmoid):  #
 
 
 @njit(**PART)
-def measure(coder, c, n, at, place, values, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
+def measure(coder, c, n, at, place, values, edges, weights, means, inverses, sigmoid):  # type: ignore[no-untyped-def]
     """Intervals of a channel of n pixels, which `values` has from `at` and the coder from `place`."""
     for i in range(np.uint64(n)):
         value = np.int64(values[c, np.uint64(at) + i])
-        start, freq = mixture_interval(value, weights[i], means[i], inverses[i], sigmoid)
+        start, freq = mixture_interval(value, edges, weights[i], means[i], inverses[i], sigmoid)
         coder.starts[c, np.uint64(place) + i], coder.freqs[c, np.uint64(place) + i] = start, freq
