@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ..errors import ShearlocError
 from ..models.learning.edges import USUAL
 from ..models.learning.model import INPUT_BITS, LEVEL_BITS, Expert, Layer, LearningModel, weight_limit
 from ..models.wavefront.context import PREDICTORS
@@ -91,8 +92,15 @@ def export(
 
 
 def restore(model: LearningModel, number: int = 0) -> LocalNet:
-    """The float network that an expert starts as: the inverse of `expert`, up to its rounding."""
+    """The float network that an expert starts as: the inverse of `expert`, up to its rounding.
+
+    ShearlocError where its hidden layers are not equally wide, as networks in training are.
+    """
     one = model.experts[number]
+    if len({len(layer.start) for layer in one.layers[:-1]}) > 1:
+        raise ShearlocError(
+            f"layers of '{model.name}' are not equally wide: train from another; training.reptile goes on"
+        )
     horizon, reach = -int(model.offsets[:, 0].min()), int(model.offsets[model.offsets[:, 0] == -1, 1].max())
     sizes = len(one.layers[0].start), len(one.layers) - 2, one.units, one.components
     predictor = next(name for name, value in PREDICTORS.items() if value == model.predictor)
