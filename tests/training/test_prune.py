@@ -44,12 +44,15 @@ def test_idle_units_go_and_nothing_changes() -> None:
     assert length(smaller, PICTURES[0]) == length(still, PICTURES[0]) == length(wide, PICTURES[0])
 
 
-def test_a_component_without_weight_is_the_one_that_goes() -> None:
+def test_a_component_without_weight_goes_and_the_only_one_stays() -> None:
     three = MODELS["golden-learning-experts"]
     three = replace(three, experts=three.experts[:1])
-    idle = prune._silenced(prune._silenced(prune._silenced(three, 0, 1), 1, 0), 2, 2)
-    assert prune.least_missed(idle, PICTURES) == [1, 0, 2]
-    smaller = prune.with_components(idle, [1, 0, 2])
+    only, idle = (0, 1, 2), three
+    for c, k in enumerate(only):
+        idle = prune._silenced(prune._silenced(idle, c, (k + 1) % 3), c, (k + 2) % 3)
+    gone = prune.least_missed(idle, PICTURES)
+    assert all(k != one for k, one in zip(gone, only, strict=True))
+    smaller = prune.with_components(idle, gone)
     smaller.prove()
     assert smaller.experts[0].components == 2
     assert length(smaller, PICTURES[0]) == pytest.approx(length(idle, PICTURES[0]), rel=0.02)
