@@ -16,6 +16,7 @@ from ..coding.lengths import code_lengths
 from ..errors import ShearlocError
 from ..models import zoo
 from ..models.learning import coder
+from ..models.learning.edges import USUAL
 from ..models.learning.model import INPUT_BITS, LEVEL_BITS, START_LIMIT, Expert, Layer, LearningModel
 from ..types import Pixels
 from .images import PixelSet, load_folder, split
@@ -156,8 +157,10 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[], help="units of each layer but the last")
     parser.add_argument("--components", type=int, default=1 << 8, help="of each channel's mixture, at most")
     parser.add_argument("--units", type=int, default=1 << 8, help="of each later channel's head, at most; even")
+    known = f"observations that the edges of grey levels begin with (default {USUAL}); of 0, they do not learn"
+    parser.add_argument("--edges", type=int, default=USUAL, help=known)
     args = parser.parse_args()
-    model = zoo.load_as(LearningModel, args.base)
+    model = replace(zoo.load_as(LearningModel, args.base), edges=args.edges)
     images = [image for folder in args.folders for image in split(list(load_folder(folder, model.channels)))[0]]
     prune(model, images, args.widths, args.components, args.units).save(args.out)
 
