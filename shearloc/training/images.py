@@ -215,6 +215,11 @@ def split(images: list[NDArray[np.uint8]]) -> tuple[list[NDArray[np.uint8]], lis
     return [images[k] for k in range(len(images)) if k not in held_out], [images[k] for k in held_out]
 
 
+def training_images(folders: list[Path], channels: int) -> list[NDArray[np.uint8]]:
+    """The images of all folders, each without those that `split` holds out."""
+    return [image for folder in folders for image in split(list(load_folder(folder, channels)))[0]]
+
+
 @dataclass(frozen=True)
 class PixelSet:
     """Many images of any sizes in one flat array; see `context.sample_contexts`."""

@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..coding.lengths import code_lengths
 from ..errors import ShearlocError
 from ..models import zoo
-from ..models.learning import coder
+from ..models.learning import coder, plain
 from ..models.learning.edges import USUAL
 from ..models.learning.model import INPUT_BITS, LEVEL_BITS, START_LIMIT, Expert, Layer, LearningModel
 from ..types import Pixels
-from .images import PixelSet, load_folder, split
+from .images import PixelSet, training_images
 
 SAMPLE = 60_000
 """Pixels that say how much a unit varies."""
@@ -39,8 +38,7 @@ def narrowed(model: LearningModel, widths: list[int], contexts: NDArray[np.int64
     for k, width in enumerate(widths):
         layer, following = layers[k], layers[k + 1]
         shift = layer.bits + (INPUT_BITS - LEVEL_BITS if k == 0 else 0)
-        sums = levels @ layer.weight.astype(np.int64) + layer.start + (1 << (shift - 1))
-        levels = np.clip(sums >> shift, 0, 255)
+        levels = plain.rounded_levels(levels @ layer.weight.astype(np.int64) + layer.start, shift)
         moved = levels.std(0) * np.sqrt((following.weight.astype(np.float64) ** 2).sum(1))
         keep, gone = np.split(np.argsort(-moved, kind="stable"), [width])
         keep.sort()
@@ -98,7 +96,7 @@ def least_missed(model: LearningModel, images: list[Pixels]) -> list[int]:
 
 def _bits(model: LearningModel, images: list[Pixels]) -> int:
     """Their code lengths in 2^-16 bits, each image alone."""
-    return sum(int(code_lengths(coder.frequencies(model, image[None], "numba")[1]).sum()) for image in images)
+    return sum(int(coder.lengths(model, image[None], "numba").sum()) for image in images)
 
 
 def _silenced(model: LearningModel, c: int, k: int) -> LearningModel:
@@ -136,9 +134,9 @@ def prune(model: LearningModel, images: list[Pixels], widths: list[int], compone
     """The smaller model, judged by uint8 images [H, W, C]. ShearlocError for several experts."""
     if len(model.experts) > 1:
         raise ShearlocError(f"model '{model.name}' has {len(model.experts)} experts; only one can be made smaller")
-    contexts, _ = PixelSet.of(images).sample(np.random.default_rng(0), SAMPLE, model.offsets, model.predictor)[:2]
     if widths:
-        model = narrowed(model, widths, np.asarray(contexts).astype(np.int64))
+        drawn = PixelSet.of(images).sample(np.random.default_rng(0), SAMPLE, model.offsets, model.predictor)
+        model = narrowed(model, widths, np.asarray(drawn[0]).astype(np.int64))
     few = [np.ascontiguousarray(image[: CROP[0], : CROP[1]]) for image in images[:: max(1, len(images) // TRIED)]]
     while model.experts[0].components > components:
         model = with_components(model, least_missed(model, few))
@@ -161,8 +159,7 @@ def main() -> None:
     parser.add_argument("--edges", type=int, default=USUAL, help=known)
     args = parser.parse_args()
     model = replace(zoo.load_as(LearningModel, args.base), edges=args.edges)
-    images = [image for folder in args.folders for image in split(list(load_folder(folder, model.channels)))[0]]
-    prune(model, images, args.widths, args.components, args.units).save(args.out)
+    prune(model, training_images(args.folders, model.channels), args.widths, args.components, args.units).save(args.out)
 
 
 if __name__ == "__main__":

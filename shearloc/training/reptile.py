@@ -24,7 +24,7 @@ from ..models.learning.model import ONE, Expert, LearningModel, weight_limit
 from ..models.learning.walk import Walk
 from ..models.wavefront.coder import measuring
 from ..nets import barrier
-from .images import camera_like, load_folder, split
+from .images import camera_like, training_images
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--step", type=float, default=0.05, help="part of the way to an image's own weights")
     args = parser.parse_args()
     model = zoo.load_as(LearningModel, args.base)
-    images = [image for folder in args.folders for image in split(list(load_folder(folder, model.channels)))[0]]
+    images = training_images(args.folders, model.channels)
     if args.camera_like:
         draw = np.random.default_rng(args.seed)
         images += [camera_like(image, draw) for image in images]

@@ -137,11 +137,11 @@ class _Network:
     def forwards(self, inputs: NDArray[np.int16]) -> None:
         """The last layer's sums of contexts [n, features]."""
         first = self._expert.layers[0]
-        levels = _levels(self._product(inputs, first.weight) + first.start, first.bits + INPUT_BITS - LEVEL_BITS)
+        levels = rounded_levels(self._product(inputs, first.weight) + first.start, first.bits + INPUT_BITS - LEVEL_BITS)
         self._levels = [_with_one(levels)]
         for weight, layer in zip(self._forward, self._layers, strict=True):
             self._outputs = self._product(self._levels[-1], weight) + layer.start
-            self._levels.append(_with_one(_levels(self._outputs, layer.bits)))
+            self._levels.append(_with_one(rounded_levels(self._outputs, layer.bits)))
         self._head_levels: list[Integers] = []
 
     def parameters(self, c: int, seen: Seen, centres: NDArray[np.int32]) -> None:
@@ -154,7 +154,7 @@ class _Network:
             base = sum(expert.counts) + (c - 1) * expert.units
             shown = self._product(seen.companded[:c, :n].T, expert.learn[c - 1, :c])
             sums = self._outputs[:, base : base + expert.units] + shown
-            self._head_levels.append(_levels(sums, self._layers[-1].bits))
+            self._head_levels.append(rounded_levels(sums, self._layers[-1].bits))
             params = params + self._product(self._head_levels[-1], expert.adjust[c - 1, :, :count])
         shifts = self._shifts[c]
         params = np.clip((params + (1 << (shifts - 1))) >> shifts, -PARAMETER_LIMIT, PARAMETER_LIMIT)
@@ -224,7 +224,7 @@ def _rounded(real: Floats, limit: int) -> Integers:
     return np.clip(np.rint(real), -limit, limit).astype(np.int64)
 
 
-def _levels(sums: Integers, shift: int) -> Integers:
+def rounded_levels(sums: Integers, shift: int) -> Integers:
     """clamp((sum + 2^(shift - 1)) >> shift, 0, 255)."""
     return np.clip((sums + (1 << (shift - 1))) >> shift, 0, 255)
 
