@@ -21,7 +21,7 @@ from ..coding.lengths import code_lengths
 from ..models import zoo
 from ..models.learning import state
 from ..models.learning.model import ONE, Expert, LearningModel, weight_limit
-from ..models.learning.walk import Walk
+from ..models.learning.walk import Walk, blank_pixels
 from ..models.wavefront.coder import measuring
 from ..nets import barrier
 from .images import camera_like, training_images
@@ -41,7 +41,8 @@ def adapted(model: LearningModel, starts: list[Floats], image: Pixels) -> tuple[
     `starts`: the weights to begin with, instead of the model's.
     """
     count = lanes.lane_count(image.shape[0], image.size)
-    pixels = np.require(image[None], np.uint8, ["C", "W"])  # a kernel would compile once more for a read-only array
+    pixels = blank_pixels((1, *image.shape))
+    pixels[0] = image
     walk = Walk(model, pixels, count, barrier.most_parts(), starts)
     starts_of, freqs = (np.empty((model.channels, image[..., 0].size), np.uint32) for _ in range(2))
     for _ in walk.run(False, measuring(starts_of, freqs)):

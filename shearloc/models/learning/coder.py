@@ -19,7 +19,7 @@ from ..wavefront.coder import Coder, measuring, popping
 from ..wavefront.orders import shear, step_sizes, wavefront_positions
 from . import plain
 from .model import LearningModel
-from .walk import Walk
+from .walk import Walk, blank_pixels
 
 Frequencies = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 
@@ -37,7 +37,8 @@ def chosen(engine: str) -> str:
 
 def frequencies(model: LearningModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:
     """start and freq of every subpixel of uint8 [N, H, W, C], uint32 [C, N * H * W] in the sheared order."""
-    pixels = np.require(pixels, np.uint8, ["C", "W"])
+    given, pixels = pixels, blank_pixels(pixels.shape)
+    pixels[...] = given
     starts, freqs = (np.empty((model.channels, pixels[..., 0].size), np.uint32) for _ in range(2))
     lanes = _lanes(pixels.shape)
     for done, steps in _walk(model, pixels, lanes, engine, False, measuring(starts, freqs)):
@@ -95,7 +96,7 @@ def sample(model: LearningModel, size: Size, seed: int, engine: str, progress: P
 
 def _popped(model: LearningModel, message: Message, size: Size, engine: str, progress: Progress | None) -> Pixels:
     """Images popped from a message; they mean nothing where it ends dry."""
-    pixels = np.zeros((*size, model.channels), np.uint8)
+    pixels = blank_pixels((*size, model.channels))
     for done, steps in _walk(model, pixels, message.lanes, engine, True, popping(message)):
         if message.dry:
             break

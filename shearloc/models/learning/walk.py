@@ -5,6 +5,7 @@ their gradients, backwards; then its share of the weights. It waits for the othe
 when it needs them, and meanwhile begins with the next step: contexts, and the first layer, which does not learn.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -12,17 +13,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...kernels import KERNEL, PART, Apart, address, call, keep
+from ...kernels import KERNEL, LINE, PART, Apart, address, call, keep
 from ...nets import barrier
 from ...types import Pixels
 from ..wavefront.coder import BLOCK, Coder, block_stop
-from ..wavefront.context import Context, context, look
+from ..wavefront.context import Context, context, look_along_runs
 from ..wavefront.orders import largest_step, shear, step_count, step_rows, step_sizes
+from ..wavefront.runs import WIDTH
 from . import backward, state, symbols
 from . import edges as levels
 from .forward import first_layer, forwards, head_units, mixtures, parameters
 from .gradient import gradients
-from .model import MOST_PIXELS, LearningModel
+from .model import MAX_CHANNELS, MAX_OFFSET, MOST_PIXELS, LearningModel
 from .symbols import SPACE
 from .update import update, update_edges
 
@@ -32,6 +34,14 @@ LEAST = 16
 """Pixels of the largest step that justify a thread of their own."""
 COUNTS = 3
 """What threads wait for: others' pixels, sums, and weights."""
+MARGIN = -(-(MAX_CHANNELS * MAX_OFFSET + WIDTH) // LINE) * LINE
+"""Bytes before and after the pixels that `look_along_runs` may read: what lies there is not seen."""
+
+
+def blank_pixels(shape: tuple[int, ...]) -> Pixels:
+    """Zeros, uint8 [N, H, W, C], as a walk takes them: with MARGIN bytes on both sides."""
+    size = math.prod(shape)
+    return np.zeros(size + 2 * MARGIN, np.uint8)[MARGIN : MARGIN + size].reshape(shape)
 
 
 class Kernels(NamedTuple):
@@ -73,7 +83,7 @@ def kernels(pixels: Pixels, where: Context) -> Kernels:
 
 
 class Walk:
-    """The threads' walk over uint8 pixels [N, H, W, C], with what they share and what each has.
+    """The threads' walk over pixels (`blank_pixels`, filled or to be decoded), with what they share and what each has.
 
     `starts`: weights that the experts begin with (`state.Weights.weights`), if not the model's.
     """
@@ -148,7 +158,7 @@ class Walk:
 
 @Apart
 def gather(space, pixels, context, t, o, begin, end):  # type: ignore[no-untyped-def]
-    """Inputs and predictions (`context.look`) of the pixels begin .. end - 1 of step t."""
+    """Inputs and predictions (`look_along_runs`) of the pixels begin .. end - 1 of step t."""
     opened = SPACE(space)
     inputs, predictions = opened.inputs, opened.seen.predictions
     _, height, width, channels = pixels.shape
@@ -157,7 +167,7 @@ def gather(space, pixels, context, t, o, begin, end):  # type: ignore[no-untyped
     image, i = begin // (last - first), first + begin % (last - first)
     for q in range(np.uint64(end - begin)):
         place = ((image * height + i) * width + t - i * o) * channels
-        look(flat, place, below, i, t - i * o, width, context, inputs, predictions, q)
+        look_along_runs(flat, place, below, i, t - i * o, width, context, inputs, predictions, q)
         i += 1
         if i == last:
             image, i = image + 1, first

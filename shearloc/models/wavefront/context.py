@@ -182,9 +182,10 @@ def look(pixels, place, below, i, j, width, context, inputs, predictions, q):  #
 
 @njit(**PART)
 def look_along_runs(pixels, place, below, i, j, width, context, inputs, predictions, q):  # type: ignore[no-untyped-def]
-    """`look`, a vector at a time: a few bytes beyond each run are read, and beyond inputs[q] written.
+    """`look`, a vector at a time, with inputs int8 or int16: a few bytes beyond each run are read, and beyond inputs[q]
+    written (`runs.see_run`).
 
-    Neighbours outside the image must have bytes, too, which mean nothing.
+    Neighbours outside the image, but in its rows, must have bytes, too, which mean nothing.
     """
     runs, channels = context.runs, predictions.shape[0]
     for c in range(channels):
@@ -195,7 +196,7 @@ def look_along_runs(pixels, place, below, i, j, width, context, inputs, predicti
     first, second = np.int64(predictions[np.uint64(0), q]), np.int64(predictions[np.uint64(min(1, most)), q])
     third, fourth = np.int64(predictions[np.uint64(min(2, most)), q]), np.int64(predictions[np.uint64(most), q])
     pattern = patterned((first, second, third, fourth), address(context.lanes))
-    begin = 0
+    begin, item = 0, inputs.itemsize
     for r in range(np.uint64(runs.shape[0])):
         dy, dx, count = runs[r, np.uint64(0)], runs[r, np.uint64(1)], runs[r, np.uint64(2)]
         if dy == 0 and dx == 0:
@@ -204,9 +205,9 @@ def look_along_runs(pixels, place, below, i, j, width, context, inputs, predicti
         else:
             left, right = _inside(dy, dx, count, i, j, width)
             source = address(pixels) + place + dy * below + dx * channels
-            target = address(inputs) + np.int64(q) * inputs.shape[1] + begin
+            target = address(inputs) + item * (np.int64(q) * inputs.shape[1] + begin)
             ends = left * channels, right * channels
-            see_run(source, target, count * channels, context.step, pattern, ends[0], ends[1], context.exact)
+            see_run(source, target, item, count * channels, context.step, pattern, ends[0], ends[1], context.exact)
         begin += count * channels
     for k in range(np.uint64(begin), np.uint64(inputs.shape[1])):
         inputs[q, k] = 0

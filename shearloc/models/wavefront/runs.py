@@ -1,7 +1,7 @@
 """Sees neighbours a vector at a time: what `context.look` sees one by one.
 
-A run is a row of neighbours side by side, whose bytes lie side by side in the pixels' ring (`past.py`). All of a
-vector's differences to the prediction are taken at once; then those outside the image become 0.
+A run is a row of neighbours side by side, whose bytes lie side by side in memory. All of a vector's differences to the
+prediction are taken at once; then those outside the image become 0.
 """
 
 from typing import Any
@@ -56,11 +56,11 @@ def _patterned(_, numbers, lanes):  # type: ignore[no-untyped-def]
     return types.int64(types.UniTuple(types.int64, 4), types.int64), generate
 
 
-@intrinsic
-def _see(_, source, target, pattern, begin, end, exact):  # type: ignore[no-untyped-def]
-    """Writes what the network sees of WIDTH levels at `source`, given the predictions at `pattern`, to `target`.
+def _seeing(kind: Any) -> Any:
+    """A function for Numba that writes what the network sees of WIDTH levels, as a vector of this kind.
 
-    Of places before `begin` and from `end` on it sees 0. `exact`: of `Context`. All int64.
+    (addresses of the levels, of the result and of the predictions; the first place inside and one past the last;
+    `exact` of `Context`), all int64. Of places outside it sees 0.
     """
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -76,27 +76,38 @@ def _see(_, source, target, pattern, begin, end, exact):  # type: ignore[no-unty
         product = builder.mul(beyond, ir.Constant(_WORDS, [21846] * WIDTH))
         third = builder.trunc(builder.lshr(product, ir.Constant(_WORDS, [16] * WIDTH)), _HALVES)
         size = builder.add(builder.select(within, size, limit), third)
-        seen = builder.trunc(builder.select(negative, builder.sub(zero, size), size), _BYTES)
+        seen = builder.select(negative, builder.sub(zero, size), size)
+        seen = seen if kind is _HALVES else builder.trunc(seen, kind)
         inside = builder.and_(
             builder.icmp_signed(">=", _PLACES, _splat(builder, begin, _BYTES)),
             builder.icmp_signed("<", _PLACES, _splat(builder, end, _BYTES)),
         )
-        store(builder, builder.select(inside, seen, ir.Constant(_BYTES, None)), target)
+        store(builder, builder.select(inside, seen, ir.Constant(kind, None)), target)
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 6), generate
+    @intrinsic
+    def see(_, source, target, pattern, begin, end, exact):  # type: ignore[no-untyped-def]
+        return types.void(*[types.int64] * 6), generate
+
+    return see
 
 
 patterned: Any = _patterned
+_see_bytes, _see_halves = _seeing(_BYTES), _seeing(_HALVES)
 
 
 @njit(**PART)
-def see_run(source, target, size, step, pattern, begin, end, exact):  # type: ignore[no-untyped-def]
-    """Writes what the network sees of a run of `size` bytes at an address to another, and up to WIDTH - 1 bytes more.
+def see_run(source, target, item, size, step, pattern, begin, end, exact):  # type: ignore[no-untyped-def]
+    """Writes what the network sees of a run of `size` bytes at an address to another, and up to WIDTH - 1 numbers more.
 
-    `pattern`: the predictions, as `patterned` has them; `step`: of `whole_pixels`. Of the bytes before `begin`
-    and from `end` on it sees 0. Up to WIDTH - 1 bytes behind the run are read. All int64.
+    `item`: bytes of a number there, 1 or 2. `pattern`: the predictions, as `patterned` has them; `step`: of
+    `whole_pixels`. Of the bytes before `begin` and from `end` on it sees 0; vectors that have no others are not read.
+    Up to WIDTH - 1 bytes before and behind the others are. All int64.
     """
     for k in range(0, size, step):
         first, last = min(max(begin - k, 0), WIDTH), min(max(end - k, 0), WIDTH)
-        _see(source + k, target + k, pattern, first, last, exact)  # type: ignore[call-arg]
+        here = source + k if first < last else pattern
+        if item == 1:
+            _see_bytes(here, target + k, pattern, first, last, exact)
+        else:
+            _see_halves(here, target + 2 * k, pattern, first, last, exact)

@@ -197,9 +197,10 @@ def test_look_agrees_with_the_plain_twin(
     image_lists(),
     st.one_of(CONTEXTS, SCATTERED.map(lambda offsets: np.array(offsets, np.int32)), st.just(causal_offsets(9, 9))),
     st.sampled_from([CONSTANT, MEDIAN_EDGE]),
+    st.sampled_from([np.int8, np.int16]),
 )
 def test_looking_along_runs_sees_the_same(
-    images: list[NDArray[np.uint8]], offsets: NDArray[np.int32], predictor: int
+    images: list[NDArray[np.uint8]], offsets: NDArray[np.int32], predictor: int, kind: type[np.integer]
 ) -> None:
     """Whatever lies around the image: nothing of that is seen, and what surplus inputs there are is 0."""
     image, margin = images[0], 10
@@ -211,7 +212,7 @@ def test_looking_along_runs_sees_the_same(
     seen = context(offsets, predictor, channels)
     expected = np.zeros((height * width, count + surplus), np.int8), np.zeros((channels, height * width), np.int32)
     look_around(image, seen, *expected)
-    inputs = blank(expected[0].shape, np.int8)
+    inputs = blank(expected[0].shape, kind)
     inputs[...] = 99
     predictions = np.full_like(expected[1], -1)
     look_around_along_runs(canvas, margin, (height, width), seen, inputs, predictions)
