@@ -42,7 +42,7 @@ def kind_for(known: Mapping[str, bool]) -> Kind:
 KIND = kind_for(features())
 
 
-def _dot(builder: Any, sums: Any, left: Any, right: Any, kind: Kind) -> Any:
+def dot(builder: Any, sums: Any, left: Any, right: Any, kind: Kind) -> Any:
     """sums + the products of each lane's two int16, both given as vectors of int32."""
     if kind.dot:
         of_three = ir.FunctionType(sums.type, [sums.type] * 3)
@@ -58,7 +58,7 @@ def _dot(builder: Any, sums: Any, left: Any, right: Any, kind: Kind) -> Any:
     return builder.add(sums, builder.add(first, second))
 
 
-def _levels(builder: Any, total: Any, shift: Any, lanes: int) -> Any:
+def levels(builder: Any, total: Any, shift: Any, lanes: int) -> Any:
     """clamp((total + 2^(shift - 1)) >> shift, 0, 255) as int16."""
     zero, one, top = (ir.Constant(total.type, [n] * lanes) for n in (0, 1, 255))
     shifts = spread(builder, shift, lanes)
@@ -105,7 +105,7 @@ def tile(rows: int, result: int, kind: Kind = KIND) -> Any:
         for r, row in enumerate(sums):
             pair = spread(builder, load(builder, here, word), kind.lanes)
             for v, old in enumerate(row):
-                row[v] = _dot(builder, old, pair, columns[v], kind)
+                row[v] = dot(builder, old, pair, columns[v], kind)
                 old.add_incoming(begin[r][v], before)
                 old.add_incoming(row[v], loop)
             here = builder.add(here, row_stride)
@@ -119,7 +119,7 @@ def tile(rows: int, result: int, kind: Kind = KIND) -> Any:
         narrow = builder.trunc(shift, word)
         for row in sums:
             for v, total in enumerate(row):
-                found = _levels(builder, total, narrow, kind.lanes) if result == LEVELS else total
+                found = levels(builder, total, narrow, kind.lanes) if result == LEVELS else total
                 store(builder, found, builder.add(out, ir.Constant(number, size * kind.lanes * v)))
             out = builder.add(out, out_stride)
         return context.get_dummy_value()

@@ -4,7 +4,9 @@ import numpy as np
 
 from ...coding.logistic import mixture
 from ...kernels import Apart, address, call, clamp
-from ...nets.shorts import ADDED, LEVELS, PLAIN
+from ...nets.rounding import copied, shifted
+from ...nets.shorts import ADDED, COLUMNS, LEVELS, PLAIN
+from .products import product
 from .state import BITS, COEFFICIENT_BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LEVEL, ROOM, WEIGHTS, WIDTH
 from .symbols import SPACE
 
@@ -37,20 +39,13 @@ def forwards(expert, n):  # type: ignore[no-untyped-def]
     stride = 2 * levels.shape[1]
     last = plan.shape[0] - 1
     for k in range(last + 1):
-        cols, pairs = plan[k, COLS], (plan[k, WIDTH] + 2) // 2
-        source = address(levels) + 2 * plan[k, LEVEL]
-        packed, starts = address(weights.forward) + 2 * plan[k, FORWARD], address(fixed.starts) + 4 * plan[k, COLUMN]
+        left, right = (address(levels) + 2 * plan[k, LEVEL], stride), address(weights.forward) + 2 * plan[k, FORWARD]
         if k == last:
-            result, target, wide = PLAIN, address(room.sums), 4 * room.sums.shape[1]
+            result, out = np.int64(PLAIN), (address(room.sums), 4 * room.sums.shape[1])
         else:
-            result, target, wide = LEVELS, address(levels) + 2 * plan[k + 1, LEVEL], stride
-        call(
-            fixed.multiply,
-            (
-                *(np.int64(result), source, stride, 4, packed, 4 * cols, pairs, n, cols),
-                *(target, np.int64(wide), starts, plan[k, BITS]),
-            ),
-        )
+            result, out = np.int64(LEVELS), (address(levels) + 2 * plan[k + 1, LEVEL], stride)
+        sizes, starts = ((plan[k, WIDTH] + 2) // 2, n, plan[k, COLS]), fixed.starts[plan[k, COLUMN] :]
+        product(fixed, result, left, right, sizes, out, starts, plan[k, BITS])
 
 
 @Apart
@@ -80,13 +75,13 @@ def parameters(expert, space, units, c, begin, n):  # type: ignore[no-untyped-de
     fixed, room, opened = FIXED(one.fixed), ROOM(one.room), SPACE(space)
     seen, centres = opened.seen, opened.edges.centres[c]
     components, predictions, differences = fixed.components, seen.predictions, seen.differences
-    count, first = (3 + c) * components, components * (3 * c + c * (c - 1) // 2)
-    params, sums = room.params, room.sums
+    first = components * (3 * c + c * (c - 1) // 2)
+    params, sums, padded = room.params, room.sums, room.params.shape[1]
     for i in range(n):
-        row, there = params[i], sums[begin + i, first : first + count]
-        for j in range(np.uint64(count)):
-            row[j] = there[j]
-        row[count:] = 0
+        # What follows the channel's parameters there means nothing.
+        source, target = address(sums) + 4 * ((begin + i) * sums.shape[1] + first), address(params) + 4 * i * padded
+        for j in range(0, padded, COLUMNS):
+            copied(source + 4 * j, target + 4 * j)
     if c > 0:
         call(units, (expert, space, c, begin, n))
         wide, width = fixed.packed.shape[2], room.units.shape[2]
@@ -101,10 +96,9 @@ def parameters(expert, space, units, c, begin, n):  # type: ignore[no-untyped-de
         )
     shifts, limit = fixed.shifts[c], np.int32(PARAMETER_LIMIT)
     for i in range(n):
-        row = params[i]
-        for j in range(shifts.size):
-            half = np.int32(1) << np.int32(shifts[j] - 1)
-            row[j] = clamp(np.int32(row[j] + half) >> shifts[j], -limit, limit)
+        row, target = params[i], address(params) + 4 * i * padded
+        for j in range(0, padded, COLUMNS):
+            shifted(target + 4 * j, target + 4 * j, address(shifts) + 4 * j, limit)
         means, prediction = row[components : 2 * components], centres[np.uint64(predictions[c, begin + i])]
         for j in range(components):
             means[j] += prediction

@@ -19,7 +19,7 @@ from ...coding.logistic import (
 )
 from ...kernels import PART, Apart
 from .edges import observe
-from .state import COLUMN, EXPERT, FIXED, ROOM
+from .state import EXPERT, ROOM
 from .symbols import SPACE
 
 MEAN_GAIN = 16
@@ -82,10 +82,10 @@ def gradients(expert, space, c, begin, n):  # type: ignore[no-untyped-def]
     means' times the differences. Edges that learn observe the values.
     """
     one, opened = EXPERT(expert), SPACE(space)
-    fixed, room, mixed, seen = FIXED(one.fixed), ROOM(one.room), opened.mixed, opened.seen
+    room, mixed, seen = ROOM(one.room), opened.mixed, opened.seen
     edges = opened.edges
-    components, first, end, last = one.components, one.at, one.at + one.components, fixed.plan.shape[0] - 1
-    base = fixed.plan[last, COLUMN] + components * (3 * c + c * (c - 1) // 2)
+    components, first, end = one.components, one.at, one.at + one.components
+    base = components * (3 * c + c * (c - 1) // 2)
     channel, k_of, sigmoid = np.uint64(c), np.uint64(components), opened.tables.sigmoid
     for row in range(np.uint64(n)):
         pixel = np.uint64(begin) + row

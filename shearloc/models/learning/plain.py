@@ -167,8 +167,7 @@ class _Network:
     def backwards(self, keep: int) -> None:
         """Adds the products of the first `keep` pixels' levels and gradients to the sums."""
         expert, last = self._expert, len(self._layers) - 1
-        column, parameters = int(self.fixed.plan[last, state.COLUMN]), sum(expert.counts)
-        real = self.room.gradients[:keep, column : column + parameters]
+        parameters, real = sum(expert.counts), self.room.gradients[:keep]
         columns, first = [self._rounded(last, real, 0)], expert.counts[0]
         for c, levels in enumerate(self._head_levels):
             count = expert.counts[c + 1]

@@ -8,8 +8,10 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kernels import opener
-from ...nets import shorts
+from ...kernels import blank, opener
+from ...nets import shorts, sparse
+from ...nets.sparse import GROUP
+from ...nets.transpose import SIDE
 from . import model
 from .model import COLUMNS, INPUT_BITS, LEVEL_BITS, ONE
 
@@ -36,7 +38,7 @@ class Fixed(NamedTuple):
     sums are shifted by first_shift. starts int32 [all columns]. learn int32 [C - 1, C - 1, U]; adjust int16
     [C - 1, U, parameters], and packed [C - 1, U / 2, padded parameters, 2]. shifts int32 [C, padded parameters]: from a
     sum to a parameter. rates float32 [layers], in units of a weight; forget float32 [2]; epsilon float32 [1].
-    multiply: where `shorts.multiply` is.
+    multiply, sparse: where `shorts.multiply` and `sparse.multiply` are.
     """
 
     plan: Annotated[Integers, 2]
@@ -55,22 +57,23 @@ class Fixed(NamedTuple):
     forget: Annotated[Floats, 1]
     epsilon: Annotated[Floats, 1]
     multiply: int
+    sparse: int
 
 
 class Weights(NamedTuple):
     """What changes while images are coded, all layers' one after another; threads share it.
 
-    weights, mean, square: float32, Adam's, by [input, output], weights in units of the integers. Rounded: forward int16
-    as [pair of inputs, output, 2]; backward int32 as [pair of outputs, input], each a pair of int16; heads likewise as
-    [C - 1, pair of parameters, unit]. sums int32 [threads, as weights], seen float32 [threads, columns]: an update's
-    gradients so far, and the largest of each output.
+    weights, mean, square: float32, Adam's, by [input, output], weights in units of the integers. Rounded, int16:
+    forward as [block of outputs, pair of inputs, output, 2]; backward as [input, output]; heads int32, pairs of int16,
+    as [C - 1, pair of parameters, unit]. sums int32 [threads, .]: an update's gradients so far, the last layer's by
+    [input, output], others' by [output, input] and then the biases'. seen float32 [threads, columns]: the largest.
     """
 
     weights: Annotated[Floats, 1]
     mean: Annotated[Floats, 1]
     square: Annotated[Floats, 1]
     forward: Annotated[Shorts, 1]
-    backward: Annotated[Words, 1]
+    backward: Annotated[Shorts, 1]
     heads: Annotated[Words, 3]
     sums: Annotated[Words, 2]
     seen: Annotated[Floats, 2]
@@ -81,22 +84,25 @@ class Scales(NamedTuple):
 
     peaks float32 [columns]: a falling maximum of gradients. scales, units float32 [2, columns]: what a gradient is
     multiplied with before it is rounded, and 1 over that; of the sums so far, and of the next. back float32 [layers]:
-    unit of a layer's weights for the way back. powers float64 [2]: what Adam's means still have of their zeros.
+    unit of a layer's weights for the way back; factors float32 [columns]: what a weight is multiplied with for it.
+    powers float64 [2]: what Adam's means still have of their zeros. sums int32 [most columns]: scratch.
     """
 
     peaks: Annotated[Floats, 1]
     scales: Annotated[Floats, 2]
     units: Annotated[Floats, 2]
     back: Annotated[Floats, 1]
+    factors: Annotated[Floats, 1]
     powers: Annotated[NDArray[np.float64], 1]
+    sums: Annotated[Words, 1]
 
 
 class Room(NamedTuple):
     """A thread's room for n pixels of a network. levels int16 [n, all inputs]: each layer's inputs, then ONE and 0.
 
-    sums int32 [n, columns of a layer]; gradients float32, rounded int16 [n, all columns]; units int16 [C - 1, n, U];
-    level_pairs, gradient_pairs int16 [n / 2, most columns, 2]; products int32 [n, most columns]; zeros int32; params
-    int32 [n, padded parameters]; masses int64 [K, 3].
+    sums int32 [n, columns of a layer]; gradients float32 [n, P]; rounded int16 [n, all columns]; units int16
+    [C - 1, n, U]; turned int16 [most numbers of a layer, n]; pairs int16 [block of columns, n / 2, column, 2]; products
+    int32 [n, most inputs]; zeros int32; params int32 [n, padded parameters]; masses int64 [K, 3].
     """
 
     levels: Annotated[Shorts, 2]
@@ -104,8 +110,8 @@ class Room(NamedTuple):
     gradients: Annotated[Floats, 2]
     rounded: Annotated[Shorts, 2]
     units: Annotated[Shorts, 3]
-    level_pairs: Annotated[Shorts, 3]
-    gradient_pairs: Annotated[Shorts, 3]
+    turned: Annotated[Shorts, 2]
+    pairs: Annotated[Shorts, 1]
     products: Annotated[Words, 2]
     zeros: Annotated[Words, 1]
     params: Annotated[Words, 2]
@@ -147,7 +153,7 @@ def plan(expert: model.Expert) -> Integers:
         rows.append([width, cols, place, forward, backward, column, layer.bits, level, limit])
         place += (width + 1) * cols
         forward += (width + 2) * cols
-        backward += cols // 2 * padded(width)
+        backward += width * cols
         column += cols
         level += width + 2
     return np.array(rows, np.int64)
@@ -186,6 +192,7 @@ def fixed(expert: model.Expert) -> Fixed:
         expert.forget,
         expert.epsilon,
         shorts.multiply.at(*[0] * 13),
+        sparse.multiply.at(*[0] * 12),
     )
 
 
@@ -203,8 +210,8 @@ def weights(expert: model.Expert, threads: int) -> Weights:
         weights=real,
         mean=np.zeros(count, np.float32),
         square=np.zeros(count, np.float32),
-        forward=np.zeros(forward + (width + 2) * cols, np.int16),
-        backward=np.zeros(backward + cols // 2 * padded(width), np.int32),
+        forward=blank((forward + (width + 2) * cols,), np.int16),
+        backward=blank((backward + width * cols,), np.int16),
         heads=np.zeros((expert.channels - 1, padded(expert.counts[-1], 2) // 2, padded(expert.units)), np.int32),
         sums=np.zeros((threads, count), np.int32),
         seen=np.zeros((threads, columns), np.float32),
@@ -220,28 +227,32 @@ def scales(expert: model.Expert) -> Scales:
         scales=np.ones((2, columns), np.float32),
         units=np.ones((2, columns), np.float32),
         back=np.ones(len(peaks), np.float32),
+        factors=np.ones(columns, np.float32),
         powers=np.ones(2, np.float64),
+        sums=np.zeros(max(map(len, peaks)), np.int32),
     )
 
 
 def room(expert: model.Expert, rows: int) -> Room:
     """Room for up to so many pixels."""
-    places, rows = plan(expert), padded(rows, 2)
-    columns = int(places[-1][COLUMN] + places[-1][COLS])
-    levels = np.zeros((rows, int(places[-1][LEVEL] + places[-1][WIDTH]) + 2), np.int16)
+    places, rows = plan(expert), padded(rows, SIDE)
+    columns, inputs = int(places[-1][COLUMN] + places[-1][COLS]), int(places[-1][LEVEL] + places[-1][WIDTH]) + 2
+    # `sparse.multiply` reads up to GROUP pairs behind a row.
+    levels = blank((rows + 1, padded(inputs, 2 * GROUP)), np.int16)
     for row in places:
         levels[:, row[LEVEL] + row[WIDTH]] = ONE
-    widest = max(int(places[:, COLS].max()), padded(int(places[:, WIDTH].max()) + 2), padded(max(1, expert.units)))
+    most = padded(max(int(places[:, COLS].max()), int(places[:, WIDTH].max()) + 1))
+    wide = padded(max(int(places[:, WIDTH].max()), expert.units))
     return Room(
         levels=levels,
-        sums=np.zeros((rows, int(places[-1][COLS])), np.int32),
-        gradients=np.zeros((rows, columns), np.float32),
-        rounded=np.zeros((rows, columns), np.int16),
+        sums=np.zeros((rows + 1, int(places[-1][COLS])), np.int32),
+        gradients=np.zeros((rows, sum(expert.counts)), np.float32),
+        rounded=blank((rows, columns), np.int16),
         units=np.zeros((max(1, expert.channels - 1), rows, expert.units), np.int16),
-        level_pairs=np.zeros((rows // 2, widest, 2), np.int16),
-        gradient_pairs=np.zeros((rows // 2, widest, 2), np.int16),
-        products=np.zeros((rows, widest), np.int32),
-        zeros=np.zeros(widest, np.int32),
+        turned=blank((most, padded(rows, 2 * GROUP)), np.int16),
+        pairs=blank((rows * most,), np.int16),
+        products=np.zeros((rows, wide), np.int32),
+        zeros=np.zeros(max(most, wide), np.int32),
         params=np.zeros((rows, padded(expert.counts[-1])), np.int32),
         masses=np.zeros((expert.components, 3), np.int64),
     )

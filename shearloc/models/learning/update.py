@@ -10,8 +10,9 @@ import numpy as np
 from numba import njit
 
 from ...kernels import PART, Apart, clamp, rint
+from ...nets.sparse import BLOCK
 from .edges import forget, move
-from .model import BACKWARD_LIMIT, COLUMNS
+from .model import BACKWARD_LIMIT
 from .state import BACKWARD, BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LIMIT, PLACE, SCALES, WEIGHTS, WIDTH
 from .symbols import SPACE
 
@@ -40,6 +41,9 @@ def _rescale(fixed, scales):  # type: ignore[no-untyped-def]
             largest = max(largest, scales.units[1, j])
         # Backward weights are at most a quarter of forward ones.
         scales.back[k] = np.float32(4) * largest / np.float32(np.int32(1) << np.int32(fixed.plan[k, BITS]))
+        unit = np.float32(4) * largest
+        for j in range(column, column + fixed.plan[k, COLS]):
+            scales.factors[j] = scales.units[1, j] / unit
 
 
 @njit(**PART)
@@ -50,6 +54,21 @@ def _new_peaks(weights, scales):  # type: ignore[no-untyped-def]
         for thread in range(weights.seen.shape[0]):
             peak = max(peak, weights.seen[thread, j])
         scales.peaks[j] = clamp(peak, LOWEST_PEAK, HIGHEST_PEAK)
+
+
+@njit(**PART)
+def _whole_sums(fixed, weights, scales, k, i):  # type: ignore[no-untyped-def]
+    """All threads' gradients of layer k's weights from input i: scales.sums[: outputs]."""
+    row = fixed.plan[k]
+    cols, width, sums = row[COLS], row[WIDTH], scales.sums
+    begin, step = row[PLACE] + i * cols, np.uint64(1)
+    if k < fixed.plan.shape[0] - 1 and i < width:
+        begin, step = row[PLACE] + i, np.uint64(width)
+    for thread in range(weights.sums.shape[0]):
+        own = weights.sums[thread, begin:]
+        for j in range(np.uint64(cols)):
+            sums[j] = own[step * j] + (sums[j] if thread else np.int32(0))
+    return sums
 
 
 @njit(**PART)
@@ -65,11 +84,7 @@ def _adam(fixed, weights, scales, k, first, last):  # type: ignore[no-untyped-de
         begin = row[PLACE] + i * cols
         end = begin + cols
         real, mean, square = weights.weights[begin:end], weights.mean[begin:end], weights.square[begin:end]
-        sums = weights.sums[0, begin:end]
-        for thread in range(1, weights.sums.shape[0]):
-            more = weights.sums[thread, begin:end]
-            for j in range(np.uint64(cols)):
-                sums[j] += more[j]
+        sums = _whole_sums(fixed, weights, scales, k, i)
         for j in range(np.uint64(cols)):
             gradient = np.float32(sums[j]) * units[j]
             m = mean[j] + forget * (gradient - mean[j])
@@ -83,26 +98,27 @@ def _adam(fixed, weights, scales, k, first, last):  # type: ignore[no-untyped-de
 def _round_forward(fixed, weights, k, first, last):  # type: ignore[no-untyped-def]
     """Rounds layer k's weights from inputs first .. last - 1, `first` even, for the way forward."""
     row = fixed.plan[k]
-    cols = row[COLS]
+    cols, inputs = row[COLS], row[WIDTH] + 2
     for i in range(first, last, 2):
         begin = row[PLACE] + i * cols
         both = i + 1 < last
-        upper, lower = (
-            weights.weights[begin : begin + cols],
-            weights.weights[begin + cols * both : begin + cols * (1 + both)],
-        )
         there = np.float32(1 if both else 0)
-        out = weights.forward[row[FORWARD] + i * cols : row[FORWARD] + (i + 2) * cols]
-        for j in range(np.uint64(cols)):
-            out[np.uint64(2) * j] = np.int16(np.int32(rint(upper[j])))
-            out[np.uint64(2) * j + np.uint64(1)] = np.int16(np.int32(rint(lower[j] * there)))
+        for column in range(0, cols, BLOCK):
+            count = min(BLOCK, cols - column)
+            upper = weights.weights[begin + column : begin + column + count]
+            lower = weights.weights[begin + column + cols * both : begin + column + cols * both + count]
+            place = row[FORWARD] + column * inputs + i * count
+            out = weights.forward[place : place + 2 * count]
+            for j in range(np.uint64(count)):
+                out[np.uint64(2) * j] = np.int16(np.int32(rint(upper[j])))
+                out[np.uint64(2) * j + np.uint64(1)] = np.int16(np.int32(rint(lower[j] * there)))
 
 
 @njit(**PART)
 def _backward(real, factor):  # type: ignore[no-untyped-def]
-    """A weight for the way back, as the lower 16 bits of an int32."""
+    """A weight for the way back."""
     limit = np.float32(BACKWARD_LIMIT)
-    return np.int32(clamp(rint(real * factor), -limit, limit)) & np.int32(0xFFFF)
+    return np.int32(clamp(rint(real * factor), -limit, limit))
 
 
 @njit(**PART)
@@ -110,31 +126,27 @@ def _round_backward(fixed, weights, scales, k, first, last):  # type: ignore[no-
     """Rounds layer k's weights from inputs first .. last - 1 for the way back, each output's by its gradients' unit."""
     row = fixed.plan[k]
     cols, column = row[COLS], row[COLUMN]
-    wide = (row[WIDTH] + COLUMNS - 1) // COLUMNS * COLUMNS
-    unit = scales.back[k] * np.float32(np.int32(1) << np.int32(row[BITS]))
+    factors = scales.factors[column : column + cols]
     for i in range(first, min(last, row[WIDTH])):
-        begin, place = row[PLACE] + i * cols, row[BACKWARD] + i
-        for pair in range(cols // 2):
-            j = 2 * pair
-            lower = _backward(weights.weights[begin + j], scales.units[1, column + j] / unit)
-            upper = _backward(weights.weights[begin + j + 1], scales.units[1, column + j + 1] / unit)
-            weights.backward[place + pair * wide] = lower | upper << np.int32(16)
+        begin, place = row[PLACE] + i * cols, row[BACKWARD] + i * cols
+        real, out = weights.weights[begin : begin + cols], weights.backward[place : place + cols]
+        for j in range(np.uint64(cols)):
+            out[j] = np.int16(_backward(real[j], factors[j]))
 
 
 @njit(**PART)
 def _round_heads(fixed, weights, scales):  # type: ignore[no-untyped-def]
     """Rounds the heads' weights for the way back, likewise."""
     last = fixed.plan.shape[0] - 1
-    unit = scales.back[last] * np.float32(np.int32(1) << np.int32(fixed.plan[last, BITS]))
     for c in range(1, fixed.shifts.shape[0]):
         first, count = fixed.components * (3 * c + c * (c - 1) // 2), (3 + c) * fixed.components
-        units = scales.units[1, fixed.plan[last, COLUMN] + first :]
+        factors = scales.factors[fixed.plan[last, COLUMN] + first :]
         for pair in range((count + 1) // 2):
             j = 2 * pair
             for u in range(fixed.units):
-                packed = _backward(np.float32(fixed.adjust[c - 1, u, j]), units[j] / unit)
+                packed = _backward(np.float32(fixed.adjust[c - 1, u, j]), factors[j]) & np.int32(0xFFFF)
                 if j + 1 < count:
-                    upper = _backward(np.float32(fixed.adjust[c - 1, u, j + 1]), units[j + 1] / unit)
+                    upper = _backward(np.float32(fixed.adjust[c - 1, u, j + 1]), factors[j + 1])
                     packed |= upper << np.int32(16)
                 weights.heads[c - 1, pair, u] = packed
 

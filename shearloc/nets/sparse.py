@@ -1,0 +1,241 @@
+"""The products of `shorts.py` where most numbers are zeros, as they are after a rectifier: only the others count.
+
+A row's pairs that are not zeros are the bits of a mask. A block of columns keeps its sums in registers while it goes
+through them.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from ..kernels import Apart
+from .shorts import ADDED, COLUMNS, KIND, LEVELS, dot, levels
+from .tiles import Kind, at, load, spread, store
+
+BLOCK = 2 * COLUMNS
+"""Columns whose sums fit into registers."""
+GROUP = 64
+"""Pairs of a row that are looked at together: a bit of an int64 for each."""
+
+_WORD, _NUMBER = ir.IntType(32), ir.IntType(64)
+
+
+def _first(builder: Any, count: Any) -> Any:
+    """The lowest `count` bits of an int64, or all."""
+    one, every = ir.Constant(_NUMBER, 1), ir.Constant(_NUMBER, -1)
+    some = builder.sub(builder.shl(one, builder.and_(count, ir.Constant(_NUMBER, GROUP - 1))), one)
+    return builder.select(builder.icmp_signed("<", count, ir.Constant(_NUMBER, GROUP)), some, every)
+
+
+def _active(builder: Any, left: Any, steps: Any) -> Any:
+    """Which of GROUP pairs at an address are not zeros, and are among the first `steps`: an int64, a bit for each."""
+    pairs = ir.VectorType(_WORD, GROUP)
+    other = builder.icmp_signed("!=", load(builder, left, pairs), ir.Constant(pairs, None))
+    return builder.and_(builder.bitcast(other, _NUMBER), _first(builder, steps))
+
+
+def _first_bit(builder: Any, mask: Any) -> Any:
+    return builder.cttz(mask, ir.Constant(ir.IntType(1), 1))
+
+
+def _row(columns: int, of_levels: bool, kind: Kind = KIND) -> Any:
+    """A function for Numba that computes a row's sums of a block of columns; all arguments int64.
+
+    (address of the left side; of the right side, and bytes from step to step; steps, at least 1; addresses of the sums
+    to begin with and of the results; shift)
+    """
+    vector, size, count = ir.VectorType(_WORD, kind.lanes), 2 if of_levels else 4, columns // kind.lanes
+
+    def vectors_at(builder: Any, address: Any) -> list[Any]:
+        return [load(builder, at(builder, address, 4 * kind.lanes * v), vector) for v in range(count)]
+
+    def generate(context, builder, _, args):  # type: ignore[no-untyped-def]
+        left, right, right_step, steps, begin, out, shift = args
+        sums, zero = vectors_at(builder, begin), ir.Constant(_NUMBER, 0)
+        before = builder.block
+        group, entry, then, after = (builder.append_basic_block(name) for name in ("group", "entry", "then", "done"))
+        builder.branch(group)
+        builder.position_at_end(group)
+        here, there, missing = (builder.phi(_NUMBER) for _ in range(3))
+        totals = [builder.phi(vector) for _ in range(count)]
+        mask = _active(builder, here, missing)
+        builder.cbranch(builder.icmp_unsigned("!=", mask, zero), entry, then)
+        builder.position_at_end(entry)
+        active, inner = builder.phi(_NUMBER), [builder.phi(vector) for _ in range(count)]
+        step = _first_bit(builder, active)
+        rest = builder.and_(active, at(builder, active, -1))
+        pair = load(builder, builder.add(here, builder.shl(step, ir.Constant(_NUMBER, 2))), _WORD)
+        pairs = spread(builder, pair, kind.lanes)
+        columns_there = vectors_at(builder, builder.add(there, builder.mul(step, right_step)))
+        added = [dot(builder, old, pairs, one, kind) for old, one in zip(inner, columns_there, strict=True)]
+        builder.cbranch(builder.icmp_unsigned("!=", rest, zero), entry, then)
+        builder.position_at_end(then)
+        ends = [builder.phi(vector) for _ in range(count)]
+        following = builder.sub(missing, ir.Constant(_NUMBER, GROUP))
+        left_then = at(builder, here, 4 * GROUP)
+        right_then = builder.add(there, builder.mul(right_step, ir.Constant(_NUMBER, GROUP)))
+        builder.cbranch(builder.icmp_signed(">", following, zero), group, after)
+        for phi, first, new in ((here, left, left_then), (there, right, right_then), (missing, steps, following)):
+            phi.add_incoming(first, before)
+            phi.add_incoming(new, then)
+        active.add_incoming(mask, group)
+        active.add_incoming(rest, entry)
+        for start, total, old, new, end in zip(sums, totals, inner, added, ends, strict=True):
+            total.add_incoming(start, before)
+            total.add_incoming(end, then)
+            old.add_incoming(total, group)
+            old.add_incoming(new, entry)
+            end.add_incoming(total, group)
+            end.add_incoming(new, entry)
+        builder.position_at_end(after)
+        narrow = builder.trunc(shift, _WORD)
+        for v, total in enumerate(ends):
+            found = levels(builder, total, narrow, kind.lanes) if of_levels else total
+            store(builder, found, at(builder, out, size * kind.lanes * v))
+        return context.get_dummy_value()
+
+    @intrinsic
+    def one(_, left, right, right_step, steps, begin, out, shift):  # type: ignore[no-untyped-def]
+        return types.void(*[types.int64] * 7), generate
+
+    return one
+
+
+_block_sums, _sums = _row(BLOCK, False), _row(COLUMNS, False)
+_block_levels, _levels = _row(BLOCK, True), _row(COLUMNS, True)
+
+
+@Apart
+def multiply(  # type: ignore[no-untyped-def]
+    result, left, row_stride, right, right_step, steps, rows, columns, out, out_stride, starts, shift
+):
+    """`shorts.multiply` of a left side whose pairs lie side by side, by COLUMNS or BLOCK columns.
+
+    Up to GROUP - 1 pairs behind each row are read.
+    """
+    for row in range(rows):
+        here, place = left + row * row_stride, out + row * out_stride
+        begin = place if result == ADDED else starts
+        if result == LEVELS:
+            if columns == BLOCK:
+                _block_levels(here, right, right_step, steps, begin, place, shift)
+            else:
+                _levels(here, right, right_step, steps, begin, place, shift)
+        elif columns == BLOCK:
+            _block_sums(here, right, right_step, steps, begin, place, shift)
+        else:
+            _sums(here, right, right_step, steps, begin, place, shift)
+
+
+@intrinsic
+def _first_of(_, mask):  # type: ignore[no-untyped-def]
+    """The number of the lowest bit of a mask that is not 0."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return _first_bit(builder, args[0])
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _alive(_, levels, count):  # type: ignore[no-untyped-def]
+    """Which of GROUP int16 levels at an address are above 0 and below 255, and among the first `count`: a bit each."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        kind = ir.VectorType(ir.IntType(16), GROUP)
+        below = builder.sub(load(builder, args[0], kind), ir.Constant(kind, [1] * GROUP))
+        alive = builder.icmp_unsigned("<", below, ir.Constant(kind, [254] * GROUP))
+        return builder.and_(builder.bitcast(alive, _NUMBER), _first(builder, args[1]))
+
+    return types.int64(types.int64, types.int64), generate
+
+
+@intrinsic
+def _dot_product(_, left, right, steps):  # type: ignore[no-untyped-def]
+    """The sum of the products of int16 numbers at two addresses: `steps` times COLUMNS of them. All int64."""
+    lanes = min(KIND.lanes, COLUMNS // 2)
+    vector, kind = ir.VectorType(_WORD, lanes), KIND._replace(lanes=lanes)
+    count = COLUMNS // 2 // lanes
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        before = builder.block
+        loop, after = builder.append_basic_block("step"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        step, here, there = (builder.phi(_NUMBER) for _ in range(3))
+        sums = [builder.phi(vector) for _ in range(count)]
+        news = []
+        for v, total in enumerate(sums):
+            one, other = (load(builder, at(builder, place, 4 * lanes * v), vector) for place in (here, there))
+            news.append(dot(builder, total, one, other, kind))
+            total.add_incoming(ir.Constant(vector, None), before)
+            total.add_incoming(news[-1], loop)
+        following = at(builder, step, 1)
+        for phi, begin, new in (
+            (step, ir.Constant(_NUMBER, 0), following),
+            (here, args[0], at(builder, here, 2 * COLUMNS)),
+            (there, args[1], at(builder, there, 2 * COLUMNS)),
+        ):
+            phi.add_incoming(begin, before)
+            phi.add_incoming(new, loop)
+        builder.cbranch(builder.icmp_signed("<", following, args[2]), loop, after)
+        builder.position_at_end(after)
+        total = news[0]
+        for more in news[1:]:
+            total = builder.add(total, more)
+        function = ir.FunctionType(_WORD, [vector])
+        name = f"llvm.vector.reduce.add.v{lanes}i32"
+        reduce = builder.module.globals.get(name) or ir.Function(builder.module, function, name)
+        return builder.call(reduce, [total])
+
+    return types.int32(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def _set(_, place, value):  # type: ignore[no-untyped-def]
+    """An int32 at an address."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        store(builder, args[1], args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int32), generate
+
+
+@intrinsic
+def _clear(_, place):  # type: ignore[no-untyped-def]
+    """COLUMNS int32 at an address become 0."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        store(builder, ir.Constant(ir.VectorType(_WORD, COLUMNS), None), args[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+first_of: Any = _first_of
+alive: Any = _alive
+dot_product: Any = _dot_product
+set_to: Any = _set
+clear: Any = _clear
+
+
+@Apart
+def back_through(left, right, levels, n, width, columns, products):  # type: ignore[no-untyped-def]
+    """Products of n rows' gradients with the weights of `width` levels, int32 [n, width], for levels between 0 and 255.
+
+    Others were cut off there: theirs are 0. left, levels, products: (address, bytes from row to row), of int16
+    [n, columns] and [n, width]; right: address of int16 [width, columns]. `width`, `columns`: multiples of COLUMNS.
+    """
+    for row in range(n):
+        gradients, out = left[0] + row * left[1], products[0] + row * products[1]
+        for column in range(0, width, COLUMNS):
+            clear(out + 4 * column)
+        for begin in range(0, width, GROUP):
+            mask = alive(levels[0] + row * levels[1] + 2 * begin, width - begin)
+            while mask != 0:
+                level = begin + first_of(mask)
+                mask &= mask - 1
+                set_to(out + 4 * level, dot_product(gradients, right + 2 * columns * level, columns // COLUMNS))
