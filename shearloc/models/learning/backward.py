@@ -11,11 +11,9 @@ from numba import njit
 
 from ...kernels import PART, Apart, address, call
 from ...nets.rounding import rounded
-from ...nets.shorts import ADDED, PLAIN
-from ...nets.sparse import BLOCK, back_through
-from ...nets.transpose import transpose
+from ...nets.shorts import ADDED, COLUMNS, PLAIN, back_through
+from ...nets.transpose import pair_up, transpose
 from .model import GRADIENT_LIMIT, ONE
-from .products import product
 from .state import BACKWARD, COLS, COLUMN, EXPERT, FIXED, LEVEL, PLACE, ROOM, SCALES, WEIGHTS, WIDTH
 
 
@@ -26,6 +24,8 @@ class Pieces(NamedTuple):
     alive: int
     pair_up: int
     transpose: int
+    fill: int
+    sum_rows: int
     back_through: int
 
 
@@ -35,8 +35,10 @@ def pieces() -> Pieces:
     return Pieces(
         rounded.at(True, (0, 0), real, 0, 0, 0, 0, real, (0, 0)),
         alive.at(words, shorts, 0, 0),
-        pair_up.at(shorts, 0, 0, 0, np.zeros(1, np.int16), 0),
+        pair_up.at(*[0] * 6),
         transpose.at(*[0] * 6),
+        fill.at(shorts, 0, 0),
+        sum_rows.at(shorts, 0, 0, words, 0, 0, True),
         back_through.at((0, 0), 0, (0, 0), 0, 0, 0, (0, 0)),
     )
 
@@ -52,16 +54,22 @@ def alive(products, levels, n, count):  # type: ignore[no-untyped-def]
 
 
 @Apart
-def pair_up(rows, n, begin, count, out, place):  # type: ignore[no-untyped-def]
-    """Columns begin .. begin + count - 1 of two rows side by side, in `out` from `place`, as [pair, count, 2]; after an
-    odd n a row of 0."""
-    for pair in range((n + 1) // 2):
-        here, upper = out[place + 2 * count * pair :], rows[2 * pair, begin : begin + count]
-        lower = rows[min(2 * pair + 1, n - 1), begin : begin + count]
-        there = np.int16(1 if 2 * pair + 1 < n else 0)
-        for j in range(np.uint64(count)):
-            here[np.uint64(2) * j] = upper[j]
-            here[np.uint64(2) * j + np.uint64(1)] = np.int16(lower[j] * there)
+def fill(turned, row, n):  # type: ignore[no-untyped-def]
+    """The row of the inputs that are always ONE."""
+    for pixel in range(n):
+        turned[row, pixel] = ONE
+    turned[row, n] = 0
+
+
+@Apart
+def sum_rows(turned, rows, n, sums, thread, begin, anew):  # type: ignore[no-untyped-def]
+    """Adds rows of n gradients, times ONE, to sums[thread] from `begin` on; `anew`, to 0."""
+    for row in range(rows):
+        total = np.int32(0)
+        for pixel in range(np.uint64(n)):
+            total += np.int32(turned[row, pixel])
+        before = np.int32(0) if anew else sums[thread, begin + row]
+        sums[thread, begin + row] = before + np.int32(ONE) * total
 
 
 @Apart
@@ -88,10 +96,7 @@ def backwards(expert, pieces, n, thread, anew):  # type: ignore[no-untyped-def]
         products = address(room.products), 4 * room.products.shape[1]
         _round(pieces, weights, scales, room, True, products, scales.back[last], n, column, count, thread)
     for k in range(last, -1, -1):
-        if k == last:
-            _sum_last_layer(pieces, fixed, weights, room, n, thread, anew)
-        else:
-            _sum_layer(pieces, fixed, weights, room, n, k, thread, anew)
+        _sum_up(pieces, fixed, weights, room, n, k, thread, anew)
         if k:
             _through_layer(pieces, fixed, weights, room, n, k)
             begin, products = plan[k - 1, COLUMN], (address(room.products), 4 * room.products.shape[1])
@@ -108,73 +113,44 @@ def _round(pieces, weights, scales, room, integers, values, unit, n, column, cou
 
 
 @njit(**PART)
-def _sum_last_layer(pieces, fixed, weights, room, n, thread, anew):  # type: ignore[no-untyped-def]
-    """Adds n pixels' gradients of the last layer's weights to the thread's sums, [input, output]."""
-    plan = fixed.plan
-    last = plan.shape[0] - 1
-    width, cols, pairs = plan[last, WIDTH], plan[last, COLS], (n + 1) // 2
-    stride = 2 * room.turned.shape[1]
-    levels = address(room.levels) + 2 * plan[last, LEVEL], 2 * room.levels.shape[1]
-    call(pieces.transpose, (*levels, n, width, address(room.turned), stride))
-    for pixel in range(n):
-        room.turned[width, pixel] = np.int16(ONE)
-    if n % 2:
-        room.turned[: width + 1, n] = 0
-    _pair_up(pieces, room.rounded, n, plan[last, COLUMN], cols, room.pairs)
-    sums = address(weights.sums) + 4 * (thread * weights.sums.shape[1] + plan[last, PLACE])
-    result, left = np.int64(PLAIN if anew else ADDED), (address(room.turned), stride)
-    product(fixed, result, left, address(room.pairs), (pairs, width + 1, cols), (sums, 4 * cols), room.zeros, 0)
+def _sum_up(pieces, fixed, weights, room, n, k, thread, anew):  # type: ignore[no-untyped-def]
+    """Adds n pixels' gradients of layer k's weights to the thread's sums.
 
-
-@njit(**PART)
-def _sum_layer(pieces, fixed, weights, room, n, k, thread, anew):  # type: ignore[no-untyped-def]
-    """Adds n pixels' gradients of layer k's weights to the thread's sums, [output, input], and of its biases, behind.
-
-    Most gradients are 0: those of levels that are cut off.
+    By [output, input], and then the biases': most gradients are 0, those of levels that are cut off. The last layer's
+    are not, but most of its levels are: by [input, output].
     """
     plan = fixed.plan
-    width, cols, pairs = plan[k, WIDTH], plan[k, COLS], (n + 1) // 2
-    stride = 2 * room.turned.shape[1]
+    is_last, width, cols, pairs = k == plan.shape[0] - 1, plan[k, WIDTH], plan[k, COLS], (n + 1) // 2
+    stride, turned = 2 * room.turned.shape[1], address(room.turned)
+    levels = address(room.levels) + 2 * plan[k, LEVEL], 2 * room.levels.shape[1]
     gradients = address(room.rounded) + 2 * plan[k, COLUMN], 2 * room.rounded.shape[1]
-    call(pieces.transpose, (*gradients, n, cols, address(room.turned), stride))
-    if n % 2:
-        room.turned[:cols, n] = 0
-    _pair_up(pieces, room.levels, n, plan[k, LEVEL], width, room.pairs)
+    left, right, rows, columns = (levels, gradients, width, cols) if is_last else (gradients, levels, cols, width)
+    call(pieces.transpose, (*left, n, rows, turned, stride))
+    call(pieces.pair_up, (*right, n, columns, address(room.zeros), address(room.pairs)))
     begin = plan[k, PLACE]
-    sums = address(weights.sums) + 4 * (thread * weights.sums.shape[1] + begin)
-    result, left = np.int64(PLAIN if anew else ADDED), (address(room.turned), stride)
-    product(fixed, result, left, address(room.pairs), (pairs, cols, width), (sums, 4 * width), room.zeros, 0)
-    biases = weights.sums[thread, begin + cols * width : begin + cols * (width + 1)]
-    for j in range(cols):
-        total = np.int32(0)
-        for pixel in range(np.uint64(n)):
-            total += np.int32(room.turned[j, pixel])
-        biases[j] = np.int32(ONE) * total + (np.int32(0) if anew else biases[j])
-
-
-@njit(**PART)
-def _pair_up(pieces, rows, n, begin, columns, out):  # type: ignore[no-untyped-def]
-    """`pair_up` of all columns, as [block of columns, pair, column, 2]."""
-    for column in range(0, columns, BLOCK):
-        count = min(BLOCK, columns - column)
-        call(pieces.pair_up, (rows, n, begin + column, count, out, column * (n + n % 2)))
+    sums, result = address(weights.sums) + 4 * (thread * weights.sums.shape[1] + begin), PLAIN if anew else ADDED
+    if is_last:
+        call(pieces.fill, (room.turned, width, n))
+        rows = width + 1
+    else:
+        call(pieces.sum_rows, (room.turned, cols, n, weights.sums, thread, begin + cols * width, anew))
+    target = sums, 4 * columns, address(room.zeros), 0
+    call(fixed.multiply, (np.int64(result), turned, stride, address(room.pairs), pairs, rows, columns, *target))
 
 
 @njit(**PART)
 def _through_head(pieces, fixed, weights, room, n, c):  # type: ignore[no-untyped-def]
     """Gradients of the units of channel c's head: room.products[:n]."""
     components, units, last = fixed.components, fixed.units, fixed.plan.shape[0] - 1
-    column, pairs, wide = fixed.plan[last, COLUMN], weights.heads.shape[1], weights.heads.shape[2]
     first, count = components * (3 * c + c * (c - 1) // 2), (3 + c) * components
     # The parameter after an odd number belongs to another channel; its weights are 0 here.
-    call(
-        fixed.multiply,
-        (
-            *(PLAIN, address(room.rounded) + 2 * (column + first), 2 * room.rounded.shape[1], 4),
-            *(address(weights.heads) + 4 * (c - 1) * pairs * wide, 4 * wide, (count + 1) // 2, n, wide),
-            *(address(room.products), 4 * room.products.shape[1], address(room.zeros), 0),
-        ),
+    left = address(room.rounded) + 2 * (fixed.plan[last, COLUMN] + first), 2 * room.rounded.shape[1]
+    right, wide = (
+        address(weights.heads) + 4 * (c - 1) * weights.heads.shape[1],
+        (units + COLUMNS - 1) // COLUMNS * COLUMNS,
     )
+    target = address(room.products), 4 * room.products.shape[1], address(room.zeros), 0
+    call(fixed.multiply, (PLAIN, *left, right, (count + 1) // 2, n, wide, *target))
     call(pieces.alive, (room.products, room.units[c - 1], n, units))
 
 

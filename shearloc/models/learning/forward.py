@@ -6,7 +6,6 @@ from ...coding.logistic import mixture
 from ...kernels import Apart, address, call, clamp
 from ...nets.rounding import copied, shifted
 from ...nets.shorts import ADDED, COLUMNS, LEVELS, PLAIN
-from .products import product
 from .state import BITS, COEFFICIENT_BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LEVEL, ROOM, WEIGHTS, WIDTH
 from .symbols import SPACE
 
@@ -24,7 +23,7 @@ def first_layer(expert, space, n):  # type: ignore[no-untyped-def]
     call(
         fixed.multiply,
         (
-            *(LEVELS, address(inputs), 2 * features, 4, address(fixed.first), 4 * columns, features // 2, n, columns),
+            *(LEVELS, address(inputs), 2 * features, address(fixed.first), features // 2, n, columns),
             *(target, stride, address(fixed.first_starts), np.int64(fixed.first_shift)),
         ),
     )
@@ -39,13 +38,13 @@ def forwards(expert, n):  # type: ignore[no-untyped-def]
     stride = 2 * levels.shape[1]
     last = plan.shape[0] - 1
     for k in range(last + 1):
-        left, right = (address(levels) + 2 * plan[k, LEVEL], stride), address(weights.forward) + 2 * plan[k, FORWARD]
         if k == last:
-            result, out = np.int64(PLAIN), (address(room.sums), 4 * room.sums.shape[1])
+            result, target, wide = PLAIN, address(room.sums), 4 * room.sums.shape[1]
         else:
-            result, out = np.int64(LEVELS), (address(levels) + 2 * plan[k + 1, LEVEL], stride)
-        sizes, starts = ((plan[k, WIDTH] + 2) // 2, n, plan[k, COLS]), fixed.starts[plan[k, COLUMN] :]
-        product(fixed, result, left, right, sizes, out, starts, plan[k, BITS])
+            result, target, wide = LEVELS, address(levels) + 2 * plan[k + 1, LEVEL], stride
+        starts, sizes = address(fixed.starts) + 4 * plan[k, COLUMN], ((plan[k, WIDTH] + 2) // 2, n, plan[k, COLS])
+        sides = address(levels) + 2 * plan[k, LEVEL], stride, address(weights.forward) + 2 * plan[k, FORWARD]
+        call(fixed.multiply, (np.int64(result), *sides, *sizes, target, np.int64(wide), starts, plan[k, BITS]))
 
 
 @Apart
@@ -84,16 +83,11 @@ def parameters(expert, space, units, c, begin, n):  # type: ignore[no-untyped-de
             copied(source + 4 * j, target + 4 * j)
     if c > 0:
         call(units, (expert, space, c, begin, n))
-        wide, width = fixed.packed.shape[2], room.units.shape[2]
+        width = room.units.shape[2]
         source = address(room.units) + 2 * width * ((c - 1) * room.units.shape[1] + begin)
-        packed = address(fixed.packed) + 2 * (c - 1) * fixed.packed.shape[1] * wide * 2
-        call(
-            fixed.multiply,
-            (
-                *(ADDED, source, 2 * width, 4, packed, 4 * wide, fixed.packed.shape[1], n, wide),
-                *(address(params), 4 * wide, 0, 0),
-            ),
-        )
+        packed = address(fixed.packed) + 2 * (c - 1) * fixed.packed.shape[1]
+        sides, target = (source, 2 * width, packed), (address(params), 4 * padded)
+        call(fixed.multiply, (ADDED, *sides, width // 2, n, padded, *target, 0, 0))
     shifts, limit = fixed.shifts[c], np.int32(PARAMETER_LIMIT)
     for i in range(n):
         row, target = params[i], address(params) + 4 * i * padded

@@ -8,9 +8,9 @@ from typing import Annotated, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...kernels import blank, opener
-from ...nets import shorts, sparse
-from ...nets.sparse import GROUP
+from ...kernels import aligned, blank, opener
+from ...nets import shorts
+from ...nets.shorts import GROUP
 from ...nets.transpose import SIDE
 from . import model
 from .model import COLUMNS, INPUT_BITS, LEVEL_BITS, ONE
@@ -34,11 +34,11 @@ Integers = NDArray[np.int64]
 class Fixed(NamedTuple):
     """What stays (Numba takes a NamedTuple). P: all channels' parameters, U: units of a head, K: components.
 
-    plan int64 [layers, 9]. first int16 [pairs of inputs, outputs, 2] and first_starts int32: the first layer, whose
+    plan int64 [layers, 9]. first int16 (`shorts.blocks`) and first_starts int32: the first layer, whose
     sums are shifted by first_shift. starts int32 [all columns]. learn int32 [C - 1, C - 1, U]; adjust int16
-    [C - 1, U, parameters], and packed [C - 1, U / 2, padded parameters, 2]. shifts int32 [C, padded parameters]: from a
+    [C - 1, U, parameters], and packed [C - 1, .] by `shorts.blocks`. shifts int32 [C, padded parameters]: from a
     sum to a parameter. rates float32 [layers], in units of a weight; forget float32 [2]; epsilon float32 [1].
-    multiply, sparse: where `shorts.multiply` and `sparse.multiply` are.
+    multiply: where `shorts.multiply` is.
     """
 
     plan: Annotated[Integers, 2]
@@ -51,21 +51,20 @@ class Fixed(NamedTuple):
     components: int
     learn: Annotated[Words, 3]
     adjust: Annotated[Shorts, 3]
-    packed: Annotated[Shorts, 4]
+    packed: Annotated[Shorts, 2]
     shifts: Annotated[Words, 2]
     rates: Annotated[Floats, 1]
     forget: Annotated[Floats, 1]
     epsilon: Annotated[Floats, 1]
     multiply: int
-    sparse: int
 
 
 class Weights(NamedTuple):
     """What changes while images are coded, all layers' one after another; threads share it.
 
     weights, mean, square: float32, Adam's, by [input, output], weights in units of the integers. Rounded, int16:
-    forward as [block of outputs, pair of inputs, output, 2]; backward as [input, output]; heads int32, pairs of int16,
-    as [C - 1, pair of parameters, unit]. sums int32 [threads, .]: an update's gradients so far, the last layer's by
+    forward as `shorts.blocks` of [input, output]; backward as [input, output]; heads int32 [C - 1, .], pairs of int16,
+    as `shorts.blocks` of [parameter, unit]. sums int32 [threads, .]: an update's gradients so far, the last layer's by
     [input, output], others' by [output, input] and then the biases'. seen float32 [threads, columns]: the largest.
     """
 
@@ -74,7 +73,7 @@ class Weights(NamedTuple):
     square: Annotated[Floats, 1]
     forward: Annotated[Shorts, 1]
     backward: Annotated[Shorts, 1]
-    heads: Annotated[Words, 3]
+    heads: Annotated[Words, 2]
     sums: Annotated[Words, 2]
     seen: Annotated[Floats, 2]
 
@@ -138,13 +137,6 @@ def padded(count: int, multiple: int = COLUMNS) -> int:
     return -(-count // multiple) * multiple
 
 
-def _pairs(weight: Shorts, columns: int) -> Shorts:
-    """[in, out] as [in / 2, columns, 2], padded with zeros."""
-    inputs, outputs = weight.shape
-    filled = np.pad(weight, ((0, inputs % 2), (0, columns - outputs)))
-    return np.ascontiguousarray(filled.reshape(-1, 2, columns).swapaxes(1, 2))
-
-
 def plan(expert: model.Expert) -> Integers:
     """Where each layer that learns has its numbers: int64 [layers, 9], columns as named above."""
     rows, place, forward, backward, column, level = [], 0, 0, 0, 0, 0
@@ -171,13 +163,13 @@ def fixed(expert: model.Expert) -> Fixed:
     first, *rest = expert.layers
     starts = [np.pad(layer.start, (0, -len(layer.start) % COLUMNS)) for layer in expert.layers]
     wide = padded(expert.counts[-1])
-    adjusts = [_pairs(adjust, wide) for adjust in expert.adjust]
+    adjusts = [shorts.blocks(adjust, wide) for adjust in expert.adjust]
     shifts = np.full((expert.channels, wide), LEVEL_BITS, np.int32)
     for row, found in zip(shifts, parameter_shifts(expert), strict=True):
         row[: len(found)] = found
     return Fixed(
         plan(expert),
-        _pairs(first.weight, len(starts[0])).ravel(),
+        aligned(shorts.blocks(first.weight, len(starts[0]))),
         starts[0],
         first.bits + INPUT_BITS - LEVEL_BITS,
         np.concatenate(starts[1:]),
@@ -186,13 +178,12 @@ def fixed(expert: model.Expert) -> Fixed:
         expert.components,
         np.ascontiguousarray(expert.learn),
         np.ascontiguousarray(expert.adjust),
-        np.stack(adjusts) if adjusts else np.zeros((0, 0, wide, 2), np.int16),
+        np.stack(adjusts) if adjusts else np.zeros((0, 0), np.int16),
         shifts,
         expert.rates * np.array([2.0**layer.bits for layer in rest], np.float32),
         expert.forget,
         expert.epsilon,
-        shorts.multiply.at(*[0] * 13),
-        sparse.multiply.at(*[0] * 12),
+        shorts.multiply.at(*[0] * 11),
     )
 
 
@@ -212,7 +203,7 @@ def weights(expert: model.Expert, threads: int) -> Weights:
         square=np.zeros(count, np.float32),
         forward=blank((forward + (width + 2) * cols,), np.int16),
         backward=blank((backward + width * cols,), np.int16),
-        heads=np.zeros((expert.channels - 1, padded(expert.counts[-1], 2) // 2, padded(expert.units)), np.int32),
+        heads=np.zeros((expert.channels - 1, (expert.counts[-1] + 1) // 2 * padded(expert.units)), np.int32),
         sums=np.zeros((threads, count), np.int32),
         seen=np.zeros((threads, columns), np.float32),
     )
@@ -237,7 +228,7 @@ def room(expert: model.Expert, rows: int) -> Room:
     """Room for up to so many pixels."""
     places, rows = plan(expert), padded(rows, SIDE)
     columns, inputs = int(places[-1][COLUMN] + places[-1][COLS]), int(places[-1][LEVEL] + places[-1][WIDTH]) + 2
-    # `sparse.multiply` reads up to GROUP pairs behind a row.
+    # `shorts.multiply` reads up to GROUP pairs behind a row: some arrays have rows to spare.
     levels = blank((rows + 1, padded(inputs, 2 * GROUP)), np.int16)
     for row in places:
         levels[:, row[LEVEL] + row[WIDTH]] = ONE
@@ -247,9 +238,9 @@ def room(expert: model.Expert, rows: int) -> Room:
         levels=levels,
         sums=np.zeros((rows + 1, int(places[-1][COLS])), np.int32),
         gradients=np.zeros((rows, sum(expert.counts)), np.float32),
-        rounded=blank((rows, columns), np.int16),
-        units=np.zeros((max(1, expert.channels - 1), rows, expert.units), np.int16),
-        turned=blank((most, padded(rows, 2 * GROUP)), np.int16),
+        rounded=blank((rows + 2 * GROUP // COLUMNS, columns), np.int16),
+        units=blank((max(1, expert.channels - 1), rows + GROUP, expert.units), np.int16),
+        turned=blank((most + 1, padded(rows, 2 * GROUP)), np.int16),
         pairs=blank((rows * most,), np.int16),
         products=np.zeros((rows, wide), np.int32),
         zeros=np.zeros(max(most, wide), np.int32),

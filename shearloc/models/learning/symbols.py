@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...coding.logistic import tables
 from ...kernels import PART, Apart, blank, opener
+from ...nets.shorts import GROUP
 from ..wavefront.coder import Coder, measure, pop
 from ..wavefront.context import LARGEST, shown
 from .edges import Edges
@@ -66,7 +67,7 @@ def space(
     """Room for so many pixels, and for mixtures of a block of them."""
     seen = Seen(*(np.zeros((channels, pixels), np.int32) for _ in range(4)))
     mixed = Mixed(*(np.empty((block, components), np.int64) for _ in range(4)))
-    inputs = blank((pixels, features + features % 2), np.int16)
+    inputs = blank((pixels + GROUP, features + features % 2), np.int16)  # `shorts.multiply` reads behind a row
     return Space(inputs, seen, mixed, Tables(*tables(), shown(predictor)), edges)
 
 

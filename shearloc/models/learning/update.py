@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from ...kernels import PART, Apart, clamp, rint
-from ...nets.sparse import BLOCK
+from ...nets.shorts import BLOCK, COLUMNS
 from .edges import forget, move
 from .model import BACKWARD_LIMIT
 from .state import BACKWARD, BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LIMIT, PLACE, SCALES, WEIGHTS, WIDTH
@@ -137,18 +137,20 @@ def _round_backward(fixed, weights, scales, k, first, last):  # type: ignore[no-
 @njit(**PART)
 def _round_heads(fixed, weights, scales):  # type: ignore[no-untyped-def]
     """Rounds the heads' weights for the way back, likewise."""
-    last = fixed.plan.shape[0] - 1
+    last, units = fixed.plan.shape[0] - 1, fixed.units
+    wide = (units + COLUMNS - 1) // COLUMNS * COLUMNS
     for c in range(1, fixed.shifts.shape[0]):
         first, count = fixed.components * (3 * c + c * (c - 1) // 2), (3 + c) * fixed.components
-        factors = scales.factors[fixed.plan[last, COLUMN] + first :]
-        for pair in range((count + 1) // 2):
+        factors, pairs = scales.factors[fixed.plan[last, COLUMN] + first :], (count + 1) // 2
+        for pair in range(pairs):
             j = 2 * pair
-            for u in range(fixed.units):
+            for u in range(units):
                 packed = _backward(np.float32(fixed.adjust[c - 1, u, j]), factors[j]) & np.int32(0xFFFF)
                 if j + 1 < count:
                     upper = _backward(np.float32(fixed.adjust[c - 1, u, j + 1]), factors[j + 1])
                     packed |= upper << np.int32(16)
-                weights.heads[c - 1, pair, u] = packed
+                begin = u // BLOCK * BLOCK
+                weights.heads[c - 1, begin * pairs + pair * min(BLOCK, wide - begin) + u - begin] = packed
 
 
 @njit(**PART)

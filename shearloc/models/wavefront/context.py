@@ -196,7 +196,7 @@ def look_along_runs(pixels, place, below, i, j, width, context, inputs, predicti
     first, second = np.int64(predictions[np.uint64(0), q]), np.int64(predictions[np.uint64(min(1, most)), q])
     third, fourth = np.int64(predictions[np.uint64(min(2, most)), q]), np.int64(predictions[np.uint64(most), q])
     pattern = patterned((first, second, third, fourth), address(context.lanes))
-    begin, item = 0, inputs.itemsize
+    begin = 0
     for r in range(np.uint64(runs.shape[0])):
         dy, dx, count = runs[r, np.uint64(0)], runs[r, np.uint64(1)], runs[r, np.uint64(2)]
         if dy == 0 and dx == 0:
@@ -205,9 +205,8 @@ def look_along_runs(pixels, place, below, i, j, width, context, inputs, predicti
         else:
             left, right = _inside(dy, dx, count, i, j, width)
             source = address(pixels) + place + dy * below + dx * channels
-            target = address(inputs) + item * (np.int64(q) * inputs.shape[1] + begin)
-            ends = left * channels, right * channels
-            see_run(source, target, item, count * channels, context.step, pattern, ends[0], ends[1], context.exact)
+            target, ends = np.int64(q) * inputs.shape[1] + begin, (left * channels, right * channels)
+            see_run(source, inputs, target, count * channels, context.step, pattern, ends[0], ends[1], context.exact)
         begin += count * channels
     for k in range(np.uint64(begin), np.uint64(inputs.shape[1])):
         inputs[q, k] = 0

@@ -56,15 +56,19 @@ def _patterned(_, numbers, lanes):  # type: ignore[no-untyped-def]
     return types.int64(types.UniTuple(types.int64, 4), types.int64), generate
 
 
-def _seeing(kind: Any) -> Any:
-    """A function for Numba that writes what the network sees of WIDTH levels, as a vector of this kind.
+@intrinsic
+def _see(_, source, inputs, place, pattern, begin, end, exact):  # type: ignore[no-untyped-def]
+    """Writes what the network sees of WIDTH levels at `source`, given the predictions at `pattern`, to inputs [., .],
+    int8 or int16, from its number `place` on.
 
-    (addresses of the levels, of the result and of the predictions; the first place inside and one past the last;
-    `exact` of `Context`), all int64. Of places outside it sees 0.
+    Of places before `begin` and from `end` on it sees 0. `exact`: of `Context`. All others int64.
     """
+    kind = _HALVES if inputs.dtype == types.int16 else _BYTES
 
     def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        source, target, pattern, begin, end, exact = args
+        source, array, place, pattern, begin, end, exact = args
+        data = context.make_array(signature.args[1])(context, builder, array).data
+        target = builder.ptrtoint(builder.gep(data, [place]), ir.IntType(64))
         levels, predictions = (builder.zext(load(builder, place, _BYTES), _HALVES) for place in (source, pattern))
         zero, limit = ir.Constant(_HALVES, None), _splat(builder, exact, _HALVES)
         difference = builder.sub(levels, predictions)
@@ -85,29 +89,22 @@ def _seeing(kind: Any) -> Any:
         store(builder, builder.select(inside, seen, ir.Constant(kind, None)), target)
         return context.get_dummy_value()
 
-    @intrinsic
-    def see(_, source, target, pattern, begin, end, exact):  # type: ignore[no-untyped-def]
-        return types.void(*[types.int64] * 6), generate
-
-    return see
+    number = types.int64
+    return types.void(number, inputs, *[number] * 5), generate
 
 
 patterned: Any = _patterned
-_see_bytes, _see_halves = _seeing(_BYTES), _seeing(_HALVES)
+see: Any = _see
 
 
 @njit(**PART)
-def see_run(source, target, item, size, step, pattern, begin, end, exact):  # type: ignore[no-untyped-def]
-    """Writes what the network sees of a run of `size` bytes at an address to another, and up to WIDTH - 1 numbers more.
+def see_run(source, inputs, place, size, step, pattern, begin, end, exact):  # type: ignore[no-untyped-def]
+    """Writes what the network sees of a run of `size` bytes at an address to inputs, and up to WIDTH - 1 numbers more.
 
-    `item`: bytes of a number there, 1 or 2. `pattern`: the predictions, as `patterned` has them; `step`: of
-    `whole_pixels`. Of the bytes before `begin` and from `end` on it sees 0; vectors that have no others are not read.
-    Up to WIDTH - 1 bytes before and behind the others are. All int64.
+    `pattern`: the predictions, as `patterned` has them; `step`: of `whole_pixels`. Of the bytes before `begin` and from
+    `end` on it sees 0; vectors that have no others are not read. Up to WIDTH - 1 bytes before and behind the others
+    are. All others as `_see`.
     """
     for k in range(0, size, step):
         first, last = min(max(begin - k, 0), WIDTH), min(max(end - k, 0), WIDTH)
-        here = source + k if first < last else pattern
-        if item == 1:
-            _see_bytes(here, target + k, pattern, first, last, exact)
-        else:
-            _see_halves(here, target + 2 * k, pattern, first, last, exact)
+        see(source + k if first < last else pattern, inputs, place + k, pattern, first, last, exact)
