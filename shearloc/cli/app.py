@@ -169,6 +169,14 @@ def some(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
+def tell_left_out(others: Sequence[str | Path], hidden: Sequence[str | Path]) -> None:
+    """Names files of folders that are not taken: those that are no images by their suffix, and hidden images."""
+    if others:
+        complain(f"{some([*map(str, others)])} left out: no image by its suffix")
+    if hidden:
+        complain(f"{some([*map(str, hidden)])} left out: hidden")
+
+
 def fail(message: str, code: int = 1) -> NoReturn:
     """Complain and exit."""
     complain(message)

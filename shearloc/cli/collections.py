@@ -29,7 +29,7 @@ from .app import (
     complain_all,
     computing,
     printable,
-    some,
+    tell_left_out,
 )
 from .progress import progress_bars
 
@@ -116,8 +116,7 @@ def _found(given: list[Path]) -> "tuple[Found, int]":
 
     found = sources.find(given)
     failed = complain_all(found.problems)
-    if found.left_out:
-        complain(f"{some(found.left_out)} left out: no image by its suffix")
+    tell_left_out(found.left_out, found.hidden)
     if not found.items:
         raise ShearlocError("no images to pack")
     return found, failed

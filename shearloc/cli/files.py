@@ -33,6 +33,7 @@ from .app import (
     command,
     computing,
     printable,
+    tell_left_out,
 )
 from .arguments import IMAGES, check_options, encoded, jobs_of, lend, no_folder
 from .progress import run
@@ -151,6 +152,9 @@ def encode(
     if skip_existing and archived:
         raise ShearlocError(f"--skip-existing is for pictures; '{model}' makes archives")
     jobs = jobs_of(files, out, out_dir, recursive, IMAGES)
+    if recursive and not quiet:
+        folders = [file for file in files if file.is_dir()]
+        tell_left_out(plan.left_out(folders), plan.hidden_images(folders))
     how = Encoding(model, effort or 5, engine, order, strip, checker(verify, no_verify), embed, steps, max_samples)
     outputs = Outputs(skip_existing, force, keep_time, details=verbose)
     work = archives.encode_archive if archived else images.encode_file

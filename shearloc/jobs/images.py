@@ -5,6 +5,7 @@ Each function does one job and returns the line that reports it. Nothing here pa
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ def encode_file(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
     With `how.verify`, the new file is decoded from the disk and compared before it gets its name.
     """
     start = time.perf_counter()
+    _check_kind(job.source)
     if not outputs.skip:
         inout.check_target(job.target, job.source, outputs.force)
     source = inout.read(job.source)
@@ -50,6 +52,25 @@ def encode_file(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
     return "\n  ".join([line, *(_details(picture, data) if outputs.details else ())])
 
 
+def may_be_image(path: Path) -> bool:
+    """Whether a path may be an image by a file's first bytes. A pipe is not read."""
+    from ..codec.pictures import files
+
+    if inout.is_standard(path) or inout.is_special(path):
+        return True
+    with suppress(OSError):
+        return files.is_read(inout.beginning(path))
+    return False
+
+
+def _check_kind(source: Path) -> None:
+    """UnsupportedImageError for a file that is no image by its first bytes, before its output is looked at."""
+    from ..codec.pictures import files
+
+    if source.is_file():
+        files.check_kind(inout.beginning(source))
+
+
 def _details(picture: "Picture", data: bytes) -> Iterator[str]:
     """What the reader left out, and how the file is coded, a line each."""
     from ..codec.info import picture_info
@@ -66,10 +87,13 @@ def decode_file(job: Job, how: Decoding, suffix: str, outputs: Outputs, begin: B
     `suffix` is the format for standard output or a pipe, as in ".png"; ".pnm" picks PBM, PGM or PPM. An archive becomes
     a folder.
     """
+    from ..codec.formats import container
+
     start = time.perf_counter()
     data = inout.read(job.source)
     if archives.is_archive(data):
         return archives.decode_archive(job, data, how, outputs, begin)
+    container.HEAD.begin(data)
     if not outputs.skip:
         inout.check_target(job.target, job.source, outputs.force)
     target = job.target

@@ -45,6 +45,12 @@ def read(path: Path) -> bytes:
     return sys.stdin.buffer.read()
 
 
+def beginning(path: Path) -> bytes:
+    """A file's first bytes, enough to know its format. OSError."""
+    with path.open("rb") as file:
+        return file.read(16)
+
+
 def check_target(path: Path, source: Path, force: bool) -> None:
     """Refuse an output that cannot be written or must not be replaced, before any work. OSError, ShearlocError."""
     if is_standard(path):

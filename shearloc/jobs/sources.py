@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from ..errors import ShearlocError
 from . import arrays
 from .arrays import open_packed
-from .plan import IMAGE_SUFFIXES, REFUSED_SUFFIXES, walk
+from .plan import IMAGE_SUFFIXES, REFUSED_SUFFIXES, hidden_images, walk
 
 if TYPE_CHECKING:
     from ..codec.pictures.picture import Picture
@@ -44,10 +44,11 @@ class Item(NamedTuple):
 
 @dataclass
 class Found:
-    """Images, files left out because of their suffix, and what could not be used, a line each."""
+    """Images, files left out because of their suffix, hidden images, and what could not be used, a line each."""
 
     items: list[Item] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -115,6 +116,7 @@ _UNREADABLE = (tarfile.TarError, *arrays.UNREADABLE)
 
 def _find(source: Path, several: bool, found: Found) -> None:
     if source.is_dir():
+        found.hidden += map(str, hidden_images([source]))
         prefix = f"{source.resolve().name}/" if several else ""
         return _find_files(source, sorted(map(str, walk(source))), prefix, found)
     if source.exists() or not glob.has_magic(str(source)):

@@ -62,8 +62,7 @@ def parse(data: bytes, *, max_samples: int = MAX_SAMPLES, lossy: bool = False) -
     """Like `load`, from a file's bytes. Raises UnsupportedImageError."""
     from . import bmp, directories, png, pnm, tiff, webp
 
-    if not data:
-        raise UnsupportedImageError("the file is empty")
+    check_kind(data)
     if data.startswith(png.SIGNATURE):
         return png.read(data, max_samples)
     if data[:2] in pnm.MAGICS:
@@ -72,9 +71,22 @@ def parse(data: bytes, *, max_samples: int = MAX_SAMPLES, lossy: bool = False) -
         return tiff.read(data, max_samples)
     if data.startswith(bmp.MAGIC):
         return bmp.read(data, max_samples)
-    if webp.is_webp(data):
-        return webp.read(data, max_samples, lossy)
-    raise UnsupportedImageError(_not_read(data))
+    return webp.read(data, max_samples, lossy)
+
+
+def is_read(data: bytes) -> bool:
+    """Whether a file that begins with these bytes, 12 or more, has a format that is read."""
+    from . import bmp, directories, png, pnm, webp
+
+    return data.startswith((png.SIGNATURE, *pnm.MAGICS, *directories.MAGICS, bmp.MAGIC)) or webp.is_webp(data)
+
+
+def check_kind(data: bytes) -> None:
+    """UnsupportedImageError, which names the format, where `is_read` says no."""
+    if not data:
+        raise UnsupportedImageError("the file is empty")
+    if not is_read(data):
+        raise UnsupportedImageError(_not_read(data))
 
 
 def _not_read(data: bytes) -> str:
