@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import shearloc
+
 Command = Callable[..., Any]
 
 
@@ -79,3 +81,58 @@ def test_a_file_of_the_other_kind_is_called_that(tmp_path: Path, command: Comman
     )
     assert command("encode", "a.png").code == 0
     assert_refused(command("encode", "a.shl"), "a.shl: a Shearloc file already: decode it")
+
+
+# --- Archives and arrays ----------------------------------------------------------------------------------------
+
+
+def test_an_archive_does_not_become_a_folder_called_like_an_image(tmp_path: Path, command: Command) -> None:
+    np.save(tmp_path / "all.npy", np.zeros((2, 5, 6), np.uint8))
+    assert command("archive", "all.npy", "x.png.shl", "--model", "raw").code == 0
+    for out in ("b.png", "b.jpg"):
+        told = "x.png.shl: an archive of 2 images: name a folder or a .npy file"
+        assert_refused(command("decode", "x.png.shl", out), told)
+        assert not (tmp_path / out).exists()
+    (tmp_path / "b.png").mkdir()
+    assert command("decode", "x.png.shl", "b.png").code == 0
+    assert command("decode", "x.png.shl", "--out-dir", "out").code == 0, "a name that nobody gave is none"
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_one_colour_image_is_not_taken_for_many_gray_ones(tmp_path: Path, command: Command, channels: int) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (6, 9, channels), np.uint8)
+    np.save(tmp_path / "x.npy", image)
+    told = f"x.npy: the array has shape (6, 9, {channels}): save array[None] if it is one image of {channels} channels"
+    for arguments in (("archive", "x.npy"), ("pack", "x.npy", "out"), ("score", "x.npy", "--model", "photo")):
+        done = command(*arguments)
+        assert done.code == 1 and told in done.err[0]
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "x.npy"]
+    for saved, count in ((image[None], 1), (image[..., None], 6)):
+        np.save(tmp_path / "x.npy", saved)
+        assert command("pack", "x.npy", "out", "--model", "raw", "--force").code == 0
+        assert len(shearloc.Collection(tmp_path / "out")) == count
+
+
+# --- Outputs ----------------------------------------------------------------------------------------------------
+
+
+def test_an_output_of_a_read_only_input_can_be_replaced(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "a.png").chmod(0o444)
+    for options in ((), ("--force",)):
+        assert command("encode", "a.png", *options).code == 0
+        assert (tmp_path / "a.shl").stat().st_mode & 0o777 == 0o644
+    (tmp_path / "a.shl").chmod(0o444)
+    assert "a.shl: is write-protected" in command("encode", "a.png", "--force").err[0], "somebody wants to keep it"
+
+
+def test_format_decides_where_there_is_no_suffix(tmp_path: Path, command: Command) -> None:
+    assert command("encode", "a.png").code == 0
+    for options, name in (((), "back"), (("-o",), "other")):
+        assert command("decode", "a.shl", *options, name, "--format", "pnm").code == 0
+        assert (tmp_path / name).read_bytes().startswith(b"P5\n")
+    assert "third: write to one of .png" in command("decode", "a.shl", "third").err[0]
+    for out, form in (("x.png", "bmp"), ("x.pgm", "ppm")):
+        told = f"{out}: the suffix contradicts --format {form}; leave one of them out"
+        assert_refused(command("decode", "a.shl", out, "--format", form), told)
+    for out, form in (("x.tiff", "tif"), ("x.pgm", "pnm"), ("x.PNG", "png")):
+        assert command("decode", "a.shl", out, "--format", form).code == 0

@@ -237,9 +237,11 @@ def decode(
     out_dir: OutDir = None,
     recursive: Recursive = False,
     form: Annotated[
-        Literal["png", "pnm", "pbm", "pgm", "ppm", "tif", "bmp", "webp"],
-        typer.Option("--format", help="The kind of image where no OUT's suffix says it; pnm: pbm, pgm or ppm."),
-    ] = "png",
+        Literal["png", "pnm", "pbm", "pgm", "ppm", "tif", "bmp", "webp"] | None,
+        typer.Option(
+            "--format", help="The kind of image where no OUT's suffix says it; pnm: pbm, pgm or ppm. Default: png."
+        ),
+    ] = None,
     weights: Weights = None,
     engine: Engine = "auto",
     order: Annotated[
@@ -265,11 +267,12 @@ def decode(
     A file that cannot be decoded does not stop the others; the last line lists those that failed, with exit code 1.
     """
     lend(weights)
-    jobs = jobs_of(files, out, out_dir, recursive, encoded(form))
+    jobs = jobs_of(files, out, out_dir, recursive, encoded(form or "png"))
     how = Decoding(engine, max_samples, order)
     outputs = Outputs(skip_existing, force, keep_time)
+    suffix = f".{form}" if form else ""
     with computing(threads):
-        run(jobs, lambda job, begin: images.decode_file(job, how, f".{form}", outputs, begin), quiet)
+        run(jobs, lambda job, begin: images.decode_file(job, how, suffix, outputs, begin), quiet)
 
 
 @command(

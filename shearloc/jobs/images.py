@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ..codec.pictures.picture import Picture
 
 
+_SAME = {".tiff": ".tif", ".pbm": ".pnm", ".pgm": ".pnm", ".ppm": ".pnm"}
+"""Suffix -> the one of `--format` that takes it, too."""
+
+
 def encode_file(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
     """Encode an image file; returns the line that reports it. Raises ShearlocError, OSError, MemoryError.
 
@@ -84,8 +88,8 @@ def _details(picture: "Picture", data: bytes) -> Iterator[str]:
 def decode_file(job: Job, how: Decoding, suffix: str, outputs: Outputs, begin: Begin) -> str:
     """Decode a `.shl` file to an image file; returns the line that reports it. Raises as `encode_file`.
 
-    `suffix` is the format for standard output or a pipe, as in ".png"; ".pnm" picks PBM, PGM or PPM. An archive becomes
-    a folder.
+    `suffix` is the format for an output without a suffix, as in ".png"; ".pnm" picks PBM, PGM or PPM; "" is PNG for
+    standard output or a pipe, and otherwise none. An archive becomes a folder.
     """
     from ..codec.formats import container
 
@@ -96,10 +100,7 @@ def decode_file(job: Job, how: Decoding, suffix: str, outputs: Outputs, begin: B
     container.HEAD.begin(data)
     if not outputs.skip:
         inout.check_target(job.target, job.source, outputs.force)
-    target = job.target
-    if inout.is_standard(target) or inout.is_special(target):
-        target = Path(f"{inout.shown(target, 'output')}{suffix}")
-    target = _with_kind(target, data)
+    target = _with_kind(_with_format(job.target, suffix), data)
     _check_format(target, data)
     if outputs.skip and job.target.is_file():
         found = existing.what_image(job.target, data)
@@ -130,6 +131,18 @@ def _verify(data: bytes, picture: "Picture", checker: str, progress: Progress | 
     """ShearlocError if the file does not decode to this picture, metadata and transparency included."""
     samples = picture.samples.nbytes
     models.check(lambda: decode(data, Decoding(checker, samples), progress) == picture, "file", "image", checker)
+
+
+def _with_format(target: Path, suffix: str) -> Path:
+    """A path whose suffix says the format: the output's own, or else `suffix`. ShearlocError where they contradict."""
+    if inout.is_standard(target) or inout.is_special(target):
+        return Path(f"{inout.shown(target, 'output')}{suffix or '.png'}")
+    if not target.suffix:
+        return Path(f"{target}{suffix}")
+    own = target.suffix.lower()
+    if suffix and suffix not in (own, _SAME.get(own)):
+        raise ShearlocError(f"{target}: the suffix contradicts --format {suffix[1:]}; leave one of them out")
+    return target
 
 
 def _with_kind(path: Path, data: bytes) -> Path:
