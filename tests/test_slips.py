@@ -1,5 +1,6 @@
 """What people type by mistake, and the one line that they get for it: what is wrong, and what to do."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numba import njit
 from PIL import Image
 
 import shearloc
+from shearloc import compiling
+from shearloc.codec import warmup
 
 Command = Callable[..., Any]
 
@@ -136,3 +140,98 @@ def test_format_decides_where_there_is_no_suffix(tmp_path: Path, command: Comman
         assert_refused(command("decode", "a.shl", out, "--format", form), told)
     for out, form in (("x.tiff", "tif"), ("x.pgm", "pnm"), ("x.PNG", "png")):
         assert command("decode", "a.shl", out, "--format", form).code == 0
+
+
+def test_what_is_not_embedded_is_told(command: Command) -> None:
+    line = command("encode", "a.png", "--embed").out[0]
+    assert line.endswith("; no model embedded: WebP was smaller")
+    assert "embedded" not in command("encode", "a.png", "--embed", "--model", "gray", "-f").out[0]
+
+
+# --- Lossy files are measured, as nothing is stored -------------------------------------------------------------
+
+
+def test_lossy_files_are_scored_and_inspected(tmp_path: Path, command: Command, picture: Any) -> None:
+    image = Image.fromarray(picture(24, 32, 3))
+    for name in ("b.jpg", "c.webp"):
+        image.save(tmp_path / name, quality=80)
+        assert command("inspect", name, f"{name}.png", "--model", "small").code == 0
+        with Image.open(tmp_path / name) as lossy:
+            lossy.convert("RGB").save(tmp_path / "same.png")
+        bits = [command("score", one, "--model", "small", "--json").out[0] for one in (name, "same.png")]
+        assert json.loads(bits[0])["images"][0]["bits"] == json.loads(bits[1])["images"][0]["bits"]
+        assert command("encode", name).code == 1, "there they are stored"
+    image.convert("CMYK").save(tmp_path / "d.jpg")
+    assert_refused(
+        command("inspect", "d.jpg", "d.png"), "d.jpg: a JPEG of the mode CMYK; only gray and RGB are measured"
+    )
+    (tmp_path / "e.jpg").write_bytes((tmp_path / "b.jpg").read_bytes()[:300])
+    assert "e.jpg: not a JPEG that can be read" in command("inspect", "e.jpg", "e.png").err[0]
+
+
+# --- Collections ------------------------------------------------------------------------------------------------
+
+
+def test_files_and_collections_are_not_taken_for_each_other(tmp_path: Path, command: Command) -> None:
+    assert command("encode", "a.png").code == 0 and command("pack", "a.png", "c", "--model", "raw").code == 0
+    assert_refused(command("info", "c"), "c: is a collection; `shearloc list` lists its images")
+    (tmp_path / "empty").mkdir()
+    assert_refused(command("info", "empty"), "empty: is a folder")
+    file = "a.shl: is a file, not a collection's folder; `shearloc info` and `shearloc decode` take .shl files"
+    for verb in ("list", "unpack"):
+        assert_refused(command(verb, "a.shl"), file)
+        assert_refused(command(verb, "nix"), "nix: no such collection")
+    with pytest.raises(FileNotFoundError, match="no such collection"):
+        shearloc.Collection("nix")
+    told = "a.png: exists and is a file; the last argument is the folder to write to"
+    assert_refused(command("pack", "a.shl", "a.png"), told)
+
+
+def test_unpacking_nothing_leaves_nothing(tmp_path: Path, command: Command) -> None:
+    assert command("pack", "a.png", "c", "--model", "raw").code == 0
+    assert_refused(command("unpack", "c", "out", "nope"), "c: no image fits 'nope'")
+    assert not (tmp_path / "out").exists()
+    assert command("unpack", "c", "out", "nope", "a.png").code == 1 and os.listdir(tmp_path / "out") == ["a.png"]
+
+
+# --- Models, figures, help --------------------------------------------------------------------------------------
+
+
+def test_the_model_is_looked_at_before_the_images(command: Command) -> None:
+    assert_refused(command("latents", "photo", "a.png"), "model 'photo' has no latents; autoencoders have")
+
+
+def test_bench_says_of_every_file_why_it_cannot_be_used(tmp_path: Path, command: Command) -> None:
+    (tmp_path / "b.png").write_bytes(b"")
+    Image.fromarray(np.zeros((3, 4, 4), np.uint8)).save(tmp_path / "c.png")
+    done = command("bench", "b.png", "c.png", "--peer", "none")
+    assert done.code == 1 and "none of 2 files can be used: b.png: the file is empty; c.png: 8-bit RGBA" in done.err[-1]
+
+
+def test_warmup_says_whether_it_compiled(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warmup, "warm_up", lambda progress: None)
+    assert command("warmup").out[0].startswith("everything is compiled already, ")
+    monkeypatch.setattr(compiling, "LONG", 0.0)
+    monkeypatch.setattr(warmup, "warm_up", lambda progress: njit(lambda x: x + 1)(1))
+    assert command("warmup").out[0].startswith("compiled for this processor, ")
+
+
+def test_help_is_short_too(command: Command) -> None:
+    for words in ((), ("encode",), ("models",), ("models", "add")):
+        assert command(*words, "-h").out == command(*words, "--help").out
+
+
+# --- Python -----------------------------------------------------------------------------------------------------
+
+
+def test_python_says_what_to_pass(tmp_path: Path) -> None:
+    levels = np.arange(256).reshape(16, 16)
+    with pytest.raises(shearloc.UnsupportedImageError, match=r"pass image.astype\(np.uint8\)$"):
+        shearloc.encode(levels)
+    with pytest.raises(shearloc.UnsupportedImageError, match=r"pass image.astype\(np.uint16\), if"):
+        shearloc.encode(levels + 1)
+    with Image.open(tmp_path / "a.png") as image, pytest.raises(shearloc.UnsupportedImageError, match="numpy.asarray"):
+        shearloc.encode(image)
+    for path in ("a.shl", Path("a.shl")):
+        with pytest.raises(TypeError, match=r"shearloc.read\(path\)"):
+            shearloc.decode(path)  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ INTERRUPTED = 130
 app = typer.Typer(
     add_completion=True,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Lossless image compression with small neural networks: the same pixels on any machine.",
@@ -139,7 +140,7 @@ def computing(threads: int | None, told: bool = True) -> Iterator[None]:
 
 
 def _say_why() -> None:
-    typer.echo("compiling for this processor, once; later runs skip this", err=True)
+    typer.echo("compiling what this kind of picture and model needs, once; later runs skip this", err=True)
 
 
 def printable(text: str) -> str:

@@ -100,6 +100,8 @@ def pack(
     if len(paths) < 2:
         raise ShearlocError("name what to pack, and last the folder to write to")
     *given, out = paths
+    if out.exists() and not out.is_dir():
+        raise ShearlocError(f"{out}: exists and is a file; the last argument is the folder to write to")
     models.use(model)
     found, failed = _found(given)
     how = Encoding(model, effort, engine, strip=strip, verify=checker(verify, no_verify))
@@ -189,6 +191,8 @@ def unpack(
         raise ShearlocError(f"{target}: exists already; give an empty or a new folder, or --force")
     entries, unknown = collections.choose(collection, names or [])
     failed = complain_all(f"{folder}: no image fits '{pattern}'" for pattern in unknown)
+    if unknown and not entries:
+        sys.exit(1)
     target.mkdir(parents=True, exist_ok=True)
     with computing(threads), progress_bars(1) as begin:
         written, failures = collections.unpack(collection, entries, target, begin(0, f"unpack {folder.name}"))

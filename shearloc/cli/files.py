@@ -319,6 +319,9 @@ def info(
     """Say what a .shl file holds, without decoding it."""
     from ..codec import api
 
+    if file.is_dir():
+        what = "a collection; `shearloc list` lists its images" if collections.is_collection(file) else "a folder"
+        raise ShearlocError(f"{file}: is {what}")
     with _naming(file):
         fields = api.info(inout.read(file)).to_dict()
     if as_json:

@@ -51,7 +51,7 @@ def encode_file(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> str:
     before, after = len(source), len(data)
     line = (
         f"{_names(job, before, after)} ({after / before:.1%}), {_bits_per_subpixel(data):.3f} bits per subpixel, "
-        f"{time.perf_counter() - start:.1f} s" + (", verified" if how.verify else "")
+        f"{time.perf_counter() - start:.1f} s" + (", verified" if how.verify else "") + _not_embedded(data, how)
     )
     return "\n  ".join([line, *(_details(picture, data) if outputs.details else ())])
 
@@ -73,6 +73,17 @@ def _check_kind(source: Path) -> None:
 
     if source.is_file():
         files.check_kind(inout.beginning(source))
+
+
+def _not_embedded(data: bytes, how: Encoding) -> str:
+    """What to add to the report where a model was to be embedded, and none is used."""
+    from ..codec.info import picture_info
+
+    parts = picture_info(data).parts
+    if not how.embed or any(part.model for part in parts):
+        return ""
+    methods = {part.method: "WebP" if part.method == "webp" else part.method for part in parts}
+    return f"; no model embedded: {' and '.join(methods.values())} was smaller"
 
 
 def _details(picture: "Picture", data: bytes) -> Iterator[str]:

@@ -84,22 +84,26 @@ def _in_reading_order(items: list[Item]) -> list[Item]:
     return sorted(items, key=lambda item: (first[item.path], item.number) if item.path in packed else (item.name, 0))
 
 
-def read(item: Item, max_samples: int | None = None) -> "Picture":
-    """The image, of at most so many samples. Raises ShearlocError, OSError, MemoryError."""
+def read(item: Item, max_samples: int | None = None, measured: bool = False) -> "Picture":
+    """The image, of at most so many samples; if it is only `measured`, that of a lossy file, too.
+
+    Raises ShearlocError, OSError, MemoryError.
+    """
     from ..codec.pictures import files
     from ..codec.pictures.picture import from_array
 
     limit = max_samples or files.MAX_SAMPLES
+    parse = files.pixels if measured else files.parse
     try:
         if item.kind == "file":
-            return files.parse(Path(item.path).read_bytes(), max_samples=limit)
+            return parse(Path(item.path).read_bytes(), max_samples=limit)
         if item.kind == "tar":
             stream = _stream(item.path, item.stamp, threading.get_ident())
             stream.seek(item.number)
             data = stream.read(item.size)
             if len(data) < item.size:
                 raise ShearlocError(f"{item.path}: cut short")
-            return files.parse(data, max_samples=limit)
+            return parse(data, max_samples=limit)
         image = arrays.whole_array(item.path, item.stamp, item.kind, item.key)[item.number]
         return from_array(image[..., 0] if image.shape[2:] == (1,) else image)
     except ShearlocError:
