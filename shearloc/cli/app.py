@@ -63,7 +63,12 @@ OutDir = Annotated[
     typer.Option(metavar="DIR", help="Folder for the outputs, made if missing. Default: beside each IN."),
 ]
 Recursive = Annotated[
-    bool, typer.Option("--recursive", "-r", help="Take all files in folders; --out-dir mirrors their subfolders.")
+    bool,
+    typer.Option(
+        "--recursive",
+        "-r",
+        help="Take all images in folders (decode: .shl files) by their suffix; --out-dir mirrors the subfolders.",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite outputs that exist.")]
 KeepTime = Annotated[bool, typer.Option("--keep-time", help="Give each output its input's time of change.")]

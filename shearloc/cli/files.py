@@ -55,7 +55,7 @@ Embed = Annotated[
 Images = Annotated[
     list[Path],
     typer.Argument(
-        metavar="IN...",
+        metavar="IN... [OUT]",
         readable=False,
         help="PNG, PBM, PGM, PPM, TIFF, BMP or WebP images, patterns in quotes, folders with -r, or - for standard "
         "input. The second of two is OUT if it ends in .shl or is -; else each IN is written to its name with "
@@ -88,7 +88,7 @@ Default: 5.
 5    as 4, with slow WebP where it may win
 6    as 5, lying in the better of 2 ways, as
      the smallest model finds
-7    as 5, with the largest model: 3 times
+7    as 5, with the largest model: 4 times
      slower
 8    as 7, in the better of 2 ways
 9    as 7, in the best of 4 ways
@@ -226,7 +226,7 @@ def decode(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IN...",
+            metavar="IN... [OUT]",
             readable=False,
             help=".shl files, patterns in quotes, folders with -r, or - for standard input. The second of two is OUT "
             "if it does not end in .shl, and its suffix says which kind of image; an archive's OUT is a folder, or a "
