@@ -79,8 +79,10 @@ def _not_embedded(data: bytes, how: Encoding) -> str:
     """What to add to the report where a model was to be embedded, and none is used."""
     from ..codec.info import picture_info
 
+    if not how.embed:
+        return ""
     parts = picture_info(data).parts
-    if not how.embed or any(part.model for part in parts):
+    if any(part.model for part in parts):
         return ""
     methods = {part.method: "WebP" if part.method == "webp" else part.method for part in parts}
     return f"; no model embedded: {' and '.join(methods.values())} was smaller"
