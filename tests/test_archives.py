@@ -91,7 +91,7 @@ def test_refusals(folder: Path, picture: Picture) -> None:
     """One line each, exit code 1, and no archive."""
     Image.fromarray(picture(20, 25, 3)).save(folder / "in" / "z.png")
     (folder / "empty").mkdir()
-    np.save(folder / "floats.npy", np.zeros((2, 3, 4)))
+    np.save(folder / "floats.npy", np.zeros((2, 3, 5)))
     (folder / "text.npy").write_text("not an array")
     before = sorted(os.listdir(folder))
     for source, told in (

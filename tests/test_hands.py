@@ -126,7 +126,8 @@ def test_a_tree_there_and_back(tmp_path: Path) -> None:
     made = make_tree(tmp_path / "in", 20)
     done = run("encode", "-r", "in", "--out-dir", "out", folder=tmp_path)
     lines = done.stderr.splitlines()
-    assert done.returncode == 1 and len(lines) == 7 and len(done.stdout.splitlines()) == 20
+    assert done.returncode == 1 and len(lines) == 8 and len(done.stdout.splitlines()) == 20
+    assert lines[0] == "shearloc: in/2/notes.txt left out: no image by its suffix"
     assert lines[-1].startswith("shearloc: 6 of 26 files failed: in/0/broken0.png")
     assert sum("JPEG" in line for line in lines) == 1
     back = run("decode", "--recursive", "out", "--out-dir", "back", "-q", folder=tmp_path)

@@ -25,6 +25,7 @@ INTERRUPTED = 130
 app = typer.Typer(
     add_completion=True,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Lossless image compression with small neural networks: the same pixels on any machine.",
@@ -62,7 +63,12 @@ OutDir = Annotated[
     typer.Option(metavar="DIR", help="Folder for the outputs, made if missing. Default: beside each IN."),
 ]
 Recursive = Annotated[
-    bool, typer.Option("--recursive", "-r", help="Take all files in folders; --out-dir mirrors their subfolders.")
+    bool,
+    typer.Option(
+        "--recursive",
+        "-r",
+        help="Take all images in folders (decode: .shl files) by their suffix; --out-dir mirrors the subfolders.",
+    ),
 ]
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite outputs that exist.")]
 KeepTime = Annotated[bool, typer.Option("--keep-time", help="Give each output its input's time of change.")]
@@ -139,7 +145,7 @@ def computing(threads: int | None, told: bool = True) -> Iterator[None]:
 
 
 def _say_why() -> None:
-    typer.echo("compiling for this processor, once; later runs skip this", err=True)
+    typer.echo("compiling what this kind of picture and model needs, once; later runs skip this", err=True)
 
 
 def printable(text: str) -> str:
@@ -167,6 +173,14 @@ def complain_all(lines: Iterable[str]) -> int:
 def some(names: Sequence[str], most: int = 3) -> str:
     """A few of the names, and how many more there are."""
     return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def tell_left_out(others: Sequence[str | Path], hidden: Sequence[str | Path]) -> None:
+    """Names files of folders that are not taken: those that are no images by their suffix, and hidden images."""
+    if others:
+        complain(f"{some([*map(str, others)])} left out: no image by its suffix")
+    if hidden:
+        complain(f"{some([*map(str, hidden)])} left out: hidden")
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

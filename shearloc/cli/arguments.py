@@ -1,21 +1,24 @@
 """What arguments mean: which files are inputs, which one is the output, and which options have an effect."""
 
+import glob
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ShearlocError
-from ..jobs import archives, inout, models, plan
+from ..jobs import archives, images, inout, models, plan
 from ..jobs.plan import SHL, Job
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of input: its suffixes, a hint for folders, how to recognise its OUT, and the suffix of its outputs."""
+    """A kind of input: its name, suffixes, a hint for folders, how to know it and its OUT, the suffix of outputs."""
 
+    name: str
     suffixes: frozenset[str]
     hint: str
+    is_input: Callable[[Path], bool]
     is_output: Callable[[Path], bool]
     suffix: Callable[[Path], str]
 
@@ -26,8 +29,10 @@ def _is_encoded(path: Path) -> bool:
 
 
 IMAGES = Kind(
+    "image",
     plan.IMAGE_SUFFIXES | plan.REFUSED_SUFFIXES,
     "-r encodes each of its images, `shearloc archive` makes one file of them",
+    images.may_be_image,
     _is_encoded,
     lambda path: SHL,
 )
@@ -36,8 +41,10 @@ IMAGES = Kind(
 def encoded(form: str) -> Kind:
     """.shl files, which decode to images of this format; archives decode to folders."""
     return Kind(
+        SHL,
         frozenset((SHL,)),
         "-r decodes all .shl files in it",
+        lambda path: True,
         lambda path: path.suffix.lower() != SHL,
         lambda path: "" if _is_archive(path) else f".{form}",
     )
@@ -50,13 +57,25 @@ def jobs_of(files: list[Path], out: Path | None, out_dir: Path | None, recursive
             files, out = files[:1], files[1]
         elif files[1].is_dir() and not recursive:
             raise ShearlocError(f"{files[1]}: is a folder; --out-dir {files[1]} writes there")
+        else:
+            _check_second(files[1], recursive)
     if out is None:
-        return plan.plan(plan.expand(files, kind.suffixes, recursive, kind.hint), out_dir, kind.suffix)
+        found = plan.expand(files, kind.suffixes, recursive, kind.hint, kind.name)
+        return plan.plan(found, out_dir, kind.suffix, kind.is_input)
     if out_dir is not None:
         raise ShearlocError("give an OUT or --out-dir, not both")
     if len(files) > 1:
         raise ShearlocError(f"{out} is one OUT for {len(files)} files; --out-dir takes a folder for all of them")
     return [Job(files[0], out)]
+
+
+def _check_second(path: Path, recursive: bool) -> None:
+    """ShearlocError for a second argument that is neither a file nor like an OUT, and so most likely meant as one."""
+    if path.exists() or path.suffix.lower() == SHL or glob.has_magic(str(path)):
+        return
+    if recursive:
+        raise ShearlocError(f"{path}: no such file or folder; --out-dir {path} writes there")
+    raise ShearlocError(f"{path}: no such file; OUT must end in {SHL}, or use -o {path}")
 
 
 def no_folder(job: Job) -> Job:

@@ -29,7 +29,7 @@ from .app import (
     complain_all,
     computing,
     printable,
-    some,
+    tell_left_out,
 )
 from .progress import progress_bars
 
@@ -100,6 +100,8 @@ def pack(
     if len(paths) < 2:
         raise ShearlocError("name what to pack, and last the folder to write to")
     *given, out = paths
+    if out.exists() and not out.is_dir():
+        raise ShearlocError(f"{out}: exists and is a file; the last argument is the folder to write to")
     models.use(model)
     found, failed = _found(given)
     how = Encoding(model, effort, engine, strip=strip, verify=checker(verify, no_verify))
@@ -116,8 +118,7 @@ def _found(given: list[Path]) -> "tuple[Found, int]":
 
     found = sources.find(given)
     failed = complain_all(found.problems)
-    if found.left_out:
-        complain(f"{some(found.left_out)} left out: no image by its suffix")
+    tell_left_out(found.left_out, found.hidden)
     if not found.items:
         raise ShearlocError("no images to pack")
     return found, failed
@@ -190,6 +191,8 @@ def unpack(
         raise ShearlocError(f"{target}: exists already; give an empty or a new folder, or --force")
     entries, unknown = collections.choose(collection, names or [])
     failed = complain_all(f"{folder}: no image fits '{pattern}'" for pattern in unknown)
+    if unknown and not entries:
+        sys.exit(1)
     target.mkdir(parents=True, exist_ok=True)
     with computing(threads), progress_bars(1) as begin:
         written, failures = collections.unpack(collection, entries, target, begin(0, f"unpack {folder.name}"))

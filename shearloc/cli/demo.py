@@ -63,9 +63,7 @@ def _steps(original: Path, encoded: Path, back: Path) -> dict[str, Callable[[], 
     how = Encoding(verify=None)
     return {
         "encode demo.png --no-verify": lambda: images.encode_file(Job(original, encoded), how, outputs, _silent),
-        "decode demo.shl back.png": lambda: images.decode_file(
-            Job(encoded, back), Decoding(), ".png", outputs, _silent
-        ),
+        "decode demo.shl back.png": lambda: images.decode_file(Job(encoded, back), Decoding(), "", outputs, _silent),
         "verify demo.shl": lambda: verifying.verify_file(encoded, Decoding(), _silent),
     }
 

@@ -33,6 +33,7 @@ from .app import (
     command,
     computing,
     printable,
+    tell_left_out,
 )
 from .arguments import IMAGES, check_options, encoded, jobs_of, lend, no_folder
 from .progress import run
@@ -54,7 +55,7 @@ Embed = Annotated[
 Images = Annotated[
     list[Path],
     typer.Argument(
-        metavar="IN...",
+        metavar="IN... [OUT]",
         readable=False,
         help="PNG, PBM, PGM, PPM, TIFF, BMP or WebP images, patterns in quotes, folders with -r, or - for standard "
         "input. The second of two is OUT if it ends in .shl or is -; else each IN is written to its name with "
@@ -87,7 +88,7 @@ Default: 5.
 5    as 4, with slow WebP where it may win
 6    as 5, lying in the better of 2 ways, as
      the smallest model finds
-7    as 5, with the largest model: 3 times
+7    as 5, with the largest model: 4 times
      slower
 8    as 7, in the better of 2 ways
 9    as 7, in the best of 4 ways
@@ -151,6 +152,9 @@ def encode(
     if skip_existing and archived:
         raise ShearlocError(f"--skip-existing is for pictures; '{model}' makes archives")
     jobs = jobs_of(files, out, out_dir, recursive, IMAGES)
+    if recursive and not quiet:
+        folders = [file for file in files if file.is_dir()]
+        tell_left_out(plan.left_out(folders), plan.hidden_images(folders))
     how = Encoding(model, effort or 5, engine, order, strip, checker(verify, no_verify), embed, steps, max_samples)
     outputs = Outputs(skip_existing, force, keep_time, details=verbose)
     work = archives.encode_archive if archived else images.encode_file
@@ -222,7 +226,7 @@ def decode(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IN...",
+            metavar="IN... [OUT]",
             readable=False,
             help=".shl files, patterns in quotes, folders with -r, or - for standard input. The second of two is OUT "
             "if it does not end in .shl, and its suffix says which kind of image; an archive's OUT is a folder, or a "
@@ -233,9 +237,11 @@ def decode(
     out_dir: OutDir = None,
     recursive: Recursive = False,
     form: Annotated[
-        Literal["png", "pnm", "pbm", "pgm", "ppm", "tif", "bmp", "webp"],
-        typer.Option("--format", help="The kind of image where no OUT's suffix says it; pnm: pbm, pgm or ppm."),
-    ] = "png",
+        Literal["png", "pnm", "pbm", "pgm", "ppm", "tif", "bmp", "webp"] | None,
+        typer.Option(
+            "--format", help="The kind of image where no OUT's suffix says it; pnm: pbm, pgm or ppm. Default: png."
+        ),
+    ] = None,
     weights: Weights = None,
     engine: Engine = "auto",
     order: Annotated[
@@ -261,11 +267,12 @@ def decode(
     A file that cannot be decoded does not stop the others; the last line lists those that failed, with exit code 1.
     """
     lend(weights)
-    jobs = jobs_of(files, out, out_dir, recursive, encoded(form))
+    jobs = jobs_of(files, out, out_dir, recursive, encoded(form or "png"))
     how = Decoding(engine, max_samples, order)
     outputs = Outputs(skip_existing, force, keep_time)
+    suffix = f".{form}" if form else ""
     with computing(threads):
-        run(jobs, lambda job, begin: images.decode_file(job, how, f".{form}", outputs, begin), quiet)
+        run(jobs, lambda job, begin: images.decode_file(job, how, suffix, outputs, begin), quiet)
 
 
 @command(
@@ -312,6 +319,9 @@ def info(
     """Say what a .shl file holds, without decoding it."""
     from ..codec import api
 
+    if file.is_dir():
+        what = "a collection; `shearloc list` lists its images" if collections.is_collection(file) else "a folder"
+        raise ShearlocError(f"{file}: is {what}")
     with _naming(file):
         fields = api.info(inout.read(file)).to_dict()
     if as_json:

@@ -160,10 +160,11 @@ def latents(
     if plot:
         plots.check_suffix(plot)
     models.use(model)
+    latents_.check_model(model)
     with computing(threads):
         images, skipped = scoring.stack_of(paths, model, count)
+        complain_all(f"skipped: {line}" for line in skipped)
         found = latents_.diagnose(images, model, steps=steps, samples=samples, population=population, seed=seed)
-    complain_all(f"skipped: {line}" for line in skipped)
     if plot:
         plots.draw_latents(found, plot)
     if as_json:

@@ -314,6 +314,8 @@ def _content(file: PathOrFile) -> bytes:
 
 
 def _as_bytes(data: Data) -> bytes:
+    if isinstance(data, str | os.PathLike):
+        raise TypeError("data is a file's bytes, not its path; shearloc.read(path) takes that")
     return data if isinstance(data, bytes) else bytes(memoryview(data))
 
 

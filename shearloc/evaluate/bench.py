@@ -34,6 +34,8 @@ Advance = Callable[[], None]
 
 SUFFIXES = {".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"}
 
+REASONS = 5
+"""Most reasons that one message lists."""
 WARM_SIDE = 48
 """Contenders warm up on the middle of the first gray and the first colour image, at most this high and wide."""
 
@@ -178,7 +180,9 @@ def measure(paths: list[Path], contenders: list[Contender], rounds: int, advance
             for worker, one, row in by_archive:
                 _measure_archive(worker, one, row, together)
     if not contest.images:
-        raise ShearlocError(f"none of {len(paths)} files can be used: {next(iter(contest.left_out.values()))}")
+        reasons = list(contest.left_out.values())
+        more = f"; and {len(reasons) - REASONS:,} more" if len(reasons) > REASONS else ""
+        raise ShearlocError(f"none of {len(paths)} files can be used: {'; '.join(reasons[:REASONS])}{more}")
     return contest
 
 

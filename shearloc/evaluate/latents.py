@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..codec import measuring
 from ..errors import ShearlocError
+from ..models import zoo
 from ..models.family import Latents
 from ..types import Pixels
 
@@ -96,6 +97,12 @@ def diagnose(
     if len(pixels) < 2:
         raise ShearlocError("latents are compared over images: give at least 2")
     return of_latents(coder.latents(pixels, how), samples, max(population or 0, len(pixels)), seed)
+
+
+def check_model(model: str) -> None:
+    """ShearlocError for a model without latents."""
+    if "steps" not in zoo.family_of(model).options:
+        raise ShearlocError(f"model '{model}' has no latents; autoencoders have")
 
 
 def of_latents(found: Latents, samples: int, population: int, seed: int) -> Diagnosis:

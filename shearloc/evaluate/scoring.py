@@ -162,7 +162,7 @@ def _images(paths: list[Path], model: str, result: Scored, advance: Advance | No
         if advance:
             advance(done, len(found.items))
         try:
-            picture = sources.read(item)
+            picture = sources.read(item, measured=True)
             if picture.mode not in MODES:
                 raise ShearlocError(f"{picture.mode}; only 8-bit gray and RGB are scored")
             image = picture.samples if picture.samples.ndim == 3 else picture.samples[..., None]

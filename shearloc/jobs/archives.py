@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ShearlocError, UnsupportedImageError
-from . import inout, models, pictures
+from . import arrays, inout, models, pictures
 from .message import counted
 from .options import Begin, Decoding, Encoding, Outputs, Progress
-from .plan import Job
+from .plan import IMAGE_SUFFIXES, REFUSED_SUFFIXES, Job
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +58,7 @@ def decode_archive(job: Job, data: bytes, how: Decoding, outputs: Outputs, begin
     if as_array:
         inout.check_target(job.target, job.source, outputs.force)
     else:
+        _check_no_image(job, data)
         _check_folder(job.target, outputs.force)
     images, names = decode_images(data, how, begin(f"decode {job.source.name}"))
     if as_array:
@@ -71,6 +72,15 @@ def decode_archive(job: Job, data: bytes, how: Decoding, outputs: Outputs, begin
             pictures.save(job.target / f"{name}.png", _picture_of(image), ".png", job.source, outputs.keep_time)
     source = inout.shown(job.source, "input")
     return f"{source} -> {job.target} {counted(len(images), 'image')}, {time.perf_counter() - start:.1f} s"
+
+
+def _check_no_image(job: Job, data: bytes) -> None:
+    """ShearlocError where somebody named an image file for an archive's images."""
+    from ..codec.info import archive_info
+
+    named = job.target.name != job.source.stem and not job.target.is_dir()
+    if named and job.target.suffix.lower() in IMAGE_SUFFIXES | REFUSED_SUFFIXES:
+        raise ShearlocError(f"an archive of {counted(archive_info(data).count, 'image')}: name a folder or a .npy file")
 
 
 def _check_folder(target: Path, force: bool) -> None:
@@ -157,9 +167,11 @@ def _load_array(data: bytes, source: Path) -> "Pixels":
     if not data:
         raise UnsupportedImageError("the file is empty")
     try:
-        return np.load(BytesIO(data), allow_pickle=False)
+        images = np.load(BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise UnsupportedImageError(f"{source} is not a .npy file of an array ({error})") from error
+    arrays.check_shape(images.shape)
+    return images
 
 
 def _load_image(path: Path, how: Encoding, lossy: bool) -> "Pixels":

@@ -31,14 +31,24 @@ _PIECE = 1 << 20
 def arrays_in(path: Path, kind: str) -> Iterator[tuple[str, tuple[int, ...], int]]:
     """Key, shape and bytes a sample of the arrays in a file ("npy", "npz" or "idx"), from their heads.
 
-    ShearlocError for a head that promises more than there can be.
+    ShearlocError for a head that promises more than there can be, and as `check_shape`.
     """
     size = path.stat().st_size
     for key, shape, itemsize in _heads(path, kind):
         there = _bytes_there(path, math.prod(shape)) if kind == "idx" else _DEFLATE * size
         if math.prod(shape) * itemsize > there:
             raise ShearlocError(f"cut short: its head promises an array of {shape}")
+        check_shape(shape)
         yield key, shape, itemsize
+
+
+def check_shape(shape: tuple[int, ...]) -> None:
+    """UnsupportedImageError for [H, W, 3 or 4], most likely one image: it would be many gray ones, 3 or 4 wide."""
+    if len(shape) == 3 and shape[2] in (3, 4):
+        raise UnsupportedImageError(
+            f"the array has shape {shape}: save array[None] if it is one image of {shape[2]} channels, "
+            f"array[..., None] if it is {shape[0]} gray images"
+        )
 
 
 def _bytes_there(path: Path, enough: int) -> int:

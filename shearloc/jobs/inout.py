@@ -45,6 +45,12 @@ def read(path: Path) -> bytes:
     return sys.stdin.buffer.read()
 
 
+def beginning(path: Path) -> bytes:
+    """A file's first bytes, enough to know its format. OSError."""
+    with path.open("rb") as file:
+        return file.read(16)
+
+
 def check_target(path: Path, source: Path, force: bool) -> None:
     """Refuse an output that cannot be written or must not be replaced, before any work. OSError, ShearlocError."""
     if is_standard(path):
@@ -75,8 +81,8 @@ def writing(path: Path, sources: Iterable[Path] = (), keep_time: bool = False) -
     """A file that appears at `path` complete or not at all; a pipe or stdout gets everything at the end.
 
     Folders on the way to it are made. The new file has the mode and, where permitted, the owner of the file that it
-    replaces, or else of its sources: no more than each of them permits. With `keep_time` it also has the first source's
-    modification time. Raises OSError.
+    replaces, or else of its sources: no more than each of them permits, but for its owner's writing. With `keep_time`
+    it also has the first source's modification time. Raises OSError.
     """
     from ..codec.pictures import files
 
@@ -104,7 +110,10 @@ def write(path: Path, data: bytes, sources: Iterable[Path] = (), keep_time: bool
 
 
 def _permit(name: str, like: list[os.stat_result]) -> None:
-    """Gives a file the owner of other files, if they have one owner, and the permissions that all of them have."""
+    """Gives a file the owner of other files, if they have one owner, and the permissions that all of them have.
+
+    Its owner may write to it, even where the others are write-protected: it can be made again.
+    """
     mode = 0o777
     for one in like:
         mode &= stat.S_IMODE(one.st_mode)
@@ -112,7 +121,7 @@ def _permit(name: str, like: list[os.stat_result]) -> None:
     if len(owners) == 1 and hasattr(os, "chown"):
         with suppress(OSError):
             os.chown(name, *owners.pop())
-    os.chmod(name, mode)
+    os.chmod(name, mode | stat.S_IWUSR)
 
 
 def _times(sources: Iterable[Path]) -> tuple[int, int] | None:

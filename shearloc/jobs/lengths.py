@@ -36,7 +36,9 @@ def draw_samples(
     if suffix == ARRAY or suffix in IMAGE_SUFFIXES:
         inout.check_target(out, Path(model), force)
     elif suffix:
-        raise ShearlocError(f"{out}: name an image file, a .npy file or a folder")
+        raise ShearlocError(
+            f"{out}: name a folder, or a file that ends in {' '.join(sorted((ARRAY, *IMAGE_SUFFIXES)))}"
+        )
     elif out.exists() and not (out.is_dir() and (force or not any(out.iterdir()))):
         raise ShearlocError(f"{out}: exists already; give another OUT, or --force to write into it")
     images = measuring.sample(model, size, count, seed=seed, engine=engine)
@@ -93,7 +95,7 @@ def _image_and_model(data: bytes) -> "tuple[Pixels, str | None, int]":
     if archive_header.is_archive(data):
         raise ShearlocError("holds many images: `shearloc decode` it, and inspect one of them")
     encoded = data.startswith(b"\x89SH")
-    picture = api.decode_picture(data) if encoded else files.parse(data)
+    picture = api.decode_picture(data) if encoded else files.pixels(data)
     if picture.mode not in ("8-bit gray", "8-bit RGB"):
         raise UnsupportedImageError(f"{picture.mode}; only 8-bit gray and RGB are measured")
     if not encoded:

@@ -38,19 +38,25 @@ class Input:
 
 
 def expand(
-    given: Iterable[Path], suffixes: Iterable[str], recursive: bool, hint: str = "-r takes all files in it"
+    given: Iterable[Path],
+    suffixes: Iterable[str],
+    recursive: bool,
+    hint: str = "-r takes all files in it",
+    what: str = SHL,
 ) -> list[Input]:
     """The files that names, patterns in quotes and, if `recursive`, folders stand for, sorted in each.
 
-    Of a folder, all files below it with one of the suffixes, hidden ones left out. `hint`: what to do with one else.
+    Of a folder, all files below it with one of the suffixes, hidden ones left out. `hint`: what to do with one else;
+    `what`: what files with these suffixes are called.
     """
+    nothing = f"no {what} files in this folder"
     found: list[Input] = []
     for path in given:
         if path.is_dir() and not recursive:
             found.append(Input(path, path, f"is a folder; {hint}"))
         elif path.is_dir():
             below = sorted(walk(path, frozenset(suffixes)))
-            found += [Input(path / name, name) for name in below] or [Input(path, path, "has no files to do in it")]
+            found += [Input(path / name, name) for name in below] or [Input(path, path, nothing)]
         elif not path.exists() and glob.has_magic(str(path)):
             matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True)) if os.path.isfile(name)]
             found += [Input(one, Path(one.name)) for one in matches] or [Input(path, path, "no file has such a name")]
@@ -59,26 +65,43 @@ def expand(
     return found
 
 
-def walk(folder: Path, suffixes: frozenset[str] | None = None) -> Iterator[Path]:
-    """Paths in the folder of all files below it that are not hidden, with one of the suffixes if some are given."""
+def walk(folder: Path, suffixes: frozenset[str] | None = None, hidden: bool = False) -> Iterator[Path]:
+    """Paths in the folder of all files below it that are not hidden, with one of the suffixes if some are given.
+
+    With `hidden`, those of the files that are hidden, in folders that are not.
+    """
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
-            if not name.startswith(".") and (suffixes is None or Path(name).suffix.lower() in suffixes):
+            if name.startswith(".") == hidden and (suffixes is None or Path(name).suffix.lower() in suffixes):
                 yield Path(os.path.relpath(os.path.join(root, name), folder))
 
 
-def plan(inputs: list[Input], out_dir: Path | None, suffix: Callable[[Path], str]) -> list[Job]:
+def left_out(folders: Iterable[Path]) -> list[Path]:
+    """Files below the folders whose suffix is neither an image's nor that of an output, sorted in each folder."""
+    known = IMAGE_SUFFIXES | REFUSED_SUFFIXES | {SHL}
+    return [folder / name for folder in folders for name in sorted(walk(folder)) if name.suffix.lower() not in known]
+
+
+def hidden_images(folders: Iterable[Path]) -> list[Path]:
+    """Hidden files below the folders that have an image's suffix, sorted in each folder."""
+    return [folder / name for folder in folders for name in sorted(walk(folder, IMAGE_SUFFIXES, hidden=True))]
+
+
+def plan(
+    inputs: list[Input], out_dir: Path | None, suffix: Callable[[Path], str], is_input: Callable[[Path], bool]
+) -> list[Job]:
     """Each file's output: its name with the right suffix, in its own folder or mirrored in `out_dir`.
 
     A file that is named twice is done once. Files that would write the same output, or overwrite one that is still to
-    be read, get a problem.
+    be read, get a problem. `is_input`: whether a file is what its job takes; another one will write nothing.
     """
     planned = [Job(one.path, _target(one, out_dir, suffix), one.problem) for one in inputs]
     jobs = list({(os.path.realpath(job.source), os.path.realpath(job.target)): job for job in planned}.values())
     readable = [job for job in jobs if not job.problem]
     sources = {os.path.realpath(job.source): job.source for job in readable}
-    wanted = [job for job in readable if job.source.suffix.lower() not in REFUSED_SUFFIXES]
+    meeting = Counter(os.path.realpath(job.target) for job in readable)
+    wanted = [job for job in readable if meeting[os.path.realpath(job.target)] == 1 or is_input(job.source)]
     writers = Counter(os.path.realpath(job.target) for job in wanted)
     first = {os.path.realpath(job.target): job.source for job in reversed(wanted)}
     last = {os.path.realpath(job.target): job.source for job in wanted}

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from ..errors import ShearlocError
 from . import arrays
 from .arrays import open_packed
-from .plan import IMAGE_SUFFIXES, REFUSED_SUFFIXES, walk
+from .plan import IMAGE_SUFFIXES, REFUSED_SUFFIXES, hidden_images, walk
 
 if TYPE_CHECKING:
     from ..codec.pictures.picture import Picture
@@ -44,10 +44,11 @@ class Item(NamedTuple):
 
 @dataclass
 class Found:
-    """Images, files left out because of their suffix, and what could not be used, a line each."""
+    """Images, files left out because of their suffix, hidden images, and what could not be used, a line each."""
 
     items: list[Item] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -83,22 +84,26 @@ def _in_reading_order(items: list[Item]) -> list[Item]:
     return sorted(items, key=lambda item: (first[item.path], item.number) if item.path in packed else (item.name, 0))
 
 
-def read(item: Item, max_samples: int | None = None) -> "Picture":
-    """The image, of at most so many samples. Raises ShearlocError, OSError, MemoryError."""
+def read(item: Item, max_samples: int | None = None, measured: bool = False) -> "Picture":
+    """The image, of at most so many samples; if it is only `measured`, that of a lossy file, too.
+
+    Raises ShearlocError, OSError, MemoryError.
+    """
     from ..codec.pictures import files
     from ..codec.pictures.picture import from_array
 
     limit = max_samples or files.MAX_SAMPLES
+    parse = files.pixels if measured else files.parse
     try:
         if item.kind == "file":
-            return files.parse(Path(item.path).read_bytes(), max_samples=limit)
+            return parse(Path(item.path).read_bytes(), max_samples=limit)
         if item.kind == "tar":
             stream = _stream(item.path, item.stamp, threading.get_ident())
             stream.seek(item.number)
             data = stream.read(item.size)
             if len(data) < item.size:
                 raise ShearlocError(f"{item.path}: cut short")
-            return files.parse(data, max_samples=limit)
+            return parse(data, max_samples=limit)
         image = arrays.whole_array(item.path, item.stamp, item.kind, item.key)[item.number]
         return from_array(image[..., 0] if image.shape[2:] == (1,) else image)
     except ShearlocError:
@@ -115,6 +120,7 @@ _UNREADABLE = (tarfile.TarError, *arrays.UNREADABLE)
 
 def _find(source: Path, several: bool, found: Found) -> None:
     if source.is_dir():
+        found.hidden += map(str, hidden_images([source]))
         prefix = f"{source.resolve().name}/" if several else ""
         return _find_files(source, sorted(map(str, walk(source))), prefix, found)
     if source.exists() or not glob.has_magic(str(source)):

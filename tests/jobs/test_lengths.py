@@ -58,7 +58,8 @@ def test_samples_overwrite_nothing(command: Run, tmp_path: Path) -> None:
         assert done.code == 1 and len(done.err) == 1 and "exists already" in done.err[0]
         assert command("sample", "gray", out, "--size", 2, 2, "--force").code == 0
     assert (tmp_path / "each" / "kept.txt").read_text() == "kept"
-    assert command("sample", "gray", "x.jpg").err == ["shearloc: x.jpg: name an image file, a .npy file or a folder"]
+    told = "x.jpg: name a folder, or a file that ends in .bmp .npy .pbm .pgm .png .pnm .ppm .tif .tiff .webp"
+    assert command("sample", "gray", "x.jpg").err == [f"shearloc: {told}"]
     assert command("sample", "gray", "x.png", "--seed", 2**64).code == 2
 
 

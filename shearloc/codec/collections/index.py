@@ -1,5 +1,6 @@
 """The index of a collection: sorted names in blocks, searched by seeking. Built from shards' records, and read."""
 
+import errno
 import io
 import sys
 import zlib
@@ -128,7 +129,13 @@ class Index:
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / INDEX
         self._blocks: Cache[int, Block] = Cache(_CACHED_BYTES, _bytes_of)
-        if not self.path.is_file() and folder.is_dir():
+        if folder.is_file():
+            raise FormatError(
+                f"{folder}: is a file, not a collection's folder; `shearloc info` and `shearloc decode` take .shl files"
+            )
+        if not folder.exists():
+            raise FileNotFoundError(errno.ENOENT, "no such collection", str(folder))
+        if not self.path.is_file():
             raise FormatError(
                 f"{folder}: not a collection, or its index is missing; if there are shards in it, "
                 f"`shearloc reindex {folder}` makes a new one"

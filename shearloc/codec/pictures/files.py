@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from ...errors import UnsupportedImageError
 from ..formats.container import MAX_SAMPLES
-from .picture import Picture
+from .picture import Picture, check_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,7 @@ _HOLDS: dict[str, tuple[str, ...]] = {
 """Suffix -> modes (`Picture.mode`) that come back as they went in; none named means all."""
 
 
+_JPEG = b"\xff\xd8\xff"
 _OTHERS = {
     b"GIF8": "GIF", b"\0\0\0\x0cjP  ": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000", b"\xff\x0a": "JPEG XL",
     b"\0\0\0\x0cJXL ": "JPEG XL", b"8BPS": "Photoshop", b"qoif": "QOI", b"P7\n": "PAM", b"\0\0\1\0": "icon",
@@ -62,8 +63,7 @@ def parse(data: bytes, *, max_samples: int = MAX_SAMPLES, lossy: bool = False) -
     """Like `load`, from a file's bytes. Raises UnsupportedImageError."""
     from . import bmp, directories, png, pnm, tiff, webp
 
-    if not data:
-        raise UnsupportedImageError("the file is empty")
+    check_kind(data)
     if data.startswith(png.SIGNATURE):
         return png.read(data, max_samples)
     if data[:2] in pnm.MAGICS:
@@ -72,14 +72,40 @@ def parse(data: bytes, *, max_samples: int = MAX_SAMPLES, lossy: bool = False) -
         return tiff.read(data, max_samples)
     if data.startswith(bmp.MAGIC):
         return bmp.read(data, max_samples)
-    if webp.is_webp(data):
-        return webp.read(data, max_samples, lossy)
-    raise UnsupportedImageError(_not_read(data))
+    return webp.read(data, max_samples, lossy)
+
+
+def pixels(data: bytes, *, max_samples: int = MAX_SAMPLES) -> Picture:
+    """Like `parse`, but also the decoded pixels of a JPEG, gray or RGB, or a lossy WebP: to measure, not to store."""
+    if not data.startswith(_JPEG):
+        return parse(data, max_samples=max_samples, lossy=True)
+    from . import pillow
+
+    with pillow.opened(data, "JPEG", max_samples) as image:
+        if image.mode not in ("L", "RGB"):
+            raise UnsupportedImageError(f"a JPEG of the mode {image.mode}; only gray and RGB are measured")
+        check_size(image.height, image.width, len(image.mode), max_samples)
+        return pillow.picture_of(image)
+
+
+def is_read(data: bytes) -> bool:
+    """Whether a file that begins with these bytes, 12 or more, has a format that is read."""
+    from . import bmp, directories, png, pnm, webp
+
+    return data.startswith((png.SIGNATURE, *pnm.MAGICS, *directories.MAGICS, bmp.MAGIC)) or webp.is_webp(data)
+
+
+def check_kind(data: bytes) -> None:
+    """UnsupportedImageError, which names the format, where `is_read` says no."""
+    if not data:
+        raise UnsupportedImageError("the file is empty")
+    if not is_read(data):
+        raise UnsupportedImageError(_not_read(data))
 
 
 def _not_read(data: bytes) -> str:
     """Why a file of another format cannot be read."""
-    if data.startswith(b"\xff\xd8\xff"):
+    if data.startswith(_JPEG):
         return (
             "a JPEG; its decoded pixels would take more space than the JPEG itself: "
             "keep the JPEG, or convert it to PNG first if you want its pixels stored"

@@ -138,7 +138,9 @@ def from_array(image: Any) -> Picture:
     """
     if not isinstance(image, np.ndarray):
         what = "None" if image is None else f"a {type(image).__name__}"
-        raise UnsupportedImageError(f"the image is {what}; pass a NumPy array of uint8 or uint16")
+        like_array = hasattr(image, "__array_interface__") and not isinstance(image, np.generic)
+        how = "numpy.asarray(image)" if like_array else "a NumPy array of uint8 or uint16"
+        raise UnsupportedImageError(f"the image is {what}; pass {how}")
     if isinstance(image, np.ma.MaskedArray):
         raise UnsupportedImageError("the image is a masked array; pass image.filled(value)")
     kept = image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
@@ -156,7 +158,9 @@ def _array_problems(image: NDArray[Any], native: np.dtype[Any]) -> list[str]:
     if native.kind == "f":
         return [f"{samples}; floats are not stored: scale to 0 to 255 and pass image.round().astype(np.uint8)"]
     if native not in (np.uint8, np.uint16, np.bool_):
-        return [f"{samples}; uint8 and uint16 are stored: pass image.astype(np.uint16), if its values are 0 to 65535"]
+        fits = native.kind in "iu" and image.size and image.min() >= 0 and image.max() <= 255
+        to = "np.uint8)" if fits else "np.uint16), if its values are 0 to 65535"
+        return [f"{samples}; uint8 and uint16 are stored: pass image.astype({to}"]
     if native == np.bool_ and image.ndim != 2:
         return [f"the image is bool of shape {image.shape}; pass [H, W] for 1-bit gray, or uint8"]
     if image.ndim == 3 and image.shape[0] <= 4 and image.shape[2] > 4:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import ShearlocError, UnsupportedImageError
-from .picture import PALETTE, Picture
+from .picture import PALETTE, Picture, from_array
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -97,6 +97,11 @@ def _take_errors() -> Any:
         setter.restype = None
         setter(report)
     return report
+
+
+def picture_of(image: "Image") -> Picture:
+    """The picture of a Pillow image of mode L or RGB, without metadata."""
+    return from_array(np.asarray(image))
 
 
 def image_of(picture: Picture) -> "Image":

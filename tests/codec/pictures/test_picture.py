@@ -127,7 +127,7 @@ def test_bool_arrays_are_bits_and_one_channel_is_gray() -> None:
         (np.ma.masked_array(GRAYS), "a masked array"),
         (GRAYS / 255, r"float64; floats are not stored: scale to 0 to 255 and pass image.round\(\).astype\(np.uint8\)"),
         (GRAYS.astype(np.float16), "float16; floats are not stored"),
-        (GRAYS.astype(int), r"int64; uint8 and uint16 are stored: pass image.astype\(np.uint16\)"),
+        (GRAYS.astype(int), r"int64; uint8 and uint16 are stored: pass image.astype\(np.uint8\)"),
         (GRAYS.astype(np.int8), "int8; uint8 and uint16 are stored"),
         (np.array([["a"]]), "<U1; uint8 and uint16 are stored"),
         (np.zeros((3, 20, 30), np.uint8), r"channels come last: pass np.moveaxis\(image, 0, -1\)"),
