@@ -14,8 +14,8 @@ The tables are correctly rounded from `decimal`, which is the same everywhere, u
 The float twin is `training/likelihoods.py`.
 """
 
-from decimal import Decimal
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..kernels import PART
-from .decimals import digits, rounded
 
 PRECISION = 24
 """Bits of a cumulative frequency."""
@@ -73,6 +72,17 @@ LOOKS = 6
 """Newton steps of a search before it goes on by halves."""
 
 
+ENTRIES = (2 * SIGMOID_RANGE * SIGMOID_STEPS + 1, LOGIT_RANGE * LOGIT_STEPS + 1, SCALE_HIGH - SCALE_LOW + 1, 1024)
+"""Of the sigmoid, the exponential of logits, the inverse scale and the log-odds."""
+FILE = Path(__file__).with_suffix(".npy")
+"""All tables, int32, one after another. `tables.py` computes them, which takes longer than loading them."""
+
+
+@cache
+def _loaded() -> list[NDArray[np.int64]]:
+    return np.split(np.load(FILE).astype(np.int64), np.cumsum(ENTRIES)[:-1])
+
+
 @cache
 def tables() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The tables: sigmoid int64 [2049, 2], exponential of logits int64 [513], inverse scale int64 [305].
@@ -80,30 +90,13 @@ def tables() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     sigmoid[k] = 2^22 / (1 + e^(16 - k/64)) and its difference to the next (0 at the end);
     exponential[k] = 2^24 e^(-k/32); inverse[k] = 2^20 e^(3.5 - k/32). All rounded to the nearest integer.
     """
-    with digits(30):
-        one = Decimal(1)
-        count = 2 * SIGMOID_RANGE * SIGMOID_STEPS
-        arguments = [Decimal(k) / SIGMOID_STEPS - SIGMOID_RANGE for k in range(count + 1)]
-        sigmoid = [(1 << SIGMOID_BITS) / (one + (-a).exp()) for a in arguments]
-        exponential = [(1 << 24) * (-Decimal(k) / LOGIT_STEPS).exp() for k in range(LOGIT_RANGE * LOGIT_STEPS + 1)]
-        scales = range(SCALE_LOW, SCALE_HIGH + 1)
-        inverse = [(1 << INVERSE_BITS) * (-Decimal(k) / SCALE_STEPS).exp() for k in scales]
-        values = rounded(sigmoid)
-        pairs = np.stack([values, np.diff(values, append=values[-1])], 1)
-        return np.ascontiguousarray(pairs), rounded(exponential), rounded(inverse)
+    values, exponential, inverse, _ = _loaded()
+    pairs = np.stack([values, np.diff(values, append=values[-1])], 1)
+    return np.ascontiguousarray(pairs), exponential, inverse
 
 
-def _log_odds() -> NDArray[np.int64]:
-    """2^8 ln(p / (1 - p)) in the middles p of 1024 intervals of [0, 1], int64 [1024]."""
-    half = 1 << PRECISION - ODDS_SHIFT - 1
-    with digits(9):
-        upper = rounded(
-            [(1 << LOG_ODDS_BITS) * (Decimal(2 * (half + k) + 1) / (2 * (half - k) - 1)).ln() for k in range(half)]
-        )
-    return np.concatenate([-upper[::-1], upper])
-
-
-_LOG_ODDS = _log_odds()
+_LOG_ODDS = _loaded()[3]
+"""2^8 ln(p / (1 - p)) in the middles p of 1024 intervals of [0, 1]."""
 
 
 @njit(**PART)

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from shearloc.coding.logistic import (
     EDGES,
+    ENTRIES,
+    FILE,
     FLOOR,
     LEVELS,
     MIXTURE_TOTAL,
@@ -25,6 +27,7 @@ from shearloc.coding.logistic import (
     mixture_search,
     tables,
 )
+from shearloc.coding.tables import computed
 from shearloc.models.local.head import PARAMETER_LIMIT
 
 TOTAL = 1 << PRECISION
@@ -195,3 +198,10 @@ def test_the_uniform_is_the_same_share_in_both() -> None:
 
     assert Fraction(UNIFORM_WEIGHT) == Fraction(FLOOR * LEVELS, TOTAL) == 1 - Fraction(MIXTURE_TOTAL, TOTAL)
     assert ceil(-np.log2(FLOOR / TOTAL)) == 22
+
+
+def test_the_file_has_the_tables_as_they_are_computed() -> None:
+    found = np.load(FILE)
+    assert found.dtype == np.int32
+    assert np.array_equal(found, computed())
+    assert found.size == sum(ENTRIES)
