@@ -7,7 +7,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..kernels import Apart
-from .shorts import COLUMNS
+from .shorts import COLUMNS, levels
 from .tiles import load, spread, store
 
 LANES = 8
@@ -119,5 +119,33 @@ def _copied(_, source, target):  # type: ignore[no-untyped-def]
     return types.void(types.int64, types.int64), generate
 
 
+@intrinsic
+def _scaled(_, source, factors, factor, target):  # type: ignore[no-untyped-def]
+    """COLUMNS int32 at an address, plus those at another times a number, to a third."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, factors, factor, target = args
+        sums, more = (load(builder, place, ir.VectorType(ir.IntType(32), COLUMNS)) for place in (source, factors))
+        store(builder, builder.add(sums, builder.mul(more, spread(builder, factor, COLUMNS))), target)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int32, types.int64), generate
+
+
+@intrinsic
+def _leveled(_, source, shift, target):  # type: ignore[no-untyped-def]
+    """COLUMNS int32 at an address to another, as `shorts.levels` makes them int16."""
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, shift, target = args
+        sums = load(builder, source, ir.VectorType(ir.IntType(32), COLUMNS))
+        store(builder, levels(builder, sums, shift, COLUMNS), target)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int32, types.int64), generate
+
+
 shifted: Any = _shifted
 copied: Any = _copied
+scaled: Any = _scaled
+leveled: Any = _leveled

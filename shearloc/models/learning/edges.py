@@ -59,15 +59,16 @@ def edges(prior: int, shared: NDArray[np.int64], thread: int) -> Edges:
 
 @njit(**PART)
 def observe(edges, c, x, lower, upper):  # type: ignore[no-untyped-def]
-    """Adds what a value x of channel c says of its level's edges: how -ln p(x) falls as they move apart, both >= 0."""
+    """Adds what a value x of channel c says of its level's edges: how -ln p(x) falls as they move apart, both >= 0.
+
+    The outer two edges do not move: there it is 0.
+    """
     gradients, squares = edges.sums[edges.thread, 0, c], edges.sums[edges.thread, 1, c]
     low, high = min(lower, LARGEST_SLOPE), min(upper, LARGEST_SLOPE)
-    if x > 0:
-        gradients[x] += np.int64(low * UNIT)
-        squares[x] += np.int64(low * low * UNIT)
-    if x < LEVELS - 1:
-        gradients[x + 1] -= np.int64(high * UNIT)
-        squares[x + 1] += np.int64(high * high * UNIT)
+    gradients[x] += np.int64(low * UNIT)
+    squares[x] += np.int64(low * low * UNIT)
+    gradients[x + 1] -= np.int64(high * UNIT)
+    squares[x + 1] += np.int64(high * high * UNIT)
 
 
 @njit(**PART)

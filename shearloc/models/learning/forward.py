@@ -4,7 +4,7 @@ import numpy as np
 
 from ...coding.logistic import mixture
 from ...kernels import Apart, address, call, clamp
-from ...nets.rounding import copied, shifted
+from ...nets.rounding import copied, leveled, scaled, shifted
 from ...nets.shorts import ADDED, COLUMNS, LEVELS, PLAIN
 from .state import BITS, COEFFICIENT_BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LEVEL, ROOM, WEIGHTS, WIDTH
 from .symbols import SPACE
@@ -52,16 +52,18 @@ def head_units(expert, space, c, begin, n):  # type: ignore[no-untyped-def]
     """Levels of the units of channel c's head, which see earlier channels, for the pixels begin .. begin + n - 1."""
     one = EXPERT(expert)
     fixed, room, seen = FIXED(one.fixed), ROOM(one.room), SPACE(space).seen.companded
-    units, bits = fixed.units, np.int32(fixed.plan[fixed.plan.shape[0] - 1, BITS])
-    base, half = fixed.parameters + (c - 1) * units, np.int32(1) << np.int32(bits - 1)
+    base, wide = fixed.parameters + (c - 1) * fixed.units, fixed.learn.shape[2]
+    bits, sums = np.int32(fixed.plan[fixed.plan.shape[0] - 1, BITS]), address(room.products)
+    learn = address(fixed.learn) + 4 * wide * (c - 1) * fixed.learn.shape[1]
     for i in range(begin, begin + n):
-        sums, levels = room.sums[i, base : base + units], room.units[c - 1, i]
-        for e in range(c):
-            learn, shown = fixed.learn[c - 1, e], seen[e, i]
-            for u in range(units):
-                sums[u] += np.int32(learn[u] * shown)
-        for u in range(units):
-            levels[u] = clamp(np.int32(sums[u] + half) >> bits, 0, 255)
+        # What follows the units there means nothing.
+        source = address(room.sums) + 4 * (i * room.sums.shape[1] + base)
+        levels = address(room.units) + 2 * wide * ((c - 1) * room.units.shape[1] + i)
+        for u in range(0, wide, COLUMNS):
+            scaled(source + 4 * u, learn + 4 * u, seen[0, i], sums + 4 * u)
+            for e in range(1, c):
+                scaled(sums + 4 * u, learn + 4 * (e * wide + u), seen[e, i], sums + 4 * u)
+            leveled(sums + 4 * u, bits, levels + 2 * u)
 
 
 @Apart
@@ -87,7 +89,7 @@ def parameters(expert, space, units, c, begin, n):  # type: ignore[no-untyped-de
         source = address(room.units) + 2 * width * ((c - 1) * room.units.shape[1] + begin)
         packed = address(fixed.packed) + 2 * (c - 1) * fixed.packed.shape[1]
         sides, target = (source, 2 * width, packed), (address(params), 4 * padded)
-        call(fixed.multiply, (ADDED, *sides, width // 2, n, padded, *target, 0, 0))
+        call(fixed.multiply, (ADDED, *sides, fixed.units // 2, n, padded, *target, 0, 0))
     shifts, limit = fixed.shifts[c], np.int32(PARAMETER_LIMIT)
     for i in range(n):
         row, target = params[i], address(params) + 4 * i * padded

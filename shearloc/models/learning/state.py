@@ -35,7 +35,7 @@ class Fixed(NamedTuple):
     """What stays (Numba takes a NamedTuple). P: all channels' parameters, U: units of a head, K: components.
 
     plan int64 [layers, 9]. first int16 (`shorts.blocks`) and first_starts int32: the first layer, whose
-    sums are shifted by first_shift. starts int32 [all columns]. learn int32 [C - 1, C - 1, U]; adjust int16
+    sums are shifted by first_shift. starts int32 [all columns]. learn int32 [C - 1, C - 1, padded U]; adjust int16
     [C - 1, U, parameters], and packed [C - 1, .] by `shorts.blocks`. shifts int32 [C, padded parameters]: from a
     sum to a parameter. rates float32 [layers], in units of a weight; forget float32 [2]; epsilon float32 [1].
     multiply: where `shorts.multiply` is.
@@ -100,7 +100,7 @@ class Room(NamedTuple):
     """A thread's room for n pixels of a network. levels int16 [n, all inputs]: each layer's inputs, then ONE and 0.
 
     sums int32 [n, columns of a layer]; gradients float32 [n, P]; rounded int16 [n, all columns]; units int16
-    [C - 1, n, U]; turned int16 [most numbers of a layer, n]; pairs int16 [block of columns, n / 2, column, 2]; products
+    [C - 1, n, padded U]; turned int16 [most numbers of a layer, n]; pairs int16 [block of columns, n / 2, column, 2]; products
     int32 [n, most inputs]; zeros int32; params int32 [n, padded parameters]; masses int64 [K, 3].
     """
 
@@ -176,7 +176,7 @@ def fixed(expert: model.Expert) -> Fixed:
         sum(expert.counts),
         expert.units,
         expert.components,
-        np.ascontiguousarray(expert.learn),
+        np.pad(expert.learn, ((0, 0), (0, 0), (0, padded(expert.units) - expert.units))),
         np.ascontiguousarray(expert.adjust),
         np.stack(adjusts) if adjusts else np.zeros((0, 0), np.int16),
         shifts,
@@ -236,10 +236,10 @@ def room(expert: model.Expert, rows: int) -> Room:
     wide = padded(max(int(places[:, WIDTH].max()), expert.units))
     return Room(
         levels=levels,
-        sums=np.zeros((rows + 1, int(places[-1][COLS])), np.int32),
+        sums=np.zeros((rows + 2, int(places[-1][COLS])), np.int32),
         gradients=np.zeros((rows, sum(expert.counts)), np.float32),
         rounded=blank((rows + 2 * GROUP // COLUMNS, columns), np.int16),
-        units=blank((max(1, expert.channels - 1), rows + GROUP, expert.units), np.int16),
+        units=blank((max(1, expert.channels - 1), rows + 4, padded(max(1, expert.units))), np.int16),
         turned=blank((most + 1, padded(rows, 2 * GROUP)), np.int16),
         pairs=blank((rows * most,), np.int16),
         products=np.zeros((rows, wide), np.int32),
