@@ -94,60 +94,69 @@ def _first_bit(builder: Any, mask: Any) -> Any:
     return builder.cttz(mask, ir.Constant(ir.IntType(1), 1))
 
 
+def _vectors_at(builder: Any, address: Any, kind: Kind, count: int) -> list[Any]:
+    """So many vectors of int32, side by side at an address."""
+    vector = ir.VectorType(_WORD, kind.lanes)
+    return [load(builder, at(builder, address, 4 * kind.lanes * v), vector) for v in range(count)]
+
+
+def _store_sums(builder: Any, sums: list[Any], of_levels: bool, shift: Any, out: Any, kind: Kind) -> None:
+    """Sums side by side to an address, int32, or the int16 levels of them."""
+    narrow, size = builder.trunc(shift, _WORD), 2 if of_levels else 4
+    for v, total in enumerate(sums):
+        found = levels(builder, total, narrow, kind.lanes) if of_levels else total
+        store(builder, found, at(builder, out, size * kind.lanes * v))
+
+
+def _join(phis: list[Any], *ways: tuple[list[Any], Any]) -> None:
+    """What phis are by each way: (their values, the block that it comes from)."""
+    for values, block in ways:
+        for phi, value in zip(phis, values, strict=True):
+            phi.add_incoming(value, block)
+
+
 def _row(columns: int, of_levels: bool, kind: Kind = KIND) -> Any:
     """A function for Numba that computes a row's sums of a block of columns; all arguments int64.
 
     (address of the left side; of the right side, and bytes from step to step; steps, at least 1; addresses of the sums
     to begin with and of the results; shift)
     """
-    vector, size, count = ir.VectorType(_WORD, kind.lanes), 2 if of_levels else 4, columns // kind.lanes
-
-    def vectors_at(builder: Any, address: Any) -> list[Any]:
-        return [load(builder, at(builder, address, 4 * kind.lanes * v), vector) for v in range(count)]
+    count, zero, group_size = columns // kind.lanes, ir.Constant(_NUMBER, 0), ir.Constant(_NUMBER, GROUP)
 
     def generate(context, builder, _, args):  # type: ignore[no-untyped-def]
         left, right, right_step, steps, begin, out, shift = args
-        sums, zero = vectors_at(builder, begin), ir.Constant(_NUMBER, 0)
-        before = builder.block
+        starts, before = _vectors_at(builder, begin, kind, count), builder.block
         group, entry, then, after = (builder.append_basic_block(name) for name in ("group", "entry", "then", "done"))
+
+        def phis() -> list[Any]:
+            return [builder.phi(start.type) for start in starts]
+
         builder.branch(group)
         builder.position_at_end(group)
-        here, there, missing = (builder.phi(_NUMBER) for _ in range(3))
-        totals = [builder.phi(vector) for _ in range(count)]
-        mask = _active(builder, here, missing)
+        here, there, missing = walk = [builder.phi(_NUMBER) for _ in range(3)]
+        sums, mask = phis(), _active(builder, here, missing)
         builder.cbranch(builder.icmp_unsigned("!=", mask, zero), entry, then)
+
         builder.position_at_end(entry)
-        active, inner = builder.phi(_NUMBER), [builder.phi(vector) for _ in range(count)]
-        step = _first_bit(builder, active)
-        rest = builder.and_(active, at(builder, active, -1))
+        active, old = builder.phi(_NUMBER), phis()
+        step, rest = _first_bit(builder, active), builder.and_(active, at(builder, active, -1))
         pair = load(builder, builder.add(here, builder.shl(step, ir.Constant(_NUMBER, 2))), _WORD)
         pairs = spread(builder, pair, kind.lanes)
-        columns_there = vectors_at(builder, builder.add(there, builder.mul(step, right_step)))
-        added = [dot(builder, old, pairs, one, kind) for old, one in zip(inner, columns_there, strict=True)]
+        factors = _vectors_at(builder, builder.add(there, builder.mul(step, right_step)), kind, count)
+        new = [dot(builder, one, pairs, factor, kind) for one, factor in zip(old, factors, strict=True)]
         builder.cbranch(builder.icmp_unsigned("!=", rest, zero), entry, then)
+
         builder.position_at_end(then)
-        ends = [builder.phi(vector) for _ in range(count)]
-        following = builder.sub(missing, ir.Constant(_NUMBER, GROUP))
-        left_then = at(builder, here, 4 * GROUP)
-        right_then = builder.add(there, builder.mul(right_step, ir.Constant(_NUMBER, GROUP)))
+        ends, following = phis(), builder.sub(missing, group_size)
+        onward = [at(builder, here, 4 * GROUP), builder.add(there, builder.mul(right_step, group_size)), following]
         builder.cbranch(builder.icmp_signed(">", following, zero), group, after)
-        for phi, first, new in ((here, left, left_then), (there, right, right_then), (missing, steps, following)):
-            phi.add_incoming(first, before)
-            phi.add_incoming(new, then)
-        active.add_incoming(mask, group)
-        active.add_incoming(rest, entry)
-        for start, total, old, new, end in zip(sums, totals, inner, added, ends, strict=True):
-            total.add_incoming(start, before)
-            total.add_incoming(end, then)
-            old.add_incoming(total, group)
-            old.add_incoming(new, entry)
-            end.add_incoming(total, group)
-            end.add_incoming(new, entry)
+
+        _join(walk, ([left, right, steps], before), (onward, then))
+        _join(sums, (starts, before), (ends, then))
+        _join([active, *old], ([mask, *sums], group), ([rest, *new], entry))
+        _join(ends, (sums, group), (new, entry))
         builder.position_at_end(after)
-        narrow = builder.trunc(shift, _WORD)
-        for v, total in enumerate(ends):
-            found = levels(builder, total, narrow, kind.lanes) if of_levels else total
-            store(builder, found, at(builder, out, size * kind.lanes * v))
+        _store_sums(builder, ends, of_levels, shift, out, kind)
         return context.get_dummy_value()
 
     @intrinsic

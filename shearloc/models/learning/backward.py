@@ -55,10 +55,11 @@ def alive(products, levels, n, count):  # type: ignore[no-untyped-def]
 
 @Apart
 def fill(turned, row, n):  # type: ignore[no-untyped-def]
-    """The row of the inputs that are always ONE."""
+    """The row of n inputs that are always ONE, and a 0 after an odd n."""
     for pixel in range(n):
         turned[row, pixel] = ONE
-    turned[row, n] = 0
+    if n % 2:
+        turned[row, n] = 0
 
 
 @Apart

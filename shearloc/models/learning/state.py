@@ -100,8 +100,8 @@ class Room(NamedTuple):
     """A thread's room for n pixels of a network. levels int16 [n, all inputs]: each layer's inputs, then ONE and 0.
 
     sums int32 [n, columns of a layer]; gradients float32 [n, P]; rounded int16 [n, all columns]; units int16
-    [C - 1, n, padded U]; turned int16 [most numbers of a layer, n]; pairs int16 [block of columns, n / 2, column, 2]; products
-    int32 [n, most inputs]; zeros int32; params int32 [n, padded parameters]; masses int64 [K, 3].
+    [C - 1, n, padded U]; turned int16 [most numbers of a layer, n]; pairs int16 [block of columns, n / 2, column, 2];
+    products int32 [n, most inputs]; zeros int32; params int32 [n, padded parameters]; masses int64 [K, 3].
     """
 
     levels: Annotated[Shorts, 2]
