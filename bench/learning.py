@@ -23,6 +23,7 @@ from shearloc.models.learning import edges as levels
 from shearloc.models.learning.images import Learning
 from shearloc.models.learning.walk import Walk, blank_pixels, kernels
 from shearloc.models.wavefront.coder import block_stop, popping
+from shearloc.models.wavefront.orders import step_sizes
 from shearloc.nets.processors import at_most
 
 ROUNDS = 4
@@ -46,7 +47,7 @@ def decode(model: Learning, payload: bytes, lanes: int, pixels: NDArray[np.uint8
     message, found = Message.from_bytes(payload, lanes, shared=False), blank_pixels(pixels.shape)
     walk, clock, done, updates = Walk(model, found, lanes, 1), Clock(), 0, 0
     at, message_at, own, experts = kernels(found, walk._context), walk._keep(popping(message)), *_of(walk)
-    for t, n in enumerate(walk.sizes.tolist()):
+    for t, n in enumerate(step_sizes(*pixels.shape[:3], walk.o).tolist()):
         clock.call("contexts", at.gather, own, found, walk._context, t, walk.o, 0, n)
         for expert in experts:
             clock.call("first layer", at.first_layer, expert, own, n)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -237,3 +238,19 @@ def test_the_small_file_is_sound(large: Path) -> None:
     """What the tests above rest on."""
     with Image.open(large / "small.png") as image:
         assert np.array_equal(shearloc.read(large / "small.shl"), np.array(image))
+
+
+def test_workers_that_are_interrupted_leave_nothing(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    draw = np.random.default_rng(0)
+    for i in range(24):
+        Image.fromarray(draw.integers(0, 256, (200, 200 + i, 3), np.uint8)).save(tmp_path / "in" / f"{i:02}.png")
+    child = start("pack", "in", "out", "--workers", "2", folder=tmp_path)
+    for _ in range(3000):
+        if leftovers(tmp_path / "out") or child.poll() is not None:
+            break
+        time.sleep(0.01)
+    assert leftovers(tmp_path / "out"), "pack wrote nothing, or was done before anyone could look"
+    child.send_signal(signal.SIGINT)
+    assert finish(child) == (130, "shearloc: interrupted\n")
+    assert leftovers(tmp_path / "out") == []

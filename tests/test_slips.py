@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -219,6 +221,15 @@ def test_warmup_says_whether_it_compiled(command: Command, monkeypatch: pytest.M
 def test_help_is_short_too(command: Command) -> None:
     for words in ((), ("encode",), ("models",), ("models", "add")):
         assert command(*words, "-h").out == command(*words, "--help").out
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_report_that_cannot_be_printed_does_not_blame_the_file(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "shearloc", "encode", "a.png", "--out-dir", "out"]
+        done = subprocess.run(command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (1, "shearloc: standard output: No space left on device\n")
+    assert (tmp_path / "out" / "a.shl").is_file()
 
 
 # --- Python -----------------------------------------------------------------------------------------------------

@@ -33,17 +33,28 @@ def run(jobs: list[Job], work: Callable[[Job, Begin], str], quiet: bool = False,
                 if job.problem:
                     raise ShearlocError(job.problem)
                 line = work(job, partial(progress, i))
-                if not quiet:
-                    typer.echo(line, err=writes and is_standard(job.target))
             except (ShearlocError, OSError, MemoryError) as error:
                 if isinstance(error, BrokenPipeError):
                     raise
                 complain_all(messages(error, job))
                 failed.append(shown(job.source, "input"))
+                continue
+            if not quiet:
+                _report(line, err=writes and is_standard(job.target))
     if failed and len(jobs) > 1:
         complain(f"{len(failed)} of {len(jobs)} files failed: {some(failed, SHOWN)}")
     if failed:
         sys.exit(1)
+
+
+def _report(line: str, err: bool) -> None:
+    """Prints a line. ShearlocError where that fails: the job is done all the same."""
+    try:
+        typer.echo(line, err=err)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ShearlocError(f"standard {'error' if err else 'output'}: {error.strerror}") from error
 
 
 @contextmanager

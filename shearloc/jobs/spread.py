@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from ..errors import ShearlocError
@@ -21,6 +22,8 @@ Result = TypeVar("Result")
 
 CONNECT_SECONDS = 5
 """Seconds that a scheduler, and then its first worker, may take to answer."""
+GENTLE_SECONDS = 3
+"""Seconds that a worker may take to end after Ctrl-C."""
 ATTEMPTS = 3
 """How often our own processes are started again because one died."""
 
@@ -35,13 +38,11 @@ def on_processes(
     for _ in range(ATTEMPTS):
         died = []
         others = set(multiprocessing.active_children())
-        # Only this process handles Ctrl-C.
-        ignore = (signal.SIGINT, signal.SIG_IGN)
         spawn = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(workers, len(waiting)), spawn, signal.signal, ignore)
+        pool = ProcessPoolExecutor(min(workers, len(waiting)), spawn, _begin_worker)
         try:
             with _one_thread_each():
-                futures = {pool.submit(work, task): (k, task) for k, task in waiting}
+                futures = {pool.submit(_until_stopped, work, task): (k, task) for k, task in waiting}
             for future in as_completed(futures):
                 error = future.exception()
                 if isinstance(error, BrokenProcessPool):
@@ -49,8 +50,7 @@ def on_processes(
                 else:
                     yield futures[future][1], _outcome(error) if error else future.result()
         except BaseException:
-            for process in set(multiprocessing.active_children()) - others:
-                process.kill()  # else the pool waits until they finish
+            _stop([*set(multiprocessing.active_children()) - others])  # else the pool waits until they finish
             raise
         finally:
             pool.shutdown(cancel_futures=True)
@@ -59,6 +59,36 @@ def on_processes(
             return
     for _, task in waiting:
         yield task, ShearlocError(f"a worker process died, {ATTEMPTS} times; is there enough memory?")
+
+
+class _Stopped(BaseException):
+    """A worker process is to end, and to leave nothing behind."""
+
+
+def _begin_worker() -> None:
+    """Only the parent handles Ctrl-C; it sends SIGTERM."""
+
+    def stop(*_: object) -> None:
+        raise _Stopped
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop)
+
+
+def _until_stopped(work: Callable[[Task], Result], task: Task) -> Result:
+    try:
+        return work(task)
+    except _Stopped:
+        os._exit(1)  # the pool would give this process the next task
+
+
+def _stop(processes: list[BaseProcess]) -> None:
+    """Ends processes: gently, so that they remove what is half written; after some seconds, not."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(GENTLE_SECONDS)
+        process.kill()
 
 
 def on_cluster(

@@ -46,7 +46,7 @@ def walk(
         for expert, at in zip(model.experts, places, strict=False)
     ]
     where, done, used, updates = context(model.offsets, model.predictor, model.channels), 0, 0, 0
-    for t, n in enumerate(step_sizes(images, height, width, o).tolist()):
+    for t, n in enumerate(map(int, step_sizes(images, height, width, o))):
         if not decoding:
             exchange(space, False, pixels, t, o, 0, n)
         gather(space, pixels, where, t, o, 0, n)

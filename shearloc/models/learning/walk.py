@@ -18,7 +18,7 @@ from ...nets import barrier
 from ...types import Pixels
 from ..wavefront.coder import BLOCK, Coder, block_stop
 from ..wavefront.context import Context, context, look_along_runs
-from ..wavefront.orders import largest_step, shear, step_count, step_rows, step_sizes
+from ..wavefront.orders import largest_step, pixels_before, shear, step_count, step_rows
 from ..wavefront.runs import WIDTH
 from . import backward, state, symbols
 from . import edges as levels
@@ -99,7 +99,7 @@ class Walk:
         images, height, width, _ = pixels.shape
         self.o, self.every = shear(model.offsets), model.every
         self.steps = step_count(height, width, self.o)
-        self.sizes = step_sizes(images, height, width, self.o)
+        self._size = images, height, width, self.o
         most = images * largest_step(height, width, self.o)
         self.parts = max(1, min(lanes, threads, most // LEAST))
         shares = [lanes * part // self.parts for part in range(self.parts + 1)]
@@ -141,11 +141,11 @@ class Walk:
 
     def run(self, decoding: bool, coder: Coder) -> Iterator[tuple[int, int]]:
         """Decodes all pixels, or measures them; yields the number of steps done now and then."""
-        calls, ends, place = kernels(self._pixels, self._context), np.cumsum([0, *self.sizes]), self._keep(coder)
+        calls, place = kernels(self._pixels, self._context), self._keep(coder)
         with barrier.together(self.parts, COUNTS) as run:
             for first in range(0, self.steps, CHUNK * self.every):
                 last = min(first + CHUNK * self.every, self.steps)
-                where = first, last, int(ends[first]), self.o, self.every
+                where = first, last, pixels_before(first, *self._size), self.o, self.every
 
                 def chunk(part: int, arrived: NDArray[np.int64], where: tuple[Any, ...] = where) -> None:
                     own = self._experts[part], self._spaces[part]

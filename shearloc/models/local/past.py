@@ -17,7 +17,7 @@ from ...errors import ShearlocError
 from ...kernels import KERNEL, PART, Apart, blank
 from ...nets.convolution import OUTSIDE_LEVEL, Neighbourhood, columns
 from ..wavefront.context import Context, context, look_along_runs
-from ..wavefront.orders import largest_step, shear, step_count, step_rows, step_sizes
+from ..wavefront.orders import largest_step, pixels_before, shear, step_count, step_rows
 from .model import LocalModel
 
 MOST_BYTES = 1 << 30
@@ -70,15 +70,15 @@ class Walk:
         check_room(images * rows * 2 * kept * model.channels)
         pixels = blank((images, rows, 2 * kept, model.channels), np.uint8)
         self.past = past(model, images, height, width, o)._replace(pixels=pixels, origin=self._above)
-        self._ends = np.cumsum([0, *step_sizes(images, height, width, o)])
+        self._size = images, height, width, o
 
     def before(self, t: int) -> int:
         """Pixels of all steps before t."""
-        return int(self._ends[t])
+        return pixels_before(t, *self._size)
 
     def size(self, t: int) -> int:
         """Pixels of step t."""
-        return int(self._ends[t + 1] - self._ends[t])
+        return self.before(t + 1) - self.before(t)
 
     def move_to(self, t: int) -> None:
         """Makes room for the steps t .. t + span - 1. Call it before them, for increasing t at most a span apart."""

@@ -49,6 +49,17 @@ def step_sizes(images: int, height: int, width: int, o: int) -> NDArray[np.int64
     return images * (np.minimum(height, t // o + 1) - first)
 
 
+def pixels_before(t: int, images: int, height: int, width: int, o: int) -> int:
+    """Pixels of all images before step t, without a list of the steps: an image may have 2^28 of them."""
+
+    def reached(u: int) -> int:
+        """Pixels before time u, if rows did not end."""
+        rows = max(0, min(height, -(-u // o)))
+        return rows * u - o * (rows * (rows - 1) // 2)
+
+    return images * (reached(t) - reached(t - width))
+
+
 def largest_step(height: int, width: int, o: int) -> int:
     """Pixels of an image in its largest step."""
     return min(height, -(-width // o))

@@ -3,6 +3,8 @@
 Models and coders are not in it; that they keep to the order is tested in test_wavefront.py.
 """
 
+from itertools import accumulate
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from shearloc.models.wavefront.context import causal_offsets
 from shearloc.models.wavefront.orders import (
+    pixels_before,
     shear,
     step_count,
     step_positions,
@@ -88,7 +91,10 @@ def test_sizes_and_positions_say_the_same(images: int, size: tuple[int, int], o:
     height, width = size
     steps = step_count(height, width, o)
     found = [step_positions(t, images, height, width, o) for t in range(steps)]
-    assert [len(positions) for positions in found] == step_sizes(images, height, width, o).tolist()
+    sizes = step_sizes(images, height, width, o).tolist()
+    assert [len(positions) for positions in found] == sizes
+    before = [pixels_before(t, images, height, width, o) for t in range(len(sizes) + 1)]
+    assert before == [0, *accumulate(sizes)]
     expected = []
     for t in range(steps):
         rows = range(*step_rows(t, height, width, o))
