@@ -301,7 +301,8 @@ def back_through(left, right, levels, n, width, columns, products):  # type: ign
     """Products of n rows' gradients with the weights of `width` levels, int32 [n, width], for levels between 0 and 255.
 
     Others were cut off there: theirs are 0. left, levels, products: (address, bytes from row to row), of int16
-    [n, columns] and [n, width]; right: address of int16 [width, columns]. `width`, `columns`: multiples of COLUMNS.
+    [n, columns] and [n, width]; right: address of int16 [width, columns]. `columns` is a multiple of COLUMNS; after
+    another width, products up to the next multiple become 0.
     """
     for row in range(n):
         gradients, out = left[0] + row * left[1], products[0] + row * products[1]

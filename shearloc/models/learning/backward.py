@@ -11,7 +11,7 @@ from numba import njit
 
 from ...kernels import PART, Apart, address, call
 from ...nets.rounding import rounded
-from ...nets.shorts import ADDED, COLUMNS, PLAIN, back_through
+from ...nets.shorts import ADDED, PLAIN, back_through
 from ...nets.transpose import pair_up, transpose
 from .model import GRADIENT_LIMIT, ONE
 from .state import BACKWARD, COLS, COLUMN, EXPERT, FIXED, LEVEL, PLACE, ROOM, SCALES, WEIGHTS, WIDTH
@@ -21,7 +21,6 @@ class Pieces(NamedTuple):
     """Where the kernels are that `backwards` calls many times."""
 
     rounded: int
-    alive: int
     pair_up: int
     transpose: int
     fill: int
@@ -34,23 +33,12 @@ def pieces() -> Pieces:
     shorts, words, real = np.zeros((1, 1), np.int16), np.zeros((1, 1), np.int32), np.float32(0)
     return Pieces(
         rounded.at(True, (0, 0), real, 0, 0, 0, 0, real, (0, 0)),
-        alive.at(words, shorts, 0, 0),
         pair_up.at(*[0] * 6),
         transpose.at(*[0] * 6),
         fill.at(shorts, 0, 0),
         sum_rows.at(shorts, 0, 0, words, 0, 0, True),
         back_through.at((0, 0), 0, (0, 0), 0, 0, 0, (0, 0)),
     )
-
-
-@Apart
-def alive(products, levels, n, count):  # type: ignore[no-untyped-def]
-    """Of n rows of `count` products with levels' weights, those of levels that were cut off at 0 or 255 become 0."""
-    for i in range(np.uint64(n)):
-        there, found = levels[i], products[i]
-        for j in range(np.uint64(count)):
-            level = np.int32(there[j])
-            found[j] = found[j] if (level > 0) & (level < 255) else np.int32(0)
 
 
 @Apart
@@ -142,17 +130,14 @@ def _sum_up(pieces, fixed, weights, room, n, k, thread, anew):  # type: ignore[n
 @njit(**PART)
 def _through_head(pieces, fixed, weights, room, n, c):  # type: ignore[no-untyped-def]
     """Gradients of the units of channel c's head: room.products[:n]."""
-    components, units, last = fixed.components, fixed.units, fixed.plan.shape[0] - 1
-    first, count = components * (3 * c + c * (c - 1) // 2), (3 + c) * components
-    # The parameter after an odd number belongs to another channel; its weights are 0 here.
-    left = address(room.rounded) + 2 * (fixed.plan[last, COLUMN] + first), 2 * room.rounded.shape[1]
-    right, wide = (
-        address(weights.heads) + 4 * (c - 1) * weights.heads.shape[1],
-        (units + COLUMNS - 1) // COLUMNS * COLUMNS,
-    )
-    target = address(room.products), 4 * room.products.shape[1], address(room.zeros), 0
-    call(fixed.multiply, (PLAIN, *left, right, (count + 1) // 2, n, wide, *target))
-    call(pieces.alive, (room.products, room.units[c - 1], n, units))
+    # The parameters behind the channel's own belong to others; their weights are 0 here.
+    first, wide = fixed.components * (3 * c + c * (c - 1) // 2), weights.heads.shape[2]
+    left = address(room.rounded) + 2 * (fixed.plan[-1, COLUMN] + first), 2 * room.rounded.shape[1]
+    right = address(weights.heads) + 2 * (c - 1) * fixed.units * wide
+    stride = 2 * room.units.shape[2]
+    levels = address(room.units) + (c - 1) * stride * room.units.shape[1], stride
+    products = address(room.products), 4 * room.products.shape[1]
+    call(pieces.back_through, (left, right, levels, n, fixed.units, wide, products))
 
 
 @njit(**PART)

@@ -63,9 +63,9 @@ class Weights(NamedTuple):
     """What changes while images are coded, all layers' one after another; threads share it.
 
     weights, mean, square: float32, Adam's, by [input, output], weights in units of the integers. Rounded, int16:
-    forward as `shorts.blocks` of [input, output]; backward as [input, output]; heads int32 [C - 1, .], pairs of int16,
-    as `shorts.blocks` of [parameter, unit]. sums int32 [threads, .]: an update's gradients so far, the last layer's by
-    [input, output], others' by [output, input] and then the biases'. seen float32 [threads, columns]: the largest.
+    forward as `shorts.blocks` of [input, output]; backward as [input, output]; heads [C - 1, U, padded parameters].
+    sums int32 [threads, .]: an update's gradients so far, the last layer's by [input, output], others' by
+    [output, input] and then the biases'. seen float32 [threads, columns]: the largest.
     """
 
     weights: Annotated[Floats, 1]
@@ -73,7 +73,7 @@ class Weights(NamedTuple):
     square: Annotated[Floats, 1]
     forward: Annotated[Shorts, 1]
     backward: Annotated[Shorts, 1]
-    heads: Annotated[Words, 2]
+    heads: Annotated[Shorts, 3]
     sums: Annotated[Words, 2]
     seen: Annotated[Floats, 2]
 
@@ -203,7 +203,7 @@ def weights(expert: model.Expert, threads: int) -> Weights:
         square=np.zeros(count, np.float32),
         forward=blank((forward + (width + 2) * cols,), np.int16),
         backward=blank((backward + width * cols,), np.int16),
-        heads=np.zeros((expert.channels - 1, (expert.counts[-1] + 1) // 2 * padded(expert.units)), np.int32),
+        heads=blank((expert.channels - 1, expert.units, padded(expert.counts[-1])), np.int16),
         sums=np.zeros((threads, count), np.int32),
         seen=np.zeros((threads, columns), np.float32),
     )

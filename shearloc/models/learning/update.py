@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from ...kernels import PART, Apart, clamp, rint
-from ...nets.shorts import BLOCK, COLUMNS
+from ...nets.shorts import BLOCK
 from .edges import forget, move
 from .model import BACKWARD_LIMIT
 from .state import BACKWARD, BITS, COLS, COLUMN, EXPERT, FIXED, FORWARD, LIMIT, PLACE, SCALES, WEIGHTS, WIDTH
@@ -40,8 +40,8 @@ def _rescale(fixed, scales):  # type: ignore[no-untyped-def]
         for j in range(column, column + fixed.plan[k, COLS]):
             largest = max(largest, scales.units[1, j])
         # Backward weights are at most a quarter of forward ones.
-        scales.back[k] = np.float32(4) * largest / np.float32(np.int32(1) << np.int32(fixed.plan[k, BITS]))
         unit = np.float32(4) * largest
+        scales.back[k] = unit / np.float32(np.int32(1) << np.int32(fixed.plan[k, BITS]))
         for j in range(column, column + fixed.plan[k, COLS]):
             scales.factors[j] = scales.units[1, j] / unit
 
@@ -137,20 +137,13 @@ def _round_backward(fixed, weights, scales, k, first, last):  # type: ignore[no-
 @njit(**PART)
 def _round_heads(fixed, weights, scales):  # type: ignore[no-untyped-def]
     """Rounds the heads' weights for the way back, likewise."""
-    last, units = fixed.plan.shape[0] - 1, fixed.units
-    wide = (units + COLUMNS - 1) // COLUMNS * COLUMNS
     for c in range(1, fixed.shifts.shape[0]):
         first, count = fixed.components * (3 * c + c * (c - 1) // 2), (3 + c) * fixed.components
-        factors, pairs = scales.factors[fixed.plan[last, COLUMN] + first :], (count + 1) // 2
-        for pair in range(pairs):
-            j = 2 * pair
-            for u in range(units):
-                packed = _backward(np.float32(fixed.adjust[c - 1, u, j]), factors[j]) & np.int32(0xFFFF)
-                if j + 1 < count:
-                    upper = _backward(np.float32(fixed.adjust[c - 1, u, j + 1]), factors[j + 1])
-                    packed |= upper << np.int32(16)
-                begin = u // BLOCK * BLOCK
-                weights.heads[c - 1, begin * pairs + pair * min(BLOCK, wide - begin) + u - begin] = packed
+        factors = scales.factors[fixed.plan[-1, COLUMN] + first :]
+        for u in range(fixed.units):
+            for j in range(count):
+                real = np.float32(fixed.adjust[c - 1, u, j])
+                weights.heads[c - 1, u, j] = np.int16(_backward(real, factors[j]))
 
 
 @njit(**PART)
