@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from . import checkpoints, number_types
 from .images import PixelSet
 from .local_float import LocalNet, image_bits
+from .muon import Muon
 from .pixelcnn import PixelCNN
 from .rounding import ROUNDING_PIXELS, round_first
 
@@ -80,8 +81,7 @@ def optimizers(net: Net, rate: float) -> list[torch.optim.Optimizer]:
     """Muon for the trunk's matrices, AdamW for everything else (2% fewer bits than AdamW alone at equal time)."""
     trunk = net.trunk()
     rest = [p for p in net.parameters() if all(p is not weight for weight in trunk)]
-    muon = torch.optim.Muon(trunk, lr=5 * rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
+    return [Muon(trunk, 5 * rate), torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
 def part_done(schedule: Schedule, progress: Progress) -> float:

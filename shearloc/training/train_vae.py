@@ -27,6 +27,7 @@ from ..models.vae.shape import SHAPES, VaeShape, latent_side
 from . import checkpoints, number_types, objectives
 from .fitting import keep_freed_memory, set_rates
 from .images import perturbed
+from .muon import Muon
 from .small_images import load_dataset
 from .vae_float import Block, Vae, divergence_bits
 
@@ -76,7 +77,7 @@ def optimizers(parameters: list[torch.nn.Parameter], net: Vae, rate: float) -> l
     adam = torch.optim.Adam(rest, lr=rate, fused=True)
     if not matrices:
         return [adam]
-    return [torch.optim.Muon(matrices, lr=5 * rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"), adam]
+    return [Muon(matrices, 5 * rate), adam]
 
 
 @torch.no_grad()
