@@ -33,7 +33,7 @@ def decode(model: LocalModel, payload: bytes, lanes: int, pixels: NDArray[np.uin
     images, height, width, _ = pixels.shape
     message = Message.from_bytes(payload, lanes, shared=False)
     walk, found = wavefront.Walk(model, images, height, width, wavefront.CHUNK), np.empty_like(pixels)
-    net = steps.Net(network.packed(model.layers), walk.context, symbols.symbols(model))
+    net = steps.Net(network.packed(model.arranged), walk.context, symbols.symbols(model))
     own = wavefront._space(model, walk, net, walk.largest, walk.largest // lanes + 1)
     pop = popping(message)
     at, spent = steps.kernels(net, own, walk.past, pop, found), Counter[str]()

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from ..kernels import KERNEL, address
-from .processors import processors
+from .processors import free, processors
 
 _CAN_YIELD = os.name == "posix"
 _CAN_PAUSE = platform.machine() in {"x86_64", "AMD64"}
@@ -35,8 +35,8 @@ _FOR_ALL = 1 << 62
 
 
 def most_parts() -> int:
-    """Threads that may run side by side: 1 where a waiting thread cannot let others run."""
-    return processors() if _CAN_YIELD else 1
+    """Threads that may run side by side, each on a processor that is free now; 1 where one cannot let others run."""
+    return free(processors()) if _CAN_YIELD else 1
 
 
 @contextmanager

@@ -6,7 +6,8 @@ an earlier layer's activations to its own, level by level, and saturates. Most l
 convolution also sees what the layer before gave for some earlier pixels (`convolution.py`).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -33,6 +34,19 @@ class Dense:
     shift: NDArray[np.int32]
     skip: int = 0
     convolution: bool = False
+
+
+def arranged(layers: Sequence[Dense], orders: Sequence[NDArray[np.int16]]) -> tuple[Dense, ...]:
+    """The same network with the units of every layer but the last in another order, int16 [out] each."""
+    found: list[Dense] = []
+    for k, layer in enumerate(layers):
+        layer = replace(layer, weight=layer.weight[orders[k - 1]]) if k else layer
+        if k < len(orders):
+            weight = np.ascontiguousarray(layer.weight[:, orders[k]])
+            bias, multiplier, shift = (part[orders[k]] for part in (layer.bias, layer.multiplier, layer.shift))
+            layer = replace(layer, weight=weight, bias=bias, multiplier=multiplier, shift=shift)
+        found.append(layer)
+    return tuple(found)
 
 
 def accumulator_bounds(layer: Dense) -> NDArray[np.int64]:

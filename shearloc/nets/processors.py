@@ -1,13 +1,15 @@
 """How many processors this process may use, and limits for libraries that have threads of their own.
 
 A process may use fewer than the machine has: its affinity says so, or a container's share of time (a cgroup's quota).
-Inside `at_most` it uses fewer still. NumPy's BLAS and torch have pools of threads for the whole process: these are
-lowered while anyone asks for that, and restored afterwards.
+Inside `at_most` it uses fewer still. Threads that wait for each other keep to processors that are `free`.
+NumPy's BLAS and torch have pools of threads for the whole process: these are lowered while anyone asks for that, and
+restored afterwards.
 """
 
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -17,6 +19,9 @@ from threading import Lock, local
 from types import SimpleNamespace
 from typing import Any
 
+LOOKS, APART = 3, 0.002
+"""How often `free` looks at most, and seconds from one look to the next."""
+
 _at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
 
 
@@ -25,6 +30,26 @@ def processors() -> int:
     share = quota()
     there = min(_allowed(), max(1, math.ceil(share))) if share else _allowed()
     return min(there, _at_most.get() or there)
+
+
+def free(wanted: int, load: Path = Path("/proc/loadavg")) -> int:
+    """Of the processors that are wanted, those that no other thread of the machine runs on now, at least 1.
+
+    Threads that meet many thousand times a second are slower than one alone where another program takes a processor
+    from one of them. What runs for a moment only does not count: where some are taken, it looks again.
+    """
+    most = 1
+    for look in range(LOOKS):
+        if look:
+            time.sleep(APART)
+        try:
+            running = int(load.read_text().split()[3].split("/")[0])
+        except (OSError, ValueError, IndexError):
+            return wanted
+        most = max(most, (os.cpu_count() or 1) - max(0, running - 1))
+        if most >= wanted:
+            break
+    return min(wanted, most)
 
 
 def _allowed() -> int:

@@ -1,6 +1,9 @@
 """How many processors there are to use, and pools of threads that are as they were once nobody wants fewer."""
 
+import os
 import random
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -50,6 +53,54 @@ def test_processors_fit_the_quota(monkeypatch: pytest.MonkeyPatch, share: float 
     with at_most(1):
         assert processors.processors() == 1
     assert processors.processors() == expected
+
+
+@pytest.mark.parametrize(
+    ("running", "wanted", "expected"),
+    [
+        ("1/80", 8, 8),
+        ("1/80", 2, 2),
+        ("0/0", 8, 8),
+        ("4/80", 8, 5),
+        ("4/80", 2, 2),
+        ("8/80", 8, 1),
+        ("99/900", 8, 1),
+        ("nonsense", 8, 8),
+    ],
+)
+def test_processors_that_others_leave(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, running: str, wanted: int, expected: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    (tmp_path / "loadavg").write_text(f"2.29 2.89 2.92 {running} 27651\n")
+    assert processors.free(wanted, tmp_path / "loadavg") == expected
+
+
+def test_who_runs_for_a_moment_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    load, waits = tmp_path / "loadavg", []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        load.write_text("0 0 0 3/80 1\n")
+
+    monkeypatch.setattr("time.sleep", sleep)
+    load.write_text("0 0 0 5/80 1\n")
+    assert processors.free(8, load) == 6 and len(waits) == processors.LOOKS - 1
+    load.write_text("0 0 0 5/80 1\n")
+    assert processors.free(6, load) == 6 and len(waits) == processors.LOOKS
+    assert processors.free(8, tmp_path / "missing") == 8
+
+
+def test_another_program_takes_one() -> None:
+    """A real one, where the system says who runs; it may be one of many."""
+    if not Path("/proc/loadavg").exists():
+        pytest.skip("no /proc/loadavg")
+    count = os.cpu_count() or 1
+    with subprocess.Popen([sys.executable, "-c", "print(1, flush=True)\nwhile True: pass"], stdout=-1) as other:
+        assert other.stdout and other.stdout.readline()
+        assert processors.free(count) <= max(1, count - 1)
+        other.kill()
 
 
 class Library:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...nets import tensors
-from ...nets.layers import INT32_MAX, Dense, accumulator_bounds, prove
+from ...nets.layers import INT32_MAX, Dense, accumulator_bounds, arranged, prove
 from ...nets.quantize import COEFFICIENT_BITS
 from ..family import Family
 from ..wavefront.context import MEDIAN_EDGE, PREDICTORS
@@ -32,6 +32,7 @@ class LocalModel:
 
     `predictor`: what the context is relative to, see `context.py`. `coefficient_bits`: see `head.Head`. `neighbours`
     int32 [m, 2]: offsets of the pixels that a convolution sees beside its own; all of them are in the context, too.
+    `orders` int16 [units] of every layer but the last, or none: see `arranged`.
     """
 
     name: str
@@ -44,6 +45,7 @@ class LocalModel:
     predictor: int = MEDIAN_EDGE
     coefficient_bits: int = COEFFICIENT_BITS
     neighbours: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), np.int32))
+    orders: tuple[NDArray[np.int16], ...] = ()
 
     @property
     def family(self) -> Family:
@@ -73,13 +75,21 @@ class LocalModel:
         return Head(self.components, *scales, self.learn, self.adjust, self.coefficient_bits)
 
     @cached_property
+    def arranged(self) -> tuple[Dense, ...]:
+        """The layers as engines run them: units that are active together are neighbours, for speed alone.
+
+        Products of pairs of inputs skip pairs that are both 0 (`nets/pairs.py`). The last layer's sums are the same.
+        """
+        return arranged(self.layers, self.orders) if self.orders else self.layers
+
+    @cached_property
     def fingerprint(self) -> bytes:
-        """8 bytes that change with any integer of the model (`tensors.fingerprint`)."""
+        """8 bytes that change with any integer of the model (`tensors.fingerprint`) but those of its orders."""
         settings = "".join(f" {key} {value}" for key, value in self._settings().items())
         return tensors.fingerprint(f"{FORMAT} {self.channels} {self.components}{settings}", self.arrays())
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Every array of the model by its name in the file."""
+        """Every array of the model by its name in the file, but for its orders."""
         named: dict[str, NDArray[np.generic]] = {"offsets": self.offsets, "learn": self.learn, "adjust": self.adjust}
         for k, layer in enumerate(self.layers):
             named |= {f"layer{k}.{part}": getattr(layer, part) for part in ("weight", "bias", "multiplier", "shift")}
@@ -158,6 +168,17 @@ class LocalModel:
             raise ValueError("there are neighbours without convolutions, or convolutions without neighbours")
         if sum(widths[k] for k, count in enumerate(places) if count > 1) > MAX_FEATURES:
             raise ValueError(f"convolutions see more than {MAX_FEATURES} features of a pixel")
+        self._check_orders()
+
+    def _check_orders(self) -> None:
+        """There are none, or one for each layer but the last of a network of plain layers. ValueError."""
+        if not self.orders:
+            return
+        if len(self.orders) != len(self.layers) - 1 or any(layer.skip or layer.convolution for layer in self.layers):
+            raise ValueError("orders of units are for all layers but the last, and none of these may skip or convolve")
+        for k, (order, layer) in enumerate(zip(self.orders, self.layers, strict=False)):
+            if order.dtype != np.int16 or not np.array_equal(np.sort(order), np.arange(layer.bias.size)):
+                raise ValueError(f"the order of layer {k} does not name each of its units once")
 
     def _check_skips(self) -> None:
         """Skips lead to an earlier layer as wide; the last layer, whose accumulators are read, has none. ValueError."""
@@ -194,7 +215,8 @@ class LocalModel:
         """Writes the model as .safetensors, after `prove`."""
         self.prove()
         metadata = {"format": FORMAT, "channels": str(self.channels), "components": str(self.components)}
-        tensors.write(path, self.arrays(), metadata | self._settings())
+        orders = {f"layer{k}.order": order for k, order in enumerate(self.orders)}
+        tensors.write(path, self.arrays() | orders, metadata | self._settings())
 
 
 Kind = TypeVar("Kind", bound=LocalModel)
@@ -223,6 +245,7 @@ def parse_as(kind: type[Kind], data: bytes, name: str, source: str) -> Kind:
         heads = arrays["learn"], arrays["adjust"]
         bits = int(metadata.get("coefficient_bits", COEFFICIENT_BITS))
         neighbours = arrays.get("neighbours", np.empty((0, 2), np.int32))
-        model = kind(name, *sizes, arrays["offsets"], layers, *heads, predictor, bits, neighbours)
+        orders = tuple(arrays[key] for k in range(count) if (key := f"layer{k}.order") in arrays)
+        model = kind(name, *sizes, arrays["offsets"], layers, *heads, predictor, bits, neighbours, orders)
         model.prove()
     return model

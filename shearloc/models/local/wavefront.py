@@ -158,7 +158,7 @@ def _on_threads(
     most = walk.largest
     parts = max(1, min(lanes, barrier.most_parts(), most // LEAST))
     shares = [(lanes * part // parts, lanes * (part + 1) // parts, parts) for part in range(parts)]
-    net = Net(network.packed(model.layers), walk.context, coding.symbols(model))
+    net = Net(network.packed(model.arranged), walk.context, coding.symbols(model))
     rows = max(most * (last - first) // lanes + 1 for first, last, _ in shares)
     spaces = [_space(model, walk, net, rows, most // lanes + 1) for _ in shares]
     calls = kernels(net, spaces[0], walk.past, coder, pixels)
@@ -217,7 +217,7 @@ class _Batch:
 def open_runner(engine: str, model: LocalModel, rows: int, neighbourhood: Neighbourhood) -> engines.Runner:
     """`engines.runner`; a ShearlocError that says what to do if the engine is not installed."""
     with at_hand(engine):
-        return engines.runner(engine, model.layers, rows, neighbourhood)
+        return engines.runner(engine, model.arranged, rows, neighbourhood)
 
 
 @contextmanager
