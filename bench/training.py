@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from shearloc.training import number_types
-from shearloc.training.fitting import _update, keep_freed_memory, optimizers
+from shearloc.training.fitting import _update, keep_freed_memory, optimizers, use_processors
 from shearloc.training.images import PixelSet, load_data
 from shearloc.training.train import start_from
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--plain", action="store_true")
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    use_processors(1)
     keep_freed_memory()
     torch.backends.mkldnn.enabled = not args.plain
     pixels, rng = PixelSet.of(list(load_data(args.folder, 3))), np.random.default_rng(1)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple, cast
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -331,8 +332,9 @@ def same_weights_each_time(seed: int) -> None:
 
 
 def use_processors(count: int) -> None:
-    """Lets torch use so many."""
+    """Lets torch use so many, and Numba's parallel loops, whose threads look for work as long as there are any."""
     torch.set_num_threads(count)
+    numba.set_num_threads(min(count, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 def keep_freed_memory() -> None:

@@ -40,6 +40,7 @@ from .fitting import (
     mean_bits,
     mean_bits_of,
     part_done,
+    use_processors,
 )
 from .images import PixelSet, camera_like, fingerprint, load_data, perturbed, split
 from .local_float import LocalNet, Shape, grown, nelloc, revive
@@ -315,7 +316,7 @@ def main() -> None:
     from .export import export
 
     args = _arguments()
-    torch.set_num_threads(args.threads)
+    use_processors(args.threads)
     keep_freed_memory()
     torch.manual_seed(Schedule.seed)  # of the weights a new network starts with
     net = _start(args)

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..models.vae.shape import SHAPES, VaeShape, latent_side
 from . import checkpoints, number_types, objectives
-from .fitting import keep_freed_memory, set_rates
+from .fitting import keep_freed_memory, set_rates, use_processors
 from .images import perturbed
 from .muon import Muon
 from .small_images import load_dataset
@@ -243,7 +243,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """The command `python -m shearloc.training.train_vae`."""
     args = _arguments()
-    torch.set_num_threads(args.threads)
+    use_processors(args.threads)
     keep_freed_memory()
     changes = {k: v for k in ("latents", "width", "blocks") if (v := getattr(args, k)) is not None}
     shape = VaeShape(**(asdict(SHAPES[args.dataset]) | changes))
