@@ -8,6 +8,12 @@ class ShearlocError(ValueError):
     """An input that Shearloc cannot use. The base of all other errors here."""
 
 
+def no_engine(engine: str, reason: Exception) -> ShearlocError:
+    """What to raise where an engine is not installed, or has no device."""
+    install = "pip install torch, or " if isinstance(reason, ImportError) else ""
+    return ShearlocError(f"the engine '{engine}' is not available here ({reason}): {install}choose the engine numpy")
+
+
 class FormatError(ShearlocError):
     """Not a Shearloc file, or one that needs a newer version of Shearloc."""
 

@@ -86,6 +86,16 @@ def test_what_pipes_may_bring(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
         assert done.stderr.count(b"\n") == 1
 
 
+def test_devices_are_no_files(tmp_path: Path) -> None:
+    """Some never end."""
+    for line in ("encode /dev/zero b.shl", "decode /dev/urandom", "info /dev/zero", "verify /dev/zero"):
+        done = piped(tmp_path, f"timeout 60 shearloc {line}")
+        device = line.split()[1]
+        assert done.returncode == 1
+        assert done.stderr.decode().startswith(f"shearloc: {device}: is a device, not a file"), done.stderr
+        assert done.stderr.count(b"\n") == 1
+
+
 # --- Folders ----------------------------------------------------------------------------------------------------
 
 
@@ -258,6 +268,8 @@ def test_a_model_that_is_not_used_is_told(tmp_path: Path, command: Command) -> N
     np.save(tmp_path / "n.npy", np.random.default_rng(0).integers(0, 256, (1, 40, 40), np.uint8))
     done = command("archive", "n.npy", "--model", "gray", "--embed")
     assert done.code == 0 and done.out[0].endswith("; stored without the model and its weights: that is smaller")
+    done = command("archive", "n.npy", "--embed", "--force")
+    assert done.code == 0 and done.out[0].endswith("; no model embedded: it is smaller without one")
 
 
 # --- Models by file ---------------------------------------------------------------------------------------------

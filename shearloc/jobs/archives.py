@@ -105,11 +105,13 @@ def _file_names(names: tuple[str, ...], count: int) -> list[str]:
 
 
 def _not_as_asked(data: bytes, how: Encoding) -> str:
-    """What to add to the report where a model was named, and the archive is smaller without one."""
+    """What to add to the report where a model was named or to be embedded, and the archive is smaller without one."""
     from ..codec.info import archive_info
 
-    if how.model in ("auto", "raw") or archive_info(data).model is not None:
+    if archive_info(data).model is not None:
         return ""
+    if how.model in ("auto", "raw"):
+        return "; no model embedded: it is smaller without one" if how.embed else ""
     return f"; stored without the model{' and its weights' if how.embed else ''}: that is smaller"
 
 

@@ -37,8 +37,10 @@ def shown(path: Path, end: str) -> str:
 
 
 def read(path: Path) -> bytes:
-    """All bytes of a file, a pipe or standard input. OSError."""
+    """All bytes of a file, a pipe or standard input. OSError, also for a device, which may never end."""
     if not is_standard(path):
+        if stat.S_ISCHR(path.stat().st_mode):
+            raise OSError(errno.EINVAL, "is a device, not a file", str(path))
         return path.read_bytes()
     if sys.stdin is None or sys.stdin.isatty():
         raise ShearlocError("standard input is a terminal; name a file, or send one there")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ShearlocError
+from ..errors import no_engine
 from ..kernels import VECTOR, blank
 from . import network
 from .convolution import ALONE, Neighbourhood, columns, convolved
@@ -146,7 +146,7 @@ def integer_product(engine: str) -> Product:
     try:
         import torch
     except ImportError as error:
-        raise ShearlocError(f"the engine 'torch' is not available here ({error}); use --engine numpy") from error
+        raise no_engine("torch", error) from error
 
     def product(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.int64]:
         one, two = (torch.from_numpy(side.astype(np.float64)) for side in (left, right))

@@ -17,7 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..errors import ShearlocError
+from ..errors import no_engine
 
 ACTIVATION_BITS = 16
 WEIGHT_BITS = 12
@@ -165,7 +165,7 @@ def product_of(engine: str) -> Product:
     try:
         return _torch_product("cuda" if engine == "cuda" else "cpu")
     except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA
-        raise ShearlocError(f"the engine '{engine}' is not available here ({error}); use --engine numpy") from error
+        raise no_engine(engine, error) from error
 
 
 def plain_product(x: Numbers, weight: Numbers) -> Numbers:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ...coding import lanes as stream
 from ...coding.message import Message
-from ...errors import ShearlocError
+from ...errors import no_engine
 from ...kernels import blank
 from ...nets import barrier, engines, network
 from ...nets.convolution import Neighbourhood
@@ -226,4 +226,4 @@ def at_hand(engine: str) -> Iterator[None]:
     try:
         yield
     except (ImportError, RuntimeError, AssertionError) as error:  # torch raises the latter two without CUDA
-        raise ShearlocError(f"the engine '{engine}' is not available here ({error}); use --engine numpy") from error
+        raise no_engine(engine, error) from error
