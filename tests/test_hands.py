@@ -89,7 +89,7 @@ def test_what_pipes_may_bring(tmp_path: Path, gray: NDArray[np.uint8]) -> None:
 def test_devices_are_no_files(tmp_path: Path) -> None:
     """Some never end."""
     for line in ("encode /dev/zero b.shl", "decode /dev/urandom", "info /dev/zero", "verify /dev/zero"):
-        done = piped(tmp_path, f"timeout 60 shearloc {line}")
+        done = piped(tmp_path, f"shearloc {line}")
         device = line.split()[1]
         assert done.returncode == 1
         assert done.stderr.decode().startswith(f"shearloc: {device}: is a device, not a file"), done.stderr
