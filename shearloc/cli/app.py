@@ -73,7 +73,8 @@ Recursive = Annotated[
 Force = Annotated[bool, typer.Option("--force", "-f", help="Overwrite outputs that exist.")]
 KeepTime = Annotated[bool, typer.Option("--keep-time", help="Give each output its input's time of change.")]
 Threads = Annotated[
-    int | None, typer.Option("--threads", "-t", min=1, metavar="N", help="Most processors to use. Default: all that are free.")
+    int | None,
+    typer.Option("--threads", "-t", min=1, metavar="N", help="Most processors to use. Default: all that are free."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Verbose = Annotated[
