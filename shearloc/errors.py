@@ -8,12 +8,6 @@ class ShearlocError(ValueError):
     """An input that Shearloc cannot use. The base of all other errors here."""
 
 
-def no_engine(engine: str, reason: Exception) -> ShearlocError:
-    """What to raise where an engine is not installed, or has no device."""
-    install = "pip install torch, or " if isinstance(reason, ImportError) else ""
-    return ShearlocError(f"the engine '{engine}' is not available here ({reason}): {install}choose the engine numpy")
-
-
 class FormatError(ShearlocError):
     """Not a Shearloc file, or one that needs a newer version of Shearloc."""
 
@@ -46,3 +40,9 @@ class UnknownModelError(ShearlocError):
 
 class UnsupportedImageError(ShearlocError):
     """An image that Shearloc does not store, or not in the form asked for; the message says what to do."""
+
+
+def no_engine(engine: str, reason: Exception) -> ShearlocError:
+    """What to raise where an engine is not installed, or has no device."""
+    install = "pip install torch, or " if isinstance(reason, ImportError) else ""
+    return ShearlocError(f"the engine '{engine}' is not available here ({reason}): {install}choose the engine numpy")
