@@ -31,8 +31,8 @@ AFTER_PALETTE = (b"bKGD", b"hIST")
 NOT_KEPT = (b"iDOT",)
 """Apple's index into the file's own compressed data: wrong in any other file."""
 
-LEVEL = 6
-"""zlib's level for files that people get: 9 takes three times as long, for 1% of the size."""
+LEVEL = 4
+"""zlib's level for files that people get: 6 takes twice as long for photographs, for 2% of the size."""
 
 _BEFORE_DATA = (b"PLTE", b"tRNS")
 """Chunks that say something about the samples, and must come before them."""
