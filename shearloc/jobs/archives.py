@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..codec.info import ArchiveInfo
     from ..codec.pictures.picture import Picture
 
     Pixels = NDArray[np.uint8]
@@ -28,6 +29,8 @@ def encode_archive(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> s
 
     The images are 8-bit gray or RGB. The names of a folder's files are kept. Raises as `images.encode_file`.
     """
+    from ..codec.info import archive_info
+
     start = time.perf_counter()
     inout.check_target(job.target, job.source, outputs.force)
     images, names, sources = load_images(job.source, how, outputs.force)
@@ -36,12 +39,12 @@ def encode_archive(job: Job, how: Encoding, outputs: Outputs, begin: Begin) -> s
         checker, progress = how.verify, begin(f"verify {job.source.name}")
         models.check(lambda: same_images(data, images, names, checker, progress), "archive", "images", checker)
     inout.write(job.target, data, sources, outputs.keep_time)
-    bits = 8 * len(data) / images.size
+    bits, about = 8 * len(data) / images.size, archive_info(data)
     return (
         f"{inout.shown(job.source, 'input')} {counted(len(images), 'image')} -> {inout.shown(job.target, 'output')} "
-        f"{len(data):,} bytes, {bits:.3f} bits per subpixel, {_initial_cost(data)}{time.perf_counter() - start:.1f} s"
+        f"{len(data):,} bytes, {bits:.3f} bits per subpixel, {_initial_cost(about)}{time.perf_counter() - start:.1f} s"
         + (", verified" if how.verify else "")
-        + _not_as_asked(data, how)
+        + _not_as_asked(about, how)
     )
 
 
@@ -104,22 +107,17 @@ def _file_names(names: tuple[str, ...], count: int) -> list[str]:
     return [f"{k:0{digits}}" for k in range(count)]
 
 
-def _not_as_asked(data: bytes, how: Encoding) -> str:
+def _not_as_asked(about: "ArchiveInfo", how: Encoding) -> str:
     """What to add to the report where a model was named or to be embedded, and the archive is smaller without one."""
-    from ..codec.info import archive_info
-
-    if archive_info(data).model is not None:
+    if about.model is not None:
         return ""
     if how.model in ("auto", "raw"):
         return "; no model embedded: it is smaller without one" if how.embed else ""
     return f"; stored without the model{' and its weights' if how.embed else ''}: that is smaller"
 
 
-def _initial_cost(data: bytes) -> str:
+def _initial_cost(about: "ArchiveInfo") -> str:
     """What it cost to start the chains of a bits-back archive, in words; nothing for other archives."""
-    from ..codec.info import archive_info
-
-    about = archive_info(data)
     if about.net_bits is None:
         return ""
     return f"{about.gross_bits - about.net_bits:,} of its {about.gross_bits:,} bits to start, "

@@ -34,9 +34,12 @@ _FOR_ALL = 1 << 62
 """A count beyond every goal."""
 
 
-def most_parts() -> int:
-    """Threads that may run side by side, each on a processor that is free now; 1 where one cannot let others run."""
-    return free(processors()) if _CAN_YIELD else 1
+def most_parts(wanted: int) -> int:
+    """Of so many threads those that may run side by side, at least 1: each on a processor that is free now.
+
+    1 where a waiting thread cannot let others run.
+    """
+    return free(max(1, min(wanted, processors()))) if _CAN_YIELD else 1
 
 
 @contextmanager

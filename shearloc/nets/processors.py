@@ -19,8 +19,8 @@ from threading import Lock, local
 from types import SimpleNamespace
 from typing import Any
 
-LOOKS, APART = 3, 0.002
-"""How often `free` looks at most, and seconds from one look to the next."""
+READINGS, PAUSE = 3, 0.002
+"""How often `free` asks at most, and seconds from one time to the next."""
 
 _at_most: ContextVar[int | None] = ContextVar("at_most", default=None)
 
@@ -36,19 +36,20 @@ def free(wanted: int, load: Path = Path("/proc/loadavg")) -> int:
     """Of the processors that are wanted, those that no other thread of the machine runs on now, at least 1.
 
     Threads that meet many thousand times a second are slower than one alone where another program takes a processor
-    from one of them. What runs for a moment only does not count: where some are taken, it looks again.
+    from one of them. What runs for a moment only does not count: where some are taken, it asks again. For one processor
+    it does not ask.
     """
     most = 1
-    for look in range(LOOKS):
-        if look:
-            time.sleep(APART)
+    for reading in range(READINGS):
+        if most >= wanted:
+            break
+        if reading:
+            time.sleep(PAUSE)
         try:
             running = int(load.read_text().split()[3].split("/")[0])
         except (OSError, ValueError, IndexError):
             return wanted
         most = max(most, (os.cpu_count() or 1) - max(0, running - 1))
-        if most >= wanted:
-            break
     return min(wanted, most)
 
 

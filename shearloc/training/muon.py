@@ -34,7 +34,9 @@ class Muon(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is None:
                     continue
-                momentum = self.state[weight].setdefault("momentum_buffer", torch.zeros_like(weight.grad))
+                if weight not in self.state:
+                    self.state[weight]["momentum_buffer"] = torch.zeros_like(weight.grad)
+                momentum = self.state[weight]["momentum_buffer"]
                 momentum.lerp_(weight.grad, 1 - MOMENTUM)
                 update = orthogonal(weight.grad.lerp(momentum, MOMENTUM), number_types.products())
                 weight.add_(update, alpha=-group["lr"] * RMS * max(weight.shape) ** 0.5)

@@ -43,7 +43,7 @@ def adapted(model: LearningModel, starts: list[Floats], image: Pixels) -> tuple[
     count = lanes.lane_count(image.shape[0], image.size)
     pixels = blank_pixels((1, *image.shape))
     pixels[0] = image
-    walk = Walk(model, pixels, count, barrier.most_parts(), starts)
+    walk = Walk(model, pixels, count, barrier.most_parts(count), starts)
     starts_of, freqs = (np.empty((model.channels, image[..., 0].size), np.uint32) for _ in range(2))
     for _ in walk.run(False, measuring(starts_of, freqs)):
         pass

@@ -86,10 +86,22 @@ def test_who_runs_for_a_moment_does_not_count(monkeypatch: pytest.MonkeyPatch, t
 
     monkeypatch.setattr("time.sleep", sleep)
     load.write_text("0 0 0 5/80 1\n")
-    assert processors.free(8, load) == 6 and len(waits) == processors.LOOKS - 1
+    assert processors.free(8, load) == 6 and len(waits) == processors.READINGS - 1
     load.write_text("0 0 0 5/80 1\n")
-    assert processors.free(6, load) == 6 and len(waits) == processors.LOOKS
+    assert processors.free(6, load) == 6 and len(waits) == processors.READINGS
     assert processors.free(8, tmp_path / "missing") == 8
+
+
+def test_who_wants_one_does_not_ask() -> None:
+    """Thousands of small images would wait for nothing."""
+
+    class Load:
+        def read_text(self) -> str:
+            raise AssertionError("asked")
+
+    assert processors.free(1, Load()) == 1  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="asked"):
+        processors.free(2, Load())  # type: ignore[arg-type]
 
 
 def test_another_program_takes_one() -> None:

@@ -114,5 +114,5 @@ def _walk(
 ) -> Iterator[tuple[int, int]]:
     """Decodes or measures all pixels; yields the number of steps done now and then."""
     if chosen(engine) == "numba":
-        return Walk(model, pixels, lanes, barrier.most_parts()).run(decoding, coder)
+        return Walk(model, pixels, lanes, barrier.most_parts(lanes)).run(decoding, coder)
     return plain.walk(model, pixels, lanes, engine, decoding, coder)

@@ -156,7 +156,7 @@ def _on_threads(
 ) -> Iterator[tuple[int, int]]:
     """Has each thread do its lanes' part of all steps; yields the number of steps done now and then."""
     most = walk.largest
-    parts = max(1, min(lanes, barrier.most_parts(), most // LEAST))
+    parts = barrier.most_parts(min(lanes, most // LEAST))
     shares = [(lanes * part // parts, lanes * (part + 1) // parts, parts) for part in range(parts)]
     net = Net(network.packed(model.arranged), walk.context, coding.symbols(model))
     rows = max(most * (last - first) // lanes + 1 for first, last, _ in shares)

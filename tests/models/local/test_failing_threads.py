@@ -58,7 +58,7 @@ class OneThreadLess(ThreadPoolExecutor):
 
 @pytest.fixture
 def three_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(barrier, "most_parts", lambda: 3)
+    monkeypatch.setattr(barrier, "most_parts", lambda wanted: 3)
 
 
 @pytest.mark.usefixtures("three_parts")
