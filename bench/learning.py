@@ -21,9 +21,10 @@ from shearloc.models import zoo
 from shearloc.models.learning import coder
 from shearloc.models.learning import edges as levels
 from shearloc.models.learning.images import Learning
-from shearloc.models.learning.walk import Walk, blank_pixels, kernels
+from shearloc.models.learning.walk import Walk, kernels
 from shearloc.models.wavefront.coder import block_stop, popping
 from shearloc.models.wavefront.orders import step_sizes
+from shearloc.models.wavefront.pixels import blank_pixels
 from shearloc.nets.processors import at_most
 
 ROUNDS = 4

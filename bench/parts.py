@@ -21,6 +21,7 @@ from shearloc.models import zoo
 from shearloc.models.local import coder, steps, symbols, wavefront
 from shearloc.models.local.model import LocalModel
 from shearloc.models.wavefront.coder import popping
+from shearloc.models.wavefront.pixels import blank_pixels
 from shearloc.nets import network
 from shearloc.nets.processors import at_most
 
@@ -32,16 +33,14 @@ def decode(model: LocalModel, payload: bytes, lanes: int, pixels: NDArray[np.uin
     """Seconds of each part; the pixels must come back."""
     images, height, width, _ = pixels.shape
     message = Message.from_bytes(payload, lanes, shared=False)
-    walk, found = wavefront.Walk(model, images, height, width, wavefront.CHUNK), np.empty_like(pixels)
+    walk, found = wavefront.Walk(model, (images, height, width)), blank_pixels(pixels.shape)
     net = steps.Net(network.packed(model.arranged), walk.context, symbols.symbols(model))
     own = wavefront._space(model, walk, net, walk.largest, walk.largest // lanes + 1)
     pop = popping(message)
     at, spent = steps.kernels(net, own, walk.past, pop, found), Counter[str]()
     for t in range(walk.steps):
-        if t % wavefront.CHUNK == 0:
-            walk.move_to(t)
         n, past, times = walk.size(t), walk.past, [time.thread_time()]
-        _called(at.gather, (past, t, net.context, 0, n, 0, own.inputs, own.predictions))
+        _called(at.gather, (found, t, past.o, 0, n, net.context, own.inputs, own.predictions, 0))
         times.append(time.thread_time())
         if at.find:
             _called(at.find, (past, t, 0, n, own.neighbourhood.places))
@@ -50,7 +49,7 @@ def decode(model: LocalModel, payload: bytes, lanes: int, pixels: NDArray[np.uin
         seen = own.sums, own.predictions, own.values, own.room
         _called(at.code, (True, net.symbols, pop, n, 0, lanes, lanes, 0, *seen))
         times.append(time.thread_time())
-        _called(at.exchange, (True, own.values, 0, t, 0, n, past, found))
+        _called(at.exchange, (True, found, t, past.o, 0, n, own.values, 0))
         times.append(time.thread_time())
         spent.update({part: after - before for part, (before, after) in zip(PARTS, pairwise(times), strict=True)})
     assert (found == pixels).all()

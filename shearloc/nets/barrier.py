@@ -24,8 +24,8 @@ _CAN_YIELD = os.name == "posix"
 _CAN_PAUSE = platform.machine() in {"x86_64", "AMD64"}
 LOOKS = 300
 """Looks, some ten microseconds, before a thread lets others run: mostly, the other thread is that close."""
-YIELDS = 100
-"""Times that it lets others run before it sleeps: by then, the other thread has no processor."""
+YIELDS = 1000
+"""Times that it lets others run, some tenths of a millisecond, before it sleeps: then, the other has no processor."""
 NAP = 50
 """Microseconds of sleep at a time."""
 APART = 8

@@ -21,8 +21,9 @@ from ..coding.lengths import code_lengths
 from ..models import zoo
 from ..models.learning import state
 from ..models.learning.model import ONE, Expert, LearningModel, weight_limit
-from ..models.learning.walk import Walk, blank_pixels
+from ..models.learning.walk import Walk
 from ..models.wavefront.coder import measuring
+from ..models.wavefront.pixels import blank_pixels
 from ..nets import barrier
 from .images import camera_like, training_images
 

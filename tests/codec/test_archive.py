@@ -120,7 +120,7 @@ def test_as_many_chunks_at_a_time_as_memory_allows(
     monkeypatch.setattr(engines, "processors", lambda: 4)
     assert [local.at_once(model, size, engine, 9) for engine in ("numba", "torch", "numpy", "cuda")] == [4, 4, 1, 1]
     assert local.at_once(model, size, "numba", 3) == 3
-    room = past.room(model, *size, wavefront.CHUNK)
+    room = past.room(model, *size)
     for most, threads in ((3 * room, 3), (3 * room - 1, 2), (room - 1, 1)):
         monkeypatch.setattr(local, "MOST_BYTES", most)
         assert local.at_once(model, size, "numba", 9) == threads

@@ -50,11 +50,6 @@ def test_a_ring_of_features(looks_far: LocalModel, decode: Callable[..., object]
         decode(looks_far, (1 << 40).to_bytes(8, "little"), 1, (1 << 20, 1, 1), "numpy")
 
 
-def test_a_ring_of_pixels(looks_far: LocalModel) -> None:
-    with pytest.raises(ShearlocError, match="MiB of earlier pixels"):
-        past.Walk(looks_far, 1 << 17, 1, 1, 64)
-
-
 def test_a_ring_may_be_as_large_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(past, "MOST_BYTES", 100)
     past.check_room(100)

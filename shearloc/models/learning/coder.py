@@ -17,9 +17,10 @@ from ...nets import barrier
 from ...types import Pixels, Progress, Size
 from ..wavefront.coder import Coder, measuring, popping
 from ..wavefront.orders import shear, step_sizes, wavefront_positions
+from ..wavefront.pixels import blank_pixels, surrounded
 from . import plain
 from .model import LearningModel
-from .walk import Walk, blank_pixels
+from .walk import Walk
 
 Frequencies = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 
@@ -37,8 +38,7 @@ def chosen(engine: str) -> str:
 
 def frequencies(model: LearningModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:
     """start and freq of every subpixel of uint8 [N, H, W, C], uint32 [C, N * H * W] in the sheared order."""
-    given, pixels = pixels, blank_pixels(pixels.shape)
-    pixels[...] = given
+    pixels = surrounded(pixels)
     starts, freqs = (np.empty((model.channels, pixels[..., 0].size), np.uint32) for _ in range(2))
     lanes = _lanes(pixels.shape)
     for done, steps in _walk(model, pixels, lanes, engine, False, measuring(starts, freqs)):

@@ -5,7 +5,6 @@ their gradients, backwards; then its share of the weights. It waits for the othe
 when it needs them, and meanwhile begins with the next step: contexts, and the first layer, which does not learn.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,18 +12,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...kernels import KERNEL, LINE, PART, Apart, address, call, keep
+from ...kernels import KERNEL, PART, Apart, address, call, keep
 from ...nets import barrier
 from ...types import Pixels
 from ..wavefront.coder import BLOCK, Coder, block_stop
-from ..wavefront.context import Context, context, look_along_runs
+from ..wavefront.context import Context, context
 from ..wavefront.orders import largest_step, pixels_before, shear, step_count, step_rows
-from ..wavefront.runs import WIDTH
+from ..wavefront.pixels import exchange_pixels, gather_pixels
 from . import backward, state, symbols
 from . import edges as levels
 from .forward import first_layer, forwards, head_units, mixtures, parameters
 from .gradient import gradients
-from .model import MAX_CHANNELS, MAX_OFFSET, MOST_PIXELS, LearningModel
+from .model import MOST_PIXELS, LearningModel
 from .symbols import SPACE
 from .update import update, update_edges
 
@@ -34,14 +33,6 @@ LEAST = 16
 """Pixels of the largest step that justify a thread of their own."""
 COUNTS = 3
 """What threads wait for: others' pixels, sums, and weights."""
-MARGIN = -(-(MAX_CHANNELS * MAX_OFFSET + WIDTH) // LINE) * LINE
-"""Bytes before and after the pixels that `look_along_runs` may read: what lies there is not seen."""
-
-
-def blank_pixels(shape: tuple[int, ...]) -> Pixels:
-    """Zeros, uint8 [N, H, W, C], as a walk takes them: with MARGIN bytes on both sides."""
-    size = math.prod(shape)
-    return np.zeros(size + 2 * MARGIN, np.uint8)[MARGIN : MARGIN + size].reshape(shape)
 
 
 class Kernels(NamedTuple):
@@ -160,36 +151,13 @@ class Walk:
 def gather(space, pixels, context, t, o, begin, end):  # type: ignore[no-untyped-def]
     """Inputs and predictions (`look_along_runs`) of the pixels begin .. end - 1 of step t."""
     opened = SPACE(space)
-    inputs, predictions = opened.inputs, opened.seen.predictions
-    _, height, width, channels = pixels.shape
-    first, last = step_rows(t, height, width, o)
-    flat, below = pixels.reshape(-1), width * channels
-    image, i = begin // (last - first), first + begin % (last - first)
-    for q in range(np.uint64(end - begin)):
-        place = ((image * height + i) * width + t - i * o) * channels
-        look_along_runs(flat, place, below, i, t - i * o, width, context, inputs, predictions, q)
-        i += 1
-        if i == last:
-            image, i = image + 1, first
+    gather_pixels(pixels, t, o, begin, end, context, opened.inputs, opened.seen.predictions, 0)
 
 
 @Apart
 def exchange(space, decoded, pixels, t, o, begin, end):  # type: ignore[no-untyped-def]
     """Copies the values of the pixels begin .. end - 1 of step t into `pixels`, if they are decoded, or from there."""
-    values = SPACE(space).seen.values
-    _, height, width, channels = pixels.shape
-    first, last = step_rows(t, height, width, o)
-    image, i = begin // (last - first), first + begin % (last - first)
-    for q in range(np.uint64(end - begin)):
-        which, row, column = np.uint64(image), np.uint64(i), np.uint64(t - i * o)
-        for c in range(np.uint64(channels)):
-            if decoded:
-                pixels[which, row, column, c] = values[c, q]
-            else:
-                values[c, q] = pixels[which, row, column, c]
-        i += 1
-        if i == last:
-            image, i = image + 1, first
+    exchange_pixels(decoded, pixels, t, o, begin, end, SPACE(space).seen.values, 0)
 
 
 @njit(**KERNEL)

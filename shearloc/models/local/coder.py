@@ -31,7 +31,7 @@ def at_once(model: LocalModel, size: Size, engine: str, count: int) -> int:
 
     One where the engine uses all processors itself. Together the batches keep at most MOST_BYTES of earlier pixels.
     """
-    return max(1, min(engines.workers(engine, count), MOST_BYTES // room(model, *size, wavefront.CHUNK)))
+    return max(1, min(engines.workers(engine, count), MOST_BYTES // room(model, *size)))
 
 
 def frequencies(model: LocalModel, pixels: Pixels, engine: str, progress: Progress | None = None) -> Frequencies:

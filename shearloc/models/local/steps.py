@@ -1,7 +1,7 @@
 """The kernels that walk over images step by step, one for encoder and decoder alike.
 
-A step's pixels have their contexts in the past (`past.py`), go through the network together, and are coded; then they
-are part of the past for later steps. Several threads each take some of a step's lanes, and meet after the step.
+A step's pixels see earlier ones, go through the network together, and are coded. Several threads each take some of a
+step's lanes. Where one needs what another found, they meet after the step.
 """
 
 from typing import NamedTuple
@@ -10,13 +10,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...kernels import KERNEL, call
+from ...kernels import KERNEL, Apart, call
 from ...nets import barrier, network
 from ...nets.convolution import Neighbourhood
 from ..wavefront.coder import Coder
 from ..wavefront.context import Context
 from ..wavefront.orders import step_rows
-from .past import Past, exchange, find_in_step, gather
+from ..wavefront.pixels import exchange_pixels, gather_pixels
+from .past import Past, find_in_step
 from .symbols import Room, Symbols, code
 
 
@@ -55,20 +56,32 @@ def kernels(net: Net, space: Space, past: Past, coder: Coder, pixels: NDArray[np
     """The kernels of a walk with these."""
     inputs, predictions, values, sums = space[:4]
     return Kernels(
-        gather.at(past, 0, net.context, 0, 0, 0, inputs, predictions),
+        gather.at(pixels, 0, 1, 0, 0, net.context, inputs, predictions, 0),
         find_in_step.at(past, 0, 0, 0, space.neighbourhood.places) if len(past.neighbours) else 0,
         network.run.at(net.network, inputs, 0, space.neighbourhood, space.buffers, sums),
-        exchange.at(True, values, 0, 0, 0, 0, past, pixels),
+        exchange.at(True, pixels, 0, 1, 0, 0, values, 0),
         code.at(True, net.symbols, coder, *[0] * 5, sums, predictions, values, space.room),
     )
 
 
+@Apart
+def gather(pixels, t, o, begin, end, context, inputs, predictions, at):  # type: ignore[no-untyped-def]
+    """`gather_pixels`, as a kernel of its own."""
+    gather_pixels(pixels, t, o, begin, end, context, inputs, predictions, at)
+
+
+@Apart
+def exchange(decoded, pixels, t, o, begin, end, values, at):  # type: ignore[no-untyped-def]
+    """`exchange_pixels`, as a kernel of its own."""
+    exchange_pixels(decoded, pixels, t, o, begin, end, values, at)
+
+
 @njit(**KERNEL)
 def walk_steps(kernels, decoding, begin, end, done, net, space, past, coder, share, lanes, arrived, pixels):  # type: ignore[no-untyped-def]
-    """Decodes one thread's lanes of the steps begin .. end - 1 into `pixels` uint8 [N, H, W, C], or measures them.
+    """Decodes one thread's lanes of the steps begin .. end - 1 into `pixels`, or measures them.
 
-    `done`: pixels of all steps before. share: the thread's first lane, one past its last, and how many threads there
-    are; `arrived` int64 [1]: what they wait with.
+    `pixels` uint8 [N, H, W, C]: of `blank_pixels`. `done`: pixels of all steps before. share: the thread's first lane,
+    one past its last, and how many threads meet after every step; `arrived` int64 [1]: what they wait with.
     """
     first_lane, last_lane, parts = share
     images, height, width, _ = pixels.shape
@@ -77,10 +90,10 @@ def walk_steps(kernels, decoding, begin, end, done, net, space, past, coder, sha
         size = images * (last - first)
         start, stop = size * first_lane // lanes, size * last_lane // lanes
         if start < stop:
-            own = (decoding, space.values, 0, t, start, stop, past, pixels)
+            step = pixels, t, past.o, start, stop
             if not decoding:
-                call(kernels.exchange, own)
-            call(kernels.gather, (past, t, net.context, start, stop, 0, space.inputs, space.predictions))
+                call(kernels.exchange, (decoding, *step, space.values, 0))
+            call(kernels.gather, (*step, net.context, space.inputs, space.predictions, 0))
             if kernels.find:
                 call(kernels.find, (past, t, start, stop, space.neighbourhood.places))
             call(kernels.run, (net.network, space.inputs, stop - start, space.neighbourhood, space.buffers, space.sums))
@@ -88,7 +101,7 @@ def walk_steps(kernels, decoding, begin, end, done, net, space, past, coder, sha
             seen = (space.sums, space.predictions, space.values, space.room)
             call(kernels.code, (decoding, net.symbols, coder, *where, *seen))
             if decoding:
-                call(kernels.exchange, own)
+                call(kernels.exchange, (decoding, *step, space.values, 0))
         done += size
         if parts > 1:
             barrier.wait(arrived, parts * (t - begin + 1))

@@ -24,6 +24,7 @@ from shearloc.errors import CorruptError, ShearlocError
 from shearloc.models.local import wavefront
 from shearloc.models.local.coder import decode_images, encode_images, frequencies
 from shearloc.models.local.model import LocalModel
+from shearloc.models.wavefront.coder import BLOCK
 from shearloc.models.wavefront.context import causal_offsets
 from shearloc.models.wavefront.orders import shear, step_count
 from shearloc.training.images import PixelSet
@@ -166,7 +167,7 @@ def test_several_lanes(
 
 @pytest.mark.parametrize("engine", ["numba", "numpy"])
 def test_rows_come_and_go_in_a_very_tall_image(tiny_model: Models, engine: str) -> None:
-    """Taller than the ring of the encoder and that of the decoder, in two images at once."""
+    """In two images at once."""
     images = np.random.default_rng(5).integers(0, 256, (2, 5000, 2, 1), np.uint8)
     payload, lanes = encode_images(tiny_model(1), images, engine)
     assert np.array_equal(decode_images(tiny_model(1), payload, lanes, (2, 5000, 2), engine), images)
@@ -177,6 +178,32 @@ def test_a_step_may_have_more_pixels_than_a_batch(tiny_model: Models, size: tupl
     images = np.random.default_rng(6).integers(0, 256, (wavefront.BATCH + 1, *size, 1), np.uint8)
     payload, lanes = encode_images(tiny_model(1), images, "numba")
     assert np.array_equal(decode_images(tiny_model(1), payload, lanes, images.shape[:3], "numba"), images)
+
+
+@pytest.mark.usefixtures("among_noise")
+@pytest.mark.parametrize("shape", [(3, 9, 12, 3), (1, 1, 1, 1), (2, 20, 1, 1), (2, 1, 20, 3)], ids=str)
+def test_what_lies_around_the_pixels_is_not_seen(tiny_model: Models, shape: tuple[int, ...]) -> None:
+    images, model = np.random.default_rng(7).integers(0, 256, shape, np.uint8), tiny_model(shape[3], 5, 3)
+    expected = encode_images(model, images, "numpy")
+    assert encode_images(model, images, "numba") == expected
+    assert np.array_equal(decode_images(model, *expected, shape[:3], "numba"), images)
+
+
+@pytest.mark.parametrize("processors", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(1, 70, 90, 3), (300, 5, 4, 1), (1, 3, 400, 1), (1, 400, 3, 1)], ids=str)
+def test_an_encoder_s_threads_take_tasks_as_they_come(
+    tiny_model: Models, shape: tuple[int, ...], processors: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some steps of one picture, and of many pictures some of their lanes, too."""
+    images, model = np.random.default_rng(8).integers(0, 256, shape, np.uint8), tiny_model(shape[3])
+    expected, tasks = encode_images(model, images, "numpy"), []
+    monkeypatch.setattr(wavefront, "TASK_PIXELS", 4 * BLOCK)
+    monkeypatch.setattr(wavefront, "processors", lambda: processors)
+    starts, freqs = frequencies(model, images, "numba", lambda done, count: tasks.append((done, count)))
+    plain_starts, plain_freqs = frequencies(model, images, "numpy")
+    assert np.array_equal(starts, plain_starts) and np.array_equal(freqs, plain_freqs)
+    assert encode_images(model, images, "numba") == expected
+    assert tasks == sorted(tasks) and tasks[-1][0] == tasks[-1][1] > 1
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**5), st.sampled_from([1, 3]))
