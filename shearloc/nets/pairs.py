@@ -100,7 +100,7 @@ def row(requantized: bool, kind: Kind) -> Any:
         pair = load(builder, builder.add(values, builder.mul(place, ir.Constant(_NUMBER, 4))), _WORD)
         inputs = builder.bitcast(spread(builder, pair, kind.lanes), pairs)
         here = builder.add(weights, builder.mul(place, ir.Constant(_NUMBER, 4 * kind.columns)))
-        new = [_dot(builder, old[v], inputs, load(builder, at(builder, here, size * v), pairs)) for v in vectors]
+        new = [dot(builder, old[v], inputs, load(builder, at(builder, here, size * v), pairs)) for v in vectors]
         following = at(builder, k, 1)
         k.add_incoming(zero, before)
         k.add_incoming(following, loop)
@@ -128,7 +128,7 @@ def row(requantized: bool, kind: Kind) -> Any:
     return one
 
 
-def _dot(builder: Any, sums: Any, inputs: Any, weights: Any) -> Any:
+def dot(builder: Any, sums: Any, inputs: Any, weights: Any) -> Any:
     """sums + the products of each lane's pair of int16."""
     count = 2 * sums.type.count
     wide = ir.VectorType(_WORD, count)

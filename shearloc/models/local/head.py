@@ -15,8 +15,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...kernels import PART, VECTOR, Apart
+from ...kernels import PART, VECTOR, Apart, address, clamp
 from ...nets.layers import INT32_MAX
+from .head_tiles import BIAS, HALF, HIGH_BITS, LIMIT, MULTIPLIER, ROWS, SHIFT, TILE, parameters, unit_levels
 
 TOP_LEVEL = 255
 """Largest level of a unit."""
@@ -45,15 +46,12 @@ class Head(NamedTuple):
     coefficient_bits: int
 
 
-BIAS, LIMIT, MULTIPLIER, SHIFT = (np.uint64(k) for k in range(4))
-"""Rows of scales int32 [4, rows, W], by which int32 totals become parameters or levels: with their bias added,
-(total * multiplier + 2^(shift - 1)) >> shift. Totals beyond the limit give, once clamped, what those at it give."""
-
-
 class PackedHead(NamedTuple):
     """A head for kernels. first, first_unit int64 [C]: where in the network's outputs a channel's begin, and its
-    units'; outputs int32 [4, C, W], units int32 [4, C-1, U]: their scales, padded to whole vectors; learn int32
-    [C-1, C-1, U], adjust int32 [C-1, U, W]: as in `Head`, padded with zeros."""
+    units'; outputs int32 [C, 5, W], units int32 [C-1, 5, U]: their scales (`head_tiles`), padded to whole vectors;
+    wide_outputs, wide_units int64 [C]: whether products with the multipliers may leave an int32; learn int32
+    [C-1, C-1, U]: as in `Head`, padded with zeros; highs, lows int16 [C-1, W / VECTOR, U / 2, VECTOR, 2]: `adjust` for
+    tiles and pairs of units, in two parts; no pairs in `highs` where these are all 0."""
 
     components: int
     coefficient_bits: int
@@ -61,8 +59,11 @@ class PackedHead(NamedTuple):
     first_unit: NDArray[np.int64]
     outputs: NDArray[np.int32]
     units: NDArray[np.int32]
+    wide_outputs: NDArray[np.int64]
+    wide_units: NDArray[np.int64]
     learn: NDArray[np.int32]
-    adjust: NDArray[np.int32]
+    highs: NDArray[np.int16]
+    lows: NDArray[np.int16]
 
 
 def packed_head(head: Head, channels: int) -> PackedHead:
@@ -71,17 +72,24 @@ def packed_head(head: Head, channels: int) -> PackedHead:
     counts = [(3 + c) * components for c in range(channels)]
     ends = np.cumsum([0, *counts, *[units] * (channels - 1)])
     width = _whole(counts[-1])
-    learn = np.pad(head.learn, ((0, 0), (0, 0), (0, _whole(units) - units)))
-    adjust = np.pad(head.adjust, ((0, 0), (0, _whole(units) - units), (0, width - head.adjust.shape[2])))
+    padding = -units % VECTOR
+    learn = np.pad(head.learn, ((0, 0), (0, 0), (0, padding)))
+    adjust = np.pad(head.adjust, ((0, 0), (0, padding), (0, width - head.adjust.shape[2])))
+    highs = (adjust + (1 << HIGH_BITS - 1)) >> HIGH_BITS
+    outputs = _scales(head, ends[:channels], counts, width, PARAMETER_LIMIT)
+    levels = _scales(head, ends[channels : 2 * channels - 1], [units] * (channels - 1), units + padding, TOP_LEVEL)
     return PackedHead(
         components,
         head.coefficient_bits,
         ends[:channels],
         ends[channels - 1 : 2 * channels - 1],
-        _scales(head, ends[:channels], counts, width, PARAMETER_LIMIT),
-        _scales(head, ends[channels : 2 * channels - 1], [units] * (channels - 1), _whole(units), TOP_LEVEL),
+        outputs,
+        levels,
+        _wide(outputs),
+        _wide(levels),
         learn,
-        adjust,
+        _pairs(highs)[:, :, : None if highs.any() else 0].copy(),
+        _pairs(adjust - (highs << HIGH_BITS)),
     )
 
 
@@ -89,34 +97,32 @@ def _whole(count: int) -> int:
     return -(-count // VECTOR) * VECTOR
 
 
+def _pairs(weights: NDArray[np.int32]) -> NDArray[np.int16]:
+    """Weights [C-1, U, W] as int16 [C-1, W / VECTOR, U / 2, VECTOR, 2]."""
+    later, units, width = weights.shape
+    parts = weights.reshape(later, units // 2, 2, width // VECTOR, VECTOR)
+    return np.ascontiguousarray(parts.transpose(0, 3, 1, 4, 2), np.int16)
+
+
 def _scales(head: Head, begins: NDArray[np.int64], counts: list[int], width: int, most: int) -> NDArray[np.int32]:
     """Scales of the outputs that begin at each start, clamped to `most`."""
-    scales = np.zeros((4, len(counts), width), np.int32)
-    scales[MULTIPLIER], scales[SHIFT] = 1, 1
+    scales = np.zeros((len(counts), ROWS, width), np.int32)
+    scales[:, [MULTIPLIER, SHIFT]] = 1
     for row, (begin, count) in enumerate(zip(begins.tolist(), counts, strict=True)):
         part = slice(begin, begin + count)
-        scales[BIAS, row, :count], scales[MULTIPLIER, row, :count] = head.bias[part], head.multiplier[part]
-        scales[SHIFT, row, :count] = head.shift[part]
-    reached = (most + 1 << scales[SHIFT].astype(np.int64)) - 1
-    scales[LIMIT] = np.minimum(reached // scales[MULTIPLIER] + 1, INT32_MAX)
+        for kind, values in ((BIAS, head.bias), (MULTIPLIER, head.multiplier), (SHIFT, head.shift)):
+            scales[row, kind, :count] = values[part]
+    shift = scales[:, SHIFT].astype(np.int64)
+    reached = (most + 1 << shift) - 1
+    scales[:, LIMIT] = np.minimum(reached // scales[:, MULTIPLIER] + 1, INT32_MAX)
+    scales[:, HALF] = 1 << shift - 1
     return scales
 
 
-@njit(**PART)
-def _rescaled(total, scales, row, j):  # type: ignore[no-untyped-def]
-    """An int32 total times its multiplier / 2^shift, rounded, int32."""
-    limit, shift = scales[LIMIT, row, j], np.uint64(np.uint32(scales[SHIFT, row, j]))
-    total = total if total < limit else limit
-    total = total if total > -limit else np.int32(-limit)
-    product = np.int64(total) * np.int64(scales[MULTIPLIER, row, j]) + (np.int64(1) << (shift - np.uint64(1)))
-    # The result fits an int32, so its low bits are right however the sign is shifted in; AVX2 shifts in only zeros.
-    return np.int32(np.uint64(product) >> shift)
-
-
-@njit(**PART)
-def _clamp(value, low, high):  # type: ignore[no-untyped-def]
-    value = value if value > low else low
-    return value if value < high else high
+def _wide(scales: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Of each channel's scales, whether products of totals may leave an int32: 0 or 1."""
+    limit, multiplier, half = (scales[:, row].astype(np.int64) for row in (LIMIT, MULTIPLIER, HALF))
+    return np.array((limit * multiplier + half).max(1, initial=0) > INT32_MAX, np.int64)
 
 
 @Apart
@@ -125,24 +131,50 @@ def channel_parameters(head, sums, begin, count, channel, predictions, differenc
 
     `sums` int32 [> begin, >= outputs + VECTOR]: the network's last products, and anything behind them.
     `predictions` int32 [C, > begin]: each channel's prediction (0 .. 255). `differences`, `seen` int32 [C, count]: of
-    the earlier channels the value minus it, and that as the network sees it. `levels` int32 [>= padded U] is scratch.
+    the earlier channels the value minus it, and that as the network sees it. `levels` int32 [2, padded U] is scratch.
     Fills params int32 [count, padded (2 + C) K]:
     logits (1/32 nat), means (1/64 grey level, absolute), log-scales (1/32 nat), then the coefficients.
     """
-    row, components, used = np.uint64(channel), head.components, (3 + channel) * head.components
-    # Whole vectors, and LLVM sees it.
-    width = np.uint64((used + VECTOR - 1) // VECTOR * VECTOR)
-    first, low, high = np.uint64(head.first[row]), np.int32(-PARAMETER_LIMIT), np.int32(PARAMETER_LIMIT)
-    scales = head.outputs
+    row, components, wide = np.uint64(channel), head.components, head.wide_outputs[np.uint64(channel)]
+    tiles = ((3 + channel) * components + VECTOR - 1) // VECTOR
+    first, width, pairs = 4 * head.first[row], 4 * head.outputs.shape[2], address(levels) + 4 * levels.shape[1]
+    scales, (highs, lows) = address(head.outputs) + channel * ROWS * width, _weights(head, channel)
+    high, low = (head.highs.shape[2], head.lows.shape[2]) if channel > 0 else (0, 0)
     for i in range(np.uint64(count)):
-        pixel = np.uint64(begin) + i
-        for j in range(width):
-            params[i, j] = sums[pixel, first + j] + scales[BIAS, row, j]
+        pixel = begin + np.int64(i)
+        place, out = address(sums) + pixel * 4 * sums.shape[1], address(params) + np.int64(i) * 4 * params.shape[1]
         if channel > 0:
-            _add_units(head, sums, pixel, row, seen, i, levels, params)
-        for j in range(width):
-            params[i, j] = _clamp(_rescaled(params[i, j], scales, row, j), low, high)
-        _shift_means(head, row, np.uint64(components), np.int32(predictions[row, pixel]), differences, i, params)
+            _unit_levels(head, place, row, seen, i, levels, pairs)
+        for tile in range(tiles):
+            at = TILE * tile
+            sources = place + first + at, scales + at, width, wide, PARAMETER_LIMIT
+            parameters(*sources, pairs, high, highs + at * high, low, lows + at * low, out + at)
+        prediction = np.int32(predictions[row, np.uint64(pixel)])
+        _shift_means(head, row, np.uint64(components), prediction, differences, i, params)
+
+
+@njit(**PART)
+def _weights(head, channel):  # type: ignore[no-untyped-def]
+    """Where the high weights of a channel's units begin, and the low ones."""
+    highs, lows, later = head.highs, head.lows, channel - 1
+    size = TILE * head.lows.shape[1] * later
+    return address(highs) + size * highs.shape[2], address(lows) + size * lows.shape[2]
+
+
+@njit(**PART)
+def _unit_levels(head, sums, channel, seen, i, levels, out):  # type: ignore[no-untyped-def]
+    """Levels int16 of a channel's units, for the pixel whose sums begin at an address, given its earlier channels."""
+    later, count = channel - np.uint64(1), levels.shape[1]
+    units = np.uint64(count // VECTOR * VECTOR)  # all of them; LLVM sees whole vectors
+    total, first = levels[0], sums + 4 * head.first_unit[channel]
+    scales, wide = address(head.units) + np.int64(later) * ROWS * 4 * count, head.wide_units[later]
+    for u in range(units):
+        total[u] = head.learn[later, np.uint64(0), u] * seen[0, i]
+    for k in range(np.uint64(1), channel):
+        for u in range(units):
+            total[u] += np.int32(head.learn[later, k, u] * seen[k, i])
+    for u in range(0, count, VECTOR):
+        unit_levels(first + 4 * u, address(levels) + 4 * u, scales + 4 * u, 4 * count, wide, TOP_LEVEL, out + 2 * u)
 
 
 @njit(**PART)
@@ -156,34 +188,5 @@ def _shift_means(head, channel, components, prediction, differences, i, params):
     for e in range(channel):
         difference, coefficients = differences[e, i], (np.uint64(3) + e) * components
         for k in range(components):
-            coefficient = _clamp(params[i, coefficients + k], np.int32(-limit), limit)
+            coefficient = clamp(params[i, coefficients + k], np.int32(-limit), limit)
             params[i, components + k] += np.int32(coefficient * difference + half) >> finer
-
-
-@njit(**PART)
-def _add_units(head, sums, pixel, channel, seen, i, levels, params):  # type: ignore[no-untyped-def]
-    """Adds to a channel's params what the head's units make of the pixel's earlier channels."""
-    learn, adjust, scales = head.learn, head.adjust, head.units
-    later, first = channel - np.uint64(1), np.uint64(head.first_unit[channel])
-    units = np.uint64(adjust.shape[1]) // np.uint64(VECTOR) * np.uint64(VECTOR)  # all of them; LLVM sees whole vectors
-    width = np.uint64(adjust.shape[2]) // np.uint64(VECTOR) * np.uint64(VECTOR)
-    for u in range(units):
-        levels[u] = sums[pixel, first + u] + scales[BIAS, later, u]
-    for k in range(channel):
-        earlier = seen[k, i]
-        for u in range(units):
-            levels[u] += np.int32(learn[later, k, u] * earlier)
-    for u in range(units):
-        levels[u] = _clamp(_rescaled(levels[u], scales, later, u), np.int32(0), np.int32(TOP_LEVEL))
-    # Eight at a time, so that sums are not written and read again for each.
-    for u in range(np.uint64(0), units, np.uint64(8)):
-        u1, u2, u3, u4 = u + np.uint64(1), u + np.uint64(2), u + np.uint64(3), u + np.uint64(4)
-        u5, u6, u7 = u + np.uint64(5), u + np.uint64(6), u + np.uint64(7)
-        a, b, c, d = levels[u], levels[u1], levels[u2], levels[u3]
-        e, f, g, h = levels[u4], levels[u5], levels[u6], levels[u7]
-        for j in range(width):
-            s0 = np.int32(adjust[later, u, j] * a) + np.int32(adjust[later, u1, j] * b)
-            s1 = np.int32(adjust[later, u2, j] * c) + np.int32(adjust[later, u3, j] * d)
-            s2 = np.int32(adjust[later, u4, j] * e) + np.int32(adjust[later, u5, j] * f)
-            s3 = np.int32(adjust[later, u6, j] * g) + np.int32(adjust[later, u7, j] * h)
-            params[i, j] += np.int32(np.int32(s0 + s1) + np.int32(s2 + s3))

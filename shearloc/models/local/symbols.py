@@ -32,7 +32,7 @@ class Symbols(NamedTuple):
 
 class Room(NamedTuple):
     """Scratch of `code` for blocks of n pixels, of a thread's own: differences, seen int32 [C, n]; levels int32
-    [units]; params int32 [n, parameters]; weights, means, inverses int64 [n, K]; and where `channel_parameters` is."""
+    [2, units]; params int32 [n, parameters]; weights, means, inverses int64 [n, K]; where `channel_parameters` is."""
 
     differences: NDArray[np.int32]
     seen: NDArray[np.int32]
@@ -53,7 +53,7 @@ def room(model: LocalModel, pixels: int) -> Room:
     """Scratch for steps whose lanes have at most `most` pixels each."""
     n, head = max(BLOCK, pixels), packed_head(model.head, model.channels)
     pair = [np.empty((model.channels, n), np.int32) for _ in range(2)]
-    levels, params = np.empty(head.units.shape[2], np.int32), np.empty((n, head.outputs.shape[2]), np.int32)
+    levels, params = np.empty((2, head.units.shape[2]), np.int32), np.empty((n, head.outputs.shape[2]), np.int32)
     weights, means, inverses = (np.empty((n, model.components), np.int64) for _ in range(3))
     place = channel_parameters.at(head, params, 0, 0, 0, pair[0], *pair, levels, params)
     return Room(pair[0], pair[1], levels, params, weights, means, inverses, place)

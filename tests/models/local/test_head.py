@@ -21,7 +21,10 @@ def run_head(head: Head, sums: Numbers, channel: int, predictions: Numbers, diff
     n, channels = len(sums), len(predictions)
     seen = np.array([[compand(d) for d in row] for row in differences.tolist()], np.int32).reshape(channels, n)
     packed = packed_head(head, channels)
-    levels, params = np.full(packed.units.shape[2], 77, np.int32), np.full((n, packed.outputs.shape[2]), 77, np.int32)
+    levels, params = (
+        np.full((2, packed.units.shape[2]), 77, np.int32),
+        np.full((n, packed.outputs.shape[2]), 77, np.int32),
+    )
     # One pixel more before them, and anything behind the sums.
     before = np.pad(sums, ((1, 0), (0, VECTOR)), constant_values=-(1 << 31))
     known = np.pad(predictions, ((0, 0), (1, 0)))
