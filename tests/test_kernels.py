@@ -1,5 +1,6 @@
 """Kernels called by address, and the word to whoever waits for them to be compiled."""
 
+import copy
 import gc
 import subprocess
 import sys
@@ -42,6 +43,25 @@ def test_kernels_apart() -> None:
     halves = np.zeros(2)
     add(0.5, halves)
     assert halves.tolist() == [0.5, 0.5]
+
+
+@njit(inline="always")
+def twice(value):  # type: ignore[no-untyped-def]
+    return value + value
+
+
+@njit(inline="always")
+def four_times(value):  # type: ignore[no-untyped-def]
+    return twice(twice(value))
+
+
+def test_functions_are_inlined_more_than_once() -> None:
+    """Numba inlines without copies, and finds each function's code as it was."""
+    times = njit(lambda value: four_times(value) + twice(value) + four_times(value))
+    assert times(np.int64(3)) == 30 and times(0.5) == 5.0
+    assert four_times(np.int64(3)) == 12
+    inlining = sys.modules["numba.core.inline_closurecall"]
+    assert inlining.copy is copy and hasattr(inlining.InlineWorker.inline_function, "__wrapped__")
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (5, 7)])
