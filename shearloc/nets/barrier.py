@@ -17,7 +17,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from ..kernels import KERNEL, address
+from ..kernels import KERNEL
 from .processors import free, processors
 
 _CAN_YIELD = os.name == "posix"
@@ -44,7 +44,7 @@ def most_parts(wanted: int) -> int:
 
 @contextmanager
 def all_together(arrived: NDArray[np.int64]) -> Iterator[None]:
-    """For whatever starts or runs threads that `wait`: if it fails, no thread waits for one that will not come.
+    """For whatever starts or runs threads that wait: if it fails, no thread waits for one that will not come.
 
     What the others still do is then of no use, but it ends.
     """
@@ -149,14 +149,3 @@ def until(count, goal):  # type: ignore[no-untyped-def]
             _yield(0)
         else:
             _sleep(0)
-
-
-@njit(**KERNEL)
-def wait(arrived, goal):  # type: ignore[no-untyped-def]
-    """Counts this thread in the first count of `arrived`, and returns when that has reached `goal`.
-
-    With P threads, the goal of the k-th meeting is k P.
-    """
-    count = address(arrived)
-    arrive(count)
-    until(count, goal)

@@ -6,20 +6,23 @@ import numpy as np
 import pytest
 from numba import njit
 
+from shearloc.kernels import address
 from shearloc.nets import barrier
-from shearloc.nets.barrier import wait
+from shearloc.nets.barrier import arrive, until
 
 
 @njit(nogil=True)
 def _walk(part, parts, steps, seen, arrived):  # type: ignore[no-untyped-def]
     """Writes each step's number to its own place, meets the others, and notes who was not there yet."""
-    late = 0
+    late, count = 0, address(arrived)
     for step in range(steps):
         seen[part] = step
-        wait(arrived, parts * (2 * step + 1))
+        arrive(count)
+        until(count, parts * (2 * step + 1))
         for other in range(parts):
             late += seen[other] != step
-        wait(arrived, parts * (2 * step + 2))
+        arrive(count)
+        until(count, parts * (2 * step + 2))
     return late
 
 

@@ -1,7 +1,7 @@
 """The kernels that walk over images step by step, one for encoder and decoder alike.
 
 A step's pixels see earlier ones, go through the network together, and are coded. Several threads each take some of a
-step's lanes. Where one needs what another found, they meet after the step.
+step's lanes. Where one needs what another found, it waits.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ...kernels import KERNEL, Apart, call
+from ...kernels import KERNEL, PART, Apart, address, call
 from ...nets import barrier, network
 from ...nets.convolution import Neighbourhood
 from ..wavefront.coder import Coder
@@ -81,14 +81,18 @@ def walk_steps(kernels, decoding, begin, end, done, net, space, past, coder, sha
     """Decodes one thread's lanes of the steps begin .. end - 1 into `pixels`, or measures them.
 
     `pixels` uint8 [N, H, W, C]: of `blank_pixels`. `done`: pixels of all steps before. share: the thread's first lane,
-    one past its last, and how many threads meet after every step; `arrived` int64 [1]: what they wait with.
+    one past its last, its number, and how many threads there are; `arrived`: what they wait with, a count for each.
     """
-    first_lane, last_lane, parts = share
+    first_lane, last_lane, part, parts = share
     images, height, width, _ = pixels.shape
+    edge = -1
     for t in range(begin, end):
         first, last = step_rows(t, height, width, past.o)
         size = images * (last - first)
         start, stop = size * first_lane // lanes, size * last_lane // lanes
+        before, edge = edge, edge_row(stop, first, last, height)
+        if parts > 1:
+            _wait(arrived, part, parts, t - begin, kernels.find or edge != before)
         if start < stop:
             step = pixels, t, past.o, start, stop
             if not decoding:
@@ -104,4 +108,27 @@ def walk_steps(kernels, decoding, begin, end, done, net, space, past, coder, sha
                 call(kernels.exchange, (decoding, *step, space.values, 0))
         done += size
         if parts > 1:
-            barrier.wait(arrived, parts * (t - begin + 1))
+            barrier.arrive(address(arrived) + 8 * barrier.APART * part)
+
+
+@njit(**PART)
+def edge_row(stop, first, last, height):  # type: ignore[no-untyped-def]
+    """The row where a step's pixel `stop` would be, counted through all images: pixels before it are of earlier rows.
+
+    Each image has its rows first .. last - 1 in this step, which may be none.
+    """
+    rows = max(last - first, 1)
+    return stop // rows * height + first + stop % rows
+
+
+@njit(**PART)
+def _wait(arrived, part, parts, steps, all_others):  # type: ignore[no-untyped-def]
+    """Waits until the threads before this one have done so many steps, or all others.
+
+    A pixel sees its own row and those above. So a thread waits for those that have rows below its own only when its
+    last row changes: it may get one that another had, and earlier pixels of that row. Convolutions see a ring of the
+    last steps, in which nobody may be ahead.
+    """
+    for other in range(parts if all_others else part):
+        if other != part:
+            barrier.until(address(arrived) + 8 * barrier.APART * other, steps)

@@ -1,9 +1,10 @@
 """Walks images of one size with a local model, one time step of the sheared order after another (ShearLoC).
 
 Every step's pixels are independent given the past, so the network sees them as one batch. With the `numba` engine,
-threads that decode share each step's pixels, and meet after it. An encoder knows all pixels, so its threads need not
-meet: each takes a few steps or some of their lanes, whatever comes next. Only convolutions need the steps in order. The
-products of other engines want larger batches, so their encoder takes many steps to a batch, several batches at once.
+threads that decode share each step's pixels, and wait for those whose rows are above their own. An encoder knows all
+pixels, so its threads wait for nobody: each takes a few steps or some of their lanes, whatever comes next. Only
+convolutions need the steps in order. The products of other engines want larger batches, so their encoder takes many
+steps to a batch, several batches at once.
 
 `orders.py` lists a step's pixels, `steps.py` processes them, `symbols.py` gives their symbols. `gathered.py` decodes
 without the shear, pixel by pixel or from gathered patches.
@@ -160,12 +161,12 @@ def _in_step(
     """Has each thread do its lanes' part of all steps; yields the number of steps done now and then."""
     most, long = walk.largest, max(CHUNK, CHUNK_PIXELS // walk.largest)
     parts = barrier.most_parts(min(lanes, most // LEAST))
-    shares = [(lanes * part // parts, lanes * (part + 1) // parts, parts) for part in range(parts)]
+    shares = [(lanes * part // parts, lanes * (part + 1) // parts, part, parts) for part in range(parts)]
     net = Net(network.packed(model.arranged), walk.context, coding.symbols(model))
-    rows = max(most * (last - first) // lanes + 1 for first, last, _ in shares)
+    rows = max(most * (last - first) // lanes + 1 for first, last, *_ in shares)
     spaces = [_space(model, walk, net, rows, most // lanes + 1) for _ in shares]
     calls = kernels(net, spaces[0], walk.past, coder, pixels)
-    with barrier.together(parts) as run:
+    with barrier.together(parts, parts) as run:
         for begin in range(0, walk.steps, long):
             end = min(begin + long, walk.steps)
             where = begin, end, walk.before(begin), net
@@ -204,7 +205,7 @@ def _encode_apart(model: LocalModel, walk: Walk, coder: Coder, pixels: Pixels) -
     yield count, count
 
 
-def _tasks(walk: Walk) -> tuple[int, int, list[tuple[int, int, tuple[int, int, int]]]]:
+def _tasks(walk: Walk) -> tuple[int, int, list[tuple[int, int, tuple[int, int, int, int]]]]:
     """Lanes of a step, here as many of its pixels as are coded together; most pixels of a share of them; tasks.
 
     A task: its first step, one past its last, and the share as `walk_steps` has it.
@@ -212,7 +213,7 @@ def _tasks(walk: Walk) -> tuple[int, int, list[tuple[int, int, tuple[int, int, i
     lanes = -(-walk.largest // BLOCK)
     some = min(lanes, TASK_PIXELS // 4 // BLOCK)
     long = max(1, TASK_PIXELS // min(walk.largest, some * BLOCK))
-    shares = [(first, min(first + some, lanes), 1) for first in range(0, lanes, some)]
+    shares = [(first, min(first + some, lanes), 0, 1) for first in range(0, lanes, some)]
     spans = [(begin, min(begin + long, walk.steps)) for begin in range(0, walk.steps, long)]
     return lanes, walk.largest * some // lanes + 1, [(*span, share) for span, share in product(spans, shares)]
 

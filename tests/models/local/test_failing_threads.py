@@ -40,7 +40,7 @@ def error_of(work: Callable[[], object]) -> BaseException | None:
 def test_who_waits_goes_on() -> None:
     arrived = np.zeros(1, np.int64)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(barrier.wait, arrived, 2)
+        waiting = pool.submit(barrier.until, arrived.ctypes.data, 2)
         with pytest.raises(KeyboardInterrupt), barrier.all_together(arrived):
             raise KeyboardInterrupt
         assert waiting.result(timeout=60) is None
