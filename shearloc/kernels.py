@@ -147,6 +147,23 @@ address: Any = _address
 
 
 @intrinsic
+def _entry(_, address):  # type: ignore[no-untyped-def]
+    """The int64 at an address, by an instruction of its own.
+
+    LLVM would read entries of a table for several lanes of a vector at once (gather), which is slower on Intel's
+    processors than one after another. It leaves an atomic read as it is.
+    """
+
+    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.load_atomic(builder.inttoptr(args[0], args[0].type.as_pointer()), "monotonic", 8)
+
+    return types.int64(types.int64), generate
+
+
+entry: Any = _entry
+
+
+@intrinsic
 def _rint(_, value):  # type: ignore[no-untyped-def]
     """A float rounded to the nearest integer, ties to even. `np.rint` does the same, and compiles longer."""
 

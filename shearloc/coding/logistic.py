@@ -22,7 +22,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from ..kernels import PART
+from ..kernels import PART, address, entry
 
 PRECISION = 24
 """Bits of a cumulative frequency."""
@@ -134,8 +134,9 @@ def _sigmoid_and_step(product, sigmoid):  # type: ignore[no-untyped-def]
     argument = max(np.int64(0), min(argument, np.int64(2 * ARGUMENT_LIMIT)))
     # An unsigned index spares Numba's test for indices from the end; the search takes a third of the time.
     index = np.uint64(argument) >> np.uint64(FRACTION_BITS)
-    fraction, step = argument & ((1 << FRACTION_BITS) - 1), sigmoid[index, 1]
-    return argument - ARGUMENT_LIMIT, sigmoid[index, 0] + (step * fraction >> FRACTION_BITS), step
+    place = address(sigmoid) + 16 * np.int64(index)
+    fraction, value, step = argument & ((1 << FRACTION_BITS) - 1), entry(place), entry(place + 8)
+    return argument - ARGUMENT_LIMIT, value + (step * fraction >> FRACTION_BITS), step
 
 
 @njit(**PART)
