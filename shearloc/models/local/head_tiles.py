@@ -1,7 +1,7 @@
 """A tile of a head's outputs in LLVM's own terms: a vector of int32 from sums to levels, or to parameters.
 
-Numba's own loops for this take two to three times as long: a total times its multiplier needs 64 bits in a few models,
-and units' levels times weights are pairs of int16 to one instruction (`nets/pairs.py`), which Numba does not find.
+Numba's own loops take twice as long. They multiply totals in 64 bits, which few models need, and do not find the
+instruction that multiplies pairs of int16 (`nets/pairs.py`), as units' levels and weights are here.
 """
 
 from functools import reduce
