@@ -40,6 +40,12 @@ def spread(builder: Any, value: Any, lanes: int) -> Any:
     return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(place, lanes), [0] * lanes))
 
 
+def clamped(builder: Any, value: Any, low: Any, high: Any) -> Any:
+    """A vector of integers, each within low .. high."""
+    value = builder.select(builder.icmp_signed(">", value, low), value, low)
+    return builder.select(builder.icmp_signed("<", value, high), value, high)
+
+
 def levels(builder: Any, totals: list[Any], multipliers: list[Any], shifts: list[Any], roundings: list[Any]) -> Any:
     """`layers.level` of vectors of sums with their bias: the levels minus 128, as one vector of int8.
 
@@ -50,8 +56,7 @@ def levels(builder: Any, totals: list[Any], multipliers: list[Any], shifts: list
     found = []
     for total, multiplier, shift, rounding in zip(totals, multipliers, shifts, roundings, strict=True):
         one = builder.ashr(builder.add(builder.mul(total, multiplier), rounding), shift)
-        one = builder.select(builder.icmp_signed(">", one, zero), one, zero)
-        found.append(builder.select(builder.icmp_signed("<", one, top), one, top))
+        found.append(clamped(builder, one, zero, top))
     while len(found) > 1:
         found = [_joined(builder, *pair) for pair in zip(found[::2], found[1::2], strict=True)]
     narrow = ir.VectorType(ir.IntType(8), found[0].type.count)

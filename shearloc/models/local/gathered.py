@@ -66,7 +66,8 @@ def _pop(
     runner = open_runner(engines.choose(engine, pixels.size), model, most, neighbourhood(ring, most))
     predictions = np.empty((model.channels, most), np.int32)
     values = np.empty_like(predictions)
-    said, room, flat = symbols.symbols(model), symbols.room(model, most), pixels.reshape(-1, model.channels)
+    said, flat = symbols.symbols(model), pixels.reshape(-1, model.channels)
+    room = symbols.room(said.head, most)
     seen = context(model.offsets, model.predictor, model.channels)
     lanes = message.lanes
     for t in range(steps):

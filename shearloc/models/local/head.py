@@ -72,12 +72,12 @@ def packed_head(head: Head, channels: int) -> PackedHead:
     counts = [(3 + c) * components for c in range(channels)]
     ends = np.cumsum([0, *counts, *[units] * (channels - 1)])
     width = _whole(counts[-1])
-    padding = -units % VECTOR
+    padding = _whole(units) - units
     learn = np.pad(head.learn, ((0, 0), (0, 0), (0, padding)))
     adjust = np.pad(head.adjust, ((0, 0), (0, padding), (0, width - head.adjust.shape[2])))
     highs = (adjust + (1 << HIGH_BITS - 1)) >> HIGH_BITS
     outputs = _scales(head, ends[:channels], counts, width, PARAMETER_LIMIT)
-    levels = _scales(head, ends[channels : 2 * channels - 1], [units] * (channels - 1), units + padding, TOP_LEVEL)
+    levels = _scales(head, ends[channels : 2 * channels - 1], [units] * (channels - 1), _whole(units), TOP_LEVEL)
     return PackedHead(
         components,
         head.coefficient_bits,

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from ...kernels import VECTOR
 from ...nets.pairs import dot
-from ...nets.tiles import at, load, spread, store
+from ...nets.tiles import at, clamped, load, spread, store
 
 TILE = 4 * VECTOR
 """Bytes of a tile's int32."""
@@ -40,11 +40,6 @@ def _sum(builder: Any, *places: Any) -> Any:
     return reduce(builder.add, [load(builder, place, _WORDS) for place in places])
 
 
-def _clamped(builder: Any, value: Any, low: Any, high: Any) -> Any:
-    value = builder.select(builder.icmp_signed("<", value, high), value, high)
-    return builder.select(builder.icmp_signed(">", value, low), value, low)
-
-
 def _rescaled(builder: Any, total: Any, scales: Any, width: Any, wide: Any) -> Any:
     """Totals times their multipliers / 2^shift, rounded.
 
@@ -55,7 +50,7 @@ def _rescaled(builder: Any, total: Any, scales: Any, width: Any, wide: Any) -> A
         load(builder, builder.add(scales, builder.mul(width, ir.Constant(_NUMBER, row))), _WORDS)
         for row in (LIMIT, MULTIPLIER, SHIFT, HALF)
     )
-    total = _clamped(builder, total, builder.sub(_all(_WORDS, 0), limit), limit)
+    total = clamped(builder, total, builder.sub(_all(_WORDS, 0), limit), limit)
     long, short, end = (builder.append_basic_block(name) for name in ("wide", "narrow", "scaled"))
     builder.cbranch(builder.icmp_signed("!=", wide, ir.Constant(_NUMBER, 0)), long, short)
     builder.position_at_end(long)
@@ -90,7 +85,7 @@ def _make_levels(context, builder, signature, args):  # type: ignore[no-untyped-
     sums, totals, scales, width, wide, top, out = args
     total = _sum(builder, sums, totals, scales)
     top = spread(builder, builder.trunc(top, ir.IntType(32)), VECTOR)
-    level = _clamped(builder, _rescaled(builder, total, scales, width, wide), _all(_WORDS, 0), top)
+    level = clamped(builder, _rescaled(builder, total, scales, width, wide), _all(_WORDS, 0), top)
     store(builder, builder.trunc(level, _HALVES), out)
     return context.get_dummy_value()
 
@@ -136,7 +131,7 @@ def _make_parameters(context, builder, signature, args):  # type: ignore[no-unty
     total = builder.add(total, _sum(builder, sums, scales))
     total = _with_pairs(builder, total, pairs, count, lows)
     total = _rescaled(builder, total, scales, width, wide)
-    store(builder, _clamped(builder, total, builder.sub(_all(_WORDS, 0), limit), limit), out)
+    store(builder, clamped(builder, total, builder.sub(_all(_WORDS, 0), limit), limit), out)
     return context.get_dummy_value()
 
 

@@ -49,12 +49,12 @@ def symbols(model: LocalModel) -> Symbols:
     return Symbols(packed_head(model.head, model.channels), *tables(), shown(model.predictor))
 
 
-def room(model: LocalModel, pixels: int) -> Room:
-    """Scratch for steps whose lanes have at most `most` pixels each."""
-    n, head = max(BLOCK, pixels), packed_head(model.head, model.channels)
-    pair = [np.empty((model.channels, n), np.int32) for _ in range(2)]
+def room(head: PackedHead, pixels: int) -> Room:
+    """Scratch for steps whose lanes have at most so many pixels each."""
+    n = max(BLOCK, pixels)
+    pair = [np.empty((head.first.size, n), np.int32) for _ in range(2)]
     levels, params = np.empty((2, head.units.shape[2]), np.int32), np.empty((n, head.outputs.shape[2]), np.int32)
-    weights, means, inverses = (np.empty((n, model.components), np.int64) for _ in range(3))
+    weights, means, inverses = (np.empty((n, head.components), np.int64) for _ in range(3))
     place = channel_parameters.at(head, params, 0, 0, 0, pair[0], *pair, levels, params)
     return Room(pair[0], pair[1], levels, params, weights, means, inverses, place)
 

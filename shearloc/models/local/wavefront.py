@@ -228,7 +228,7 @@ def _space(model: LocalModel, walk: Walk, net: Net, rows: int, most: int) -> Spa
         np.empty((rows, net.network.outputs), np.int32),
         neighbourhood(walk.past, rows),
         network.buffers(net.network),
-        coding.room(model, most),
+        coding.room(net.symbols.head, most),
     )
 
 
@@ -237,7 +237,8 @@ class _Batch:
 
     def __init__(self, model: LocalModel, walk: Walk, engine: str, rows: int) -> None:
         self._runner = open_runner(engine, model, rows, neighbourhood(walk.past, rows))
-        self._symbols, self._room = coding.symbols(model), coding.room(model, rows)
+        self._symbols = coding.symbols(model)
+        self._room = coding.room(self._symbols.head, rows)
         self._predictions = np.empty((model.channels, rows), np.int32)
         self.values = np.empty_like(self._predictions)
 
