@@ -1,24 +1,21 @@
-"""What Shearloc changes about Numba: files of its cache that processes share, quicker compiling and loading.
+"""What Shearloc changes about Numba's cache: files that processes share, and quicker loading.
 
 It also tells whoever waits that something is being compiled. `kernels.py` imports it before there is any kernel.
 """
 
-import gc
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
-from importlib import import_module
 from pickle import PickleError
 from threading import Lock, get_ident
 from time import monotonic
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 from numba.core import event
 from numba.core.caching import Cache, IndexDataCacheFile
 from numba.core.runtime.nrt import rtsys
+
+from .shortcuts import is_ours
 
 
 def _name_of_its_own(cache: IndexDataCacheFile, number: int) -> str:
@@ -54,7 +51,7 @@ def _light(load_overload: Callable[[Cache, Any, Any], Any]) -> Callable[[Cache, 
     """`load_overload`, but our kernels come without all that Numba can compile, which takes 0.2 s to import."""
 
     def load(cache: Cache, signature: Any, target: Any) -> Any:
-        if not str(cache._py_func.__module__).startswith(f"{__package__}."):
+        if not is_ours(cache._py_func):
             return load_overload(cache, signature, target)
         rtsys.initialize(target)
         with cache._guard_against_spurious_io_errors():
@@ -64,76 +61,6 @@ def _light(load_overload: Callable[[Cache, Any, Any], Any]) -> Callable[[Cache, 
 
 
 Cache.load_overload = _light(Cache.load_overload)  # type: ignore[method-assign]
-
-
-class _NoCopies(event.Listener):
-    """Numba inlines a function without two deep copies of its code, which it makes anew to be inlined anyway.
-
-    They took a seventh of the time. Numba compiles on one thread at a time, so nobody else misses them.
-    """
-
-    def on_start(self, event: Any) -> None:
-        """A kernel is compiled: what inlines is only now imported, as that takes 0.2 s."""
-        inlining: Any = import_module("numba.core.inline_closurecall")
-        if not hasattr(inlining.InlineWorker.inline_function, "__wrapped__"):
-            inlining.InlineWorker.inline_function = _without_copies(inlining)
-
-    def on_end(self, event: Any) -> None:
-        """It stays so."""
-
-
-def _without_copies(inlining: Any) -> Callable[..., Any]:
-    """Numba's `inline_function`, with a deepcopy that copies nothing."""
-    inline_function = inlining.InlineWorker.inline_function
-
-    @wraps(inline_function)
-    def inline(*arguments: Any, **named: Any) -> Any:
-        copy, inlining.copy = inlining.copy, SimpleNamespace(deepcopy=lambda block: block)
-        try:
-            return inline_function(*arguments, **named)
-        finally:
-            inlining.copy = copy
-
-    return inline
-
-
-event.register("numba:compile", _NoCopies())  # type: ignore[no-untyped-call]
-
-
-class _NoCollecting(event.Listener):
-    """While anything is compiled, Python does not look for garbage in cycles: that took a seventh of the time."""
-
-    def __init__(self) -> None:
-        self._depth, self._lock, self._was_on = 0, Lock(), False
-
-    def on_start(self, event: Any) -> None:
-        """A kernel is compiled, perhaps for another one."""
-        with self._lock:
-            if self._depth == 0 and gc.isenabled():
-                self._was_on = True
-                gc.disable()
-            self._depth += 1
-
-    def on_end(self, event: Any) -> None:
-        """It is done."""
-        with self._lock:
-            self._depth -= 1
-            if self._depth == 0 and self._was_on:
-                self._was_on = False
-                gc.enable()
-
-    def forked(self) -> None:
-        """This is a new process, without the threads that were compiling."""
-        was_on = self._was_on
-        self._depth, self._lock, self._was_on = 0, Lock(), False
-        if was_on:
-            gc.enable()
-
-
-_NO_COLLECTING = _NoCollecting()
-event.register("numba:compile", _NO_COLLECTING)  # type: ignore[no-untyped-call]
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_NO_COLLECTING.forked)
 
 
 LONG = 1.0

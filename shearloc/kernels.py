@@ -15,7 +15,7 @@ from numba.extending import intrinsic
 from numba.np.numpy_support import from_dtype
 from numpy.typing import NDArray
 
-from . import compiling  # noqa: F401  # what it changes about Numba must come first
+from . import compiling, shortcuts  # noqa: F401  # what they change about Numba must come first
 
 KERNEL: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
 """Options of a kernel that Python calls."""

@@ -1,19 +1,15 @@
 """Kernels called by address, and the word to whoever waits for them to be compiled."""
 
-import copy
-import gc
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
-from numba import config, njit, types
-from numba.core.errors import TypingError
-from numba.extending import intrinsic
+from numba import config, njit
 
 from shearloc import compiling, kernels
 from shearloc.compiling import watched
@@ -43,25 +39,6 @@ def test_kernels_apart() -> None:
     halves = np.zeros(2)
     add(0.5, halves)
     assert halves.tolist() == [0.5, 0.5]
-
-
-@njit(inline="always")
-def twice(value):  # type: ignore[no-untyped-def]
-    return value + value
-
-
-@njit(inline="always")
-def four_times(value):  # type: ignore[no-untyped-def]
-    return twice(twice(value))
-
-
-def test_functions_are_inlined_more_than_once() -> None:
-    """Numba inlines without copies, and finds each function's code as it was."""
-    times = njit(lambda value: four_times(value) + twice(value) + four_times(value))
-    assert times(np.int64(3)) == 30 and times(0.5) == 5.0
-    assert four_times(np.int64(3)) == 12
-    inlining = sys.modules["numba.core.inline_closurecall"]
-    assert inlining.copy is copy and hasattr(inlining.InlineWorker.inline_function, "__wrapped__")
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (5, 7)])
@@ -119,27 +96,6 @@ def test_short_compiling_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-@pytest.mark.parametrize("before", [True, False])
-def test_garbage_is_collected_after_compiling_as_before(before: bool) -> None:
-    seen: list[bool] = []
-
-    def generate(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        seen.append(gc.isenabled())
-        return context.get_constant(types.int64, 1)
-
-    looked: Any = intrinsic(lambda _, nothing: (types.int64(types.int64), generate))
-    was = gc.isenabled()
-    try:
-        (gc.enable if before else gc.disable)()
-        njit(lambda: looked(0))()
-        with pytest.raises(TypingError):
-            njit(lambda: "text" + 1)()
-        assert gc.isenabled() == before
-    finally:
-        (gc.enable if was else gc.disable)()
-    assert seen == [False]
-
-
 OTHERS = """
 import numpy as np, shearloc
 from numba import njit
@@ -169,22 +125,6 @@ def test_other_kernels_are_loaded_as_ever(tmp_path: Path) -> None:
     for _ in range(2):  # the second time from a cache
         run = subprocess.run([sys.executable, script], capture_output=True, text=True)
         assert (run.returncode, run.stdout) == (0, "fine\n"), run.stderr
-
-
-def test_a_fork_while_something_compiles_collects_garbage() -> None:
-    watch = compiling._NoCollecting()
-    was = gc.isenabled()
-    try:
-        gc.enable()
-        watch.on_start(None)
-        assert not gc.isenabled()
-        watch.forked()  # as `os.register_at_fork` calls it in the child
-        assert gc.isenabled()
-        watch.on_start(None)
-        watch.on_end(None)
-        assert gc.isenabled()
-    finally:
-        (gc.enable if was else gc.disable)()
 
 
 def test_a_watch_that_begins_during_compiling() -> None:
